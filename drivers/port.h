@@ -1,0 +1,114 @@
+/* port.h: a port: a burst of frames in, a burst of frames out.
+ *
+ * A port belongs to one core: one receive queue and one transmit queue of a device, with the packet pools that go
+ * with them.  Decorators (faults, capture) are ports over a port.  All entries: the owning core only.
+ */
+#ifndef DRIVERS_PORT_H
+#define DRIVERS_PORT_H
+
+#include "engine/base/error.h"
+#include "engine/base/pkt.h"
+
+#define PORT_BURST 32u /* frames a call, at the most */
+
+enum port_offload {
+    PORT_OFFLOAD_TX_IP_CSUM = 1 << 0,
+    PORT_OFFLOAD_TX_TCP_CSUM = 1 << 1,
+    PORT_OFFLOAD_RX_CSUM = 1 << 2,
+    PORT_OFFLOAD_TSO = 1 << 3, /* part 2 */
+};
+
+struct port;
+
+struct port_ops {
+    /* Up to max frames into pkt; returns how many.  The caller owns them. */
+    uint32_t (*receive)(struct port *port, struct pkt **pkt, uint32_t max, uint64_t now_us);
+    /* Takes the first n frames, returns n <= count; the caller keeps the rest. */
+    uint32_t (*transmit)(struct port *port, struct pkt **pkt, uint32_t count, uint64_t now_us);
+    /* When a decorator wants to be polled again although nothing has arrived (delayed frames); may be NULL. */
+    uint64_t (*next_deadline)(struct port *port);
+    void (*close)(struct port *port);
+};
+
+struct port {
+    const struct port_ops *ops;
+    char name[64]; /* for messages: "net_af_packet0 queue 1" */
+    uint8_t mac[6];
+    uint16_t mtu;   /* bytes of IP packet: 1500 */
+    uint16_t queue; /* in [0, queues) */
+    uint16_t queues;
+    uint32_t offloads;        /* enum port_offload */
+    struct pkt_pool *tx_pool; /* for what the core makes */
+    struct pkt_pool *rx_pool; /* for what arrives; may be the same */
+};
+
+static inline uint32_t port_receive(struct port *port, struct pkt **pkt, uint32_t max, uint64_t now_us)
+{
+    return port->ops->receive(port, pkt, max, now_us);
+}
+
+static inline uint32_t port_transmit(struct port *port, struct pkt **pkt, uint32_t count, uint64_t now_us)
+{
+    return port->ops->transmit(port, pkt, count, now_us);
+}
+
+static inline uint64_t port_next_deadline(struct port *port)
+{
+    return port->ops->next_deadline ? port->ops->next_deadline(port) : DEADLINE_NEVER;
+}
+
+static inline void port_close(struct port *port)
+{
+    port->ops->close(port);
+}
+
+/* ---- an in-memory pair, for tests and the simulator (port_sim.c) ---- */
+
+/* port_sim_pair gives two ports, joined; each with a heap pool of buffers packets.  Frames sent on one are copied
+ * into the other's pool and arrive at its next receive; capacity frames wait at the most, more are dropped.
+ */
+bool port_sim_pair(struct port *pair[2], uint32_t buffers, uint16_t mtu, struct error *err) must_check;
+
+/* ---- decorators (port_fault.c, port_pcap.c); closing one closes what is below ---- */
+
+struct port_faults {
+    uint64_t seed;
+    uint32_t drop_ppm, duplicate_ppm, reorder_ppm, corrupt_ppm; /* per frame, parts per million */
+    uint32_t reorder_us;                                        /* how long a reordered frame is held back */
+    uint32_t delay_us;                                          /* every frame, in this direction */
+    uint32_t jitter_us; /* uniform in [0, jitter_us] on top, order kept */
+};
+
+/* port_fault_open: faults for what is received and for what is transmitted; either may be all zero. */
+struct port *port_fault_open(struct port *below, const struct port_faults *rx, const struct port_faults *tx,
+                             struct error *err) must_check;
+
+/* port_fault_parse reads "drop=1%,reorder=0.5%,delay=20ms,seed=7" (duplicate, corrupt, jitter, hold likewise). */
+bool port_fault_parse(const char *text, struct port_faults *faults, struct error *err) must_check;
+
+/* port_pcap_open writes every frame of both directions into a pcap file (microseconds, Ethernet), flushed
+ * at least once a second and at close.  A write error is told once and stops the capture, not the port.
+ */
+struct port *port_pcap_open(struct port *below, const char *path, struct error *err) must_check;
+
+/* ---- DPDK (port_dpdk.c; needs EAL, which engine/control/eal.c starts) ---- */
+
+struct port_dpdk_config {
+    const char *devargs;                     /* "net_af_packet0,iface=veth1,qpairs=2", "0000:01:00.0", ... */
+    uint16_t queues;                         /* one a core */
+    uint32_t rx_descriptors, tx_descriptors; /* wishes; adjusted to what the device takes */
+    uint32_t buffers;                        /* packet buffers a core, receive and transmit together */
+    uint32_t tx_reserve;                     /* of the transmit ones, for control packets */
+    uint16_t mtu;                            /* 0: the device's */
+    int socket_id;                           /* NUMA node, -1: the device's */
+};
+
+/* port_dpdk_open probes the device, sets it up with as many queue pairs, starts it, and gives one port a queue.
+ * Messages name the device, what was refused and the remedy.
+ */
+bool port_dpdk_open(const struct port_dpdk_config *config, struct port **ports, struct error *err) must_check;
+
+/* port_dpdk_describe: a line for doctor and the log: driver, queues, offloads, RSS, link. */
+void port_dpdk_describe(const struct port *port, char *out, size_t cap);
+
+#endif

@@ -1,0 +1,113 @@
+/* stat.h: every counter of a core, in one list.
+ *
+ * Naming: <layer>_<what>[_<unit>], lower case, the layer first; `_bytes`, `_us` where it is not a count of
+ * events; `_drop_<reason>` for what was thrown away.  A counter only ever grows.  A core counts in its own
+ * struct stats and publishes a copy in housekeeping; nobody else writes it.
+ */
+#ifndef ENGINE_BASE_STAT_H
+#define ENGINE_BASE_STAT_H
+
+#include "engine/base/base.h"
+
+#define STAT_LIST(X)                                                                    \
+    /* ports and frames */                                                              \
+    X(port_rx_packets, "frames received")                                               \
+    X(port_rx_bytes, "bytes received")                                                  \
+    X(port_tx_packets, "frames sent")                                                   \
+    X(port_tx_bytes, "bytes sent")                                                      \
+    X(port_tx_drop_full, "frames the port did not take")                                \
+    X(net_drop_short, "frames cut short or with inconsistent lengths")                  \
+    X(net_drop_ethertype, "frames of a protocol that is not spoken here")               \
+    X(net_drop_not_ours, "packets for another address")                                 \
+    X(net_drop_ip_header, "malformed IP headers")                                       \
+    X(net_drop_ip_checksum, "wrong IP header checksums")                                \
+    X(net_drop_fragment, "IP fragments")                                                \
+    X(net_drop_protocol, "IP protocols that are not spoken here")                       \
+    X(net_drop_arp, "malformed or implausible ARP")                                     \
+    X(net_drop_icmp, "malformed, unsolicited or out-of-window ICMP")                    \
+    X(net_drop_tcp_header, "malformed TCP headers")                                     \
+    X(net_drop_tcp_checksum, "wrong TCP checksums")                                     \
+    X(net_drop_no_flow, "segments of no connection")                                    \
+    X(net_drop_no_neighbour, "packets whose next hop did not answer ARP")               \
+    X(net_drop_no_buffer, "packets not sent for want of a buffer")                      \
+    X(net_drop_no_route, "packets without a route")                                     \
+    X(net_handoff_out, "frames handed to the core that owns the flow")                  \
+    X(net_handoff_in, "frames taken over from another core")                            \
+    X(net_drop_handoff_full, "frames whose owner's hand-off queue was full")            \
+    X(net_arp_requests, "ARP requests sent")                                            \
+    X(net_icmp_echo_replies, "pings answered")                                          \
+    X(net_resets_sent, "RST sent for segments of no connection")                        \
+    /* TCP */                                                                           \
+    X(tcp_opened, "connections opened actively")                                        \
+    X(tcp_accepted, "connections opened passively")                                     \
+    X(tcp_established, "connections that became established")                           \
+    X(tcp_closed, "connections closed in order")                                        \
+    X(tcp_reset_by_peer, "connections reset by the peer")                               \
+    X(tcp_aborted, "connections that we reset")                                         \
+    X(tcp_timed_out, "connections given up: user time-out or too many retransmissions") \
+    X(tcp_segments_in, "segments received")                                             \
+    X(tcp_segments_out, "segments sent")                                                \
+    X(tcp_bytes_in, "stream bytes received in order")                                   \
+    X(tcp_bytes_acked, "stream bytes acknowledged by the peer")                         \
+    X(tcp_retransmits, "segments sent again")                                           \
+    X(tcp_retransmits_fast, "of these, by fast retransmit or loss recovery")            \
+    X(tcp_retransmits_rto, "of these, by the retransmission timer")                     \
+    X(tcp_rto_fired, "retransmission time-outs")                                        \
+    X(tcp_persist_probes, "zero-window probes")                                         \
+    X(tcp_dup_acks_in, "duplicate ACKs received")                                       \
+    X(tcp_out_of_order_in, "segments received out of order")                            \
+    X(tcp_duplicates_in, "segments received that held nothing new")                     \
+    X(tcp_challenge_acks, "challenge ACKs sent, RFC 5961")                              \
+    X(tcp_drop_window, "segments outside the window")                                   \
+    X(tcp_drop_paws, "segments with old time stamps")                                   \
+    X(tcp_drop_ack, "segments with an unacceptable ACK")                                \
+    X(tcp_drop_no_buffer, "out-of-order segments not kept for want of a buffer")        \
+    /* TLS */                                                                           \
+    X(tls_handshakes, "handshakes completed and verified")                              \
+    X(tls_handshakes_failed, "handshakes that failed, verification included")           \
+    X(tls_resumed, "of the completed ones, resumed")                                    \
+    X(tls_sealed_bytes, "plain bytes encrypted")                                        \
+    X(tls_opened_bytes, "plain bytes decrypted")                                        \
+    /* SMTP and jobs */                                                                 \
+    X(smtp_messages, "messages whose end of data was answered with success")            \
+    X(smtp_replies, "replies received")                                                 \
+    X(smtp_replies_bad, "replies that are not SMTP")                                    \
+    X(conn_opened, "connections started for jobs")                                      \
+    X(conn_reused, "jobs sent on a connection that was open already")                   \
+    X(conn_refused_policy, "idle connections that did not satisfy a job's demand")      \
+    X(core_jobs, "jobs taken from the feed")                                            \
+    X(core_jobs_bad, "jobs refused at intake")                                          \
+    X(core_delivered, "recipients delivered")                                           \
+    X(core_deferred, "recipients deferred")                                             \
+    X(core_failed, "recipients failed")                                                 \
+    X(core_in_doubt, "recipients in doubt")                                             \
+    X(core_pool_full, "times a pool was full and work had to wait")                     \
+    X(core_turns, "turns of the loop")                                                  \
+    X(core_turns_busy, "turns that found work")                                         \
+    X(core_sleeps, "times an idle core slept")
+
+enum stat {
+#define X(name, text) STAT_##name,
+    STAT_LIST(X)
+#undef X
+        STAT_COUNT
+};
+
+struct stats {
+    uint64_t v[STAT_COUNT];
+};
+
+static inline void stat_add(struct stats *s, enum stat which, uint64_t n)
+{
+    s->v[which] += n;
+}
+
+static inline void stat_inc(struct stats *s, enum stat which)
+{
+    s->v[which]++;
+}
+
+const char *stat_name(enum stat which); /* "tcp_retransmits" */
+const char *stat_text(enum stat which); /* "segments sent again" */
+
+#endif

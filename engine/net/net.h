@@ -1,0 +1,107 @@
+/* net.h: frames to flows and back, for one core: Ethernet, ARP, routes, flow table, source ports.
+ *
+ * What it is not: it holds no connection.  A flow is a 32-bit number that its owner (core/) chose; net maps the
+ * 4-tuple of a segment to it and puts addresses around segments that leave.
+ */
+#ifndef ENGINE_NET_NET_H
+#define ENGINE_NET_NET_H
+
+#include "drivers/port.h"
+#include "engine/base/error.h"
+#include "engine/base/rand.h"
+#include "engine/base/stat.h"
+#include "engine/base/wheel.h"
+#include "engine/wire/wire.h"
+
+#define NET_ADDRESSES_MAX 16u
+#define NET_ROUTES_MAX    32u
+#define NET_NO_FLOW       UINT32_MAX
+
+struct net_route {
+    struct ip_net to;       /* ::/0 mapped as 0.0.0.0/0 (96 bits) is the IPv4 default route */
+    struct ip_addr gateway; /* all zero: on link */
+    bool on_link;
+};
+
+struct net_config {
+    uint32_t addresses;
+    struct ip_addr address[NET_ADDRESSES_MAX]; /* ours; source addresses in turn unless a flow asks for one */
+    uint32_t routes;
+    struct net_route route[NET_ROUTES_MAX];
+    uint32_t flows_max;             /* connections of this core at the most */
+    uint32_t neighbours_max;        /* 1024 */
+    uint16_t port_first, port_last; /* source ports, RFC 6056: 1024..65535 */
+    uint32_t core, cores;           /* this core in [0, cores): ports with port % cores == core are its own */
+    uint64_t seed;
+    uint64_t hash_key[2]; /* flow hash secret */
+};
+
+struct flow_key {
+    struct ip_addr local, remote;
+    uint16_t local_port, remote_port;
+};
+
+struct net; /* one a core */
+
+/* Who wants to hear of what arrived; called from net_receive. */
+struct net_handler {
+    void *ctx;
+    /* A segment of a known flow; seg and ip are borrowed until return; take a packet reference to keep payload. */
+    void (*segment)(void *ctx, uint32_t flow, const struct ip_header *ip, const struct tcp_segment *seg);
+    /* A SYN for a port that somebody listens on, no flow yet (part 2 and the MX farm); NULL: RST is sent. */
+    void (*syn)(void *ctx, const struct flow_key *key, const struct tcp_segment *seg);
+    /* An ICMP error that quotes a segment of a known flow. */
+    void (*icmp_error)(void *ctx, uint32_t flow, const struct icmp *icmp);
+    /* The flow's next hop does not answer ARP: packets were dropped. */
+    void (*unreachable)(void *ctx, uint32_t flow);
+    /* A frame whose flow belongs to another core: takes over pkt, or returns false when it cannot. */
+    bool (*handoff)(void *ctx, uint32_t owner, struct pkt *pkt);
+    /* An ARP packet that told us something: cores other than this one want it too; pkt is borrowed. */
+    void (*share_arp)(void *ctx, const struct pkt *pkt);
+};
+
+struct net *net_open(const struct net_config *config, struct port *port, struct wheel *wheel,
+                     struct stats *stats, const struct net_handler *handler, struct error *err) must_check;
+void net_close(struct net *net);
+
+/* net_receive takes over one frame, whatever it is. */
+void net_receive(struct net *net, struct pkt *pkt, uint64_t now_us);
+
+/* net_transmit_flush gives the port what has been queued, one burst or more; the loop calls it once a turn. */
+void net_transmit_flush(struct net *net, uint64_t now_us);
+
+/* net_announce sends gratuitous ARP for each address (start, failover). */
+void net_announce(struct net *net, uint64_t now_us);
+
+/* ---- flows ---- */
+
+/* net_flow_open chooses source address (unless *local is set) and a source port of this core that is free for
+ * remote, and enters the flow.  false: no route, no address of the family, no port left or table full (err says which).
+ */
+bool net_flow_open(struct net *net, const struct ip_addr *local, const struct ip_addr *remote,
+                   uint16_t remote_port, uint32_t flow, struct flow_key *key, struct error *err) must_check;
+
+/* net_flow_add enters a flow whose key is known (passive opens). */
+bool net_flow_add(struct net *net, const struct flow_key *key, uint32_t flow) must_check;
+void net_flow_close(struct net *net, const struct flow_key *key);
+
+/* net_flow_move gives an existing flow another number (TIME-WAIT records). */
+void net_flow_move(struct net *net, const struct flow_key *key, uint32_t flow);
+
+/* net_send_segment puts Ethernet and IP around a segment and queues it for the next flush; this is what a struct
+ * tcp_emit calls.  false: no buffer.  A packet whose neighbour is not known yet is held (a few a neighbour) while ARP asks.
+ */
+bool net_send_segment(struct net *net, const struct flow_key *key, uint32_t flow,
+                      const struct tcp_segment *seg, uint64_t now_us);
+
+/* The payload bytes a segment to remote may have by our MTU: 1460 on Ethernet. */
+uint32_t net_mss(const struct net *net, const struct ip_addr *remote);
+
+/* net_owner: the core that owns a local port. */
+uint32_t net_owner(const struct net *net, uint16_t local_port);
+
+/* net_next_deadline / net_timers: ARP retries and expiry use the wheel given at open, through this one timer. */
+void net_timers(struct net *net, uint64_t now_us);
+bool net_owns_timer(const struct net *net, const struct wheel_timer *timer);
+
+#endif

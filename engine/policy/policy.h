@@ -1,0 +1,123 @@
+/* policy.h: what a destination demands of a connection.  Pure decisions over immutable tables.
+ *
+ * Levels are not a ladder: a requirement is a conjunction of demands (TLS parameters, PKIX with names, later a
+ * TLSA set, pins, an MX filter), and sources are joined by taking all of their demands (strict-tls.md).
+ * Unclear, expired or contradictory: defer; never less.
+ */
+#ifndef ENGINE_POLICY_POLICY_H
+#define ENGINE_POLICY_POLICY_H
+
+#include "engine/base/error.h"
+#include "engine/base/outcome.h"
+
+#define POLICY_NAME_MAX  256
+#define POLICY_MATCH_MAX 8
+
+enum policy_level { /* names as in Postfix's TLS_README; part 5 adds fingerprint, dane, dane-only */
+                    POLICY_DEFAULT = 0, /* "verify" when nobody says more */
+                    POLICY_ENCRYPT,     /* TLS, no authentication */
+                    POLICY_VERIFY,      /* chain to a trusted root, the MX host name matches */
+                    POLICY_SECURE,      /* chain to a trusted root, next hop domain (or match list) matches */
+};
+
+const char *policy_level_name(enum policy_level level);
+bool policy_level_parse(const char *text,
+                        enum policy_level *level) must_check; /* knows none of `none`, `may` */
+
+struct tls_trust; /* crypto/tls.h: opaque here, carried by rules */
+
+/* One operator rule: `tls` in the configuration. */
+struct policy_rule {
+    char pattern[POLICY_NAME_MAX]; /* "example.org", ".example.org" (hosts below it), "[192.0.2.1]", or "*" */
+    uint8_t level;                 /* enum policy_level */
+    uint16_t min_version;          /* 0x0303 or 0x0304 */
+    uint8_t matches;               /* of match[]; 0: the level's default */
+    char match[POLICY_MATCH_MAX][POLICY_NAME_MAX]; /* "hostname", "nexthop", "dot-nexthop", or a name */
+    struct tls_trust *trust;                       /* never NULL in a published table */
+    char id[64];                                   /* for evidence and logs: "tls[2] .example.org" */
+};
+
+/* One next hop: an address to connect to and the name that TLS must prove. */
+struct policy_hop {
+    char host[POLICY_NAME_MAX]; /* MX host name: SNI and reference name; "" for an address literal */
+    uint8_t addr[16];           /* IPv4-mapped where IPv4 */
+    uint16_t port;
+    bool implicit_tls;
+};
+
+#define POLICY_HOPS_MAX 8
+
+/* `route` in the configuration: where mail for a domain goes (DNS comes in part 5). */
+struct policy_route {
+    char pattern[POLICY_NAME_MAX]; /* as in policy_rule */
+    uint8_t hops;                  /* in [1, POLICY_HOPS_MAX], tried in order */
+    struct policy_hop hop[POLICY_HOPS_MAX];
+};
+
+struct policy_net {
+    uint8_t addr[16];
+    uint8_t prefix_bits;
+};
+
+/* A whole generation of rules; immutable once published; shared by all cores. */
+struct policy_table {
+    uint64_t generation;
+    uint32_t rules, routes, allowed_nets;
+    struct policy_rule *rule;
+    struct policy_route *route;
+    struct policy_net *allowed_net; /* special-purpose networks that may be connected to all the same */
+};
+
+/* What a connection must prove for one job; plain values, copied into the connection. */
+struct policy_demand {
+    uint16_t min_version;
+    bool pkix;
+    uint8_t names;
+    char name[POLICY_MATCH_MAX][POLICY_NAME_MAX]; /* reference names; leading dot: any host below */
+    struct tls_trust *trust;
+    uint8_t level;       /* enum policy_level, for evidence */
+    char source[64];     /* whose demand: "default" or a rule's id; joined ones with '+' */
+    uint64_t generation; /* table that it was made from */
+};
+
+/* policy_find_rule / policy_find_route give the best match for a domain: exact, then the longest ".suffix",
+ * then "*"; NULL when none.  domain: lower-case A-labels, no trailing dot.
+ */
+const struct policy_rule *policy_find_rule(const struct policy_table *table, const char *domain);
+const struct policy_route *policy_find_route(const struct policy_table *table, const char *domain);
+
+/* policy_decide joins the operator's rule for domain with the job's floor for a connection to mx_host.
+ * false: the demand is unclear or contradictory; *why is a deferred outcome at STAGE_POLICY.
+ */
+bool policy_decide(const struct policy_table *table, const char *domain, const char *mx_host,
+                   enum policy_level floor, struct policy_demand *demand, struct outcome *why) must_check;
+
+/* policy_covers: a connection that was verified under `have` satisfies everything that `want` demands.
+ * Judged by the demands, not by names of levels; when in doubt false.
+ */
+bool policy_covers(const struct policy_demand *have, const struct policy_demand *want);
+
+/* policy_join makes a the conjunction of a and b; false when no connection can satisfy both. */
+bool policy_join(struct policy_demand *a, const struct policy_demand *b) must_check;
+
+/* policy_fingerprint: equal demands, equal number; for pools and caches. */
+uint64_t policy_fingerprint(const struct policy_demand *demand);
+
+/* policy_address_allowed: may we connect there?  Special-purpose addresses (is_special, told by the caller)
+ * only where the table allows their network.
+ */
+bool policy_address_allowed(const struct policy_table *table, const uint8_t addr[16], bool is_special);
+
+/* ---- store: the published table (store.c; the layer's only liburcu user) ---- */
+
+/* policy_publish makes table the current one; the old one is freed with its trust references after all
+ * cores have passed a quiescent state.  Control thread; blocks for that long.
+ */
+void policy_publish(struct policy_table *table, void (*release)(struct policy_table *old));
+
+/* policy_current gives the table for use until the caller's next quiescent state; never NULL once published.
+ * Threads registered with urcu_qsbr_register_thread only.
+ */
+const struct policy_table *policy_current(void);
+
+#endif

@@ -1,0 +1,159 @@
+/* tcp.h: one TCP connection (RFC 9293): segments in, segments out, a deadline.
+ *
+ * It knows no clock, no port, no DPDK and no socket: time is an argument (monotonic microseconds), segments are
+ * structs, packets come from a pool that was given at open.  The caller
+ *   - gives it every segment of its flow with tcp_input,
+ *   - writes with tcp_write_reserve and tcp_write_commit, reads with tcp_read_peek and tcp_read_consume,
+ *   - after any of these, and when tcp_next_deadline has come, calls tcp_output, which emits what may be sent,
+ *   - looks at tcp_events after tcp_input, tcp_timers and tcp_output.
+ * All entries: the owning core only; none blocks; memory comes from the pools given at open alone.
+ */
+#ifndef ENGINE_TCP_TCP_H
+#define ENGINE_TCP_TCP_H
+
+#include "engine/base/bytes.h"
+#include "engine/base/pkt.h"
+#include "engine/base/stat.h"
+#include "engine/wire/wire.h"
+
+struct tcb; /* private: tcb.h, which conn/ includes only to embed one */
+
+/* Limits and defaults, the same for all connections of a core; outlives them. */
+struct tcp_config {
+    uint32_t mss;                /* bytes of payload that our own MTU allows, options not counted: 1460 */
+    uint32_t send_buffer_bytes;  /* most unacknowledged and unsent bytes that tcp_write takes */
+    uint32_t recv_buffer_bytes;  /* most received bytes not yet consumed, out-of-order ones included */
+    uint32_t initial_cwnd;       /* segments; RFC 6928: 10 */
+    uint32_t rto_initial_us;     /* RFC 6298 (2.1): 1 s */
+    uint32_t rto_min_us;         /* 200 ms, as Linux */
+    uint32_t rto_max_us;         /* RFC 6298 (2.5): at least 60 s */
+    uint32_t delayed_ack_us;     /* at most 40 ms */
+    uint32_t syn_retries;        /* SYNs after the first: 5 */
+    uint32_t connect_timeout_us; /* whole time for the handshake */
+    uint32_t user_timeout_us;    /* RFC 9293 3.8.3: unacknowledged for so long: give up */
+    uint32_t time_wait_us;       /* 2 MSL */
+    const struct tcp_cc *cc;     /* congestion control: tcp_cc_cubic or tcp_cc_reno (cc.h) */
+    bool timestamps, window_scaling, sack; /* options to offer; all true */
+};
+
+struct tcp_config tcp_config_default(void);
+
+struct tcp_open {
+    const struct tcp_config *config; /* borrowed for the connection's life */
+    struct pkt_pool *pool;           /* send queue; borrowed for life */
+    struct stats *stats;             /* borrowed for life */
+    uint16_t local_port, remote_port;
+    uint32_t isn;       /* initial sequence number, RFC 6528, made by the caller */
+    uint32_t ts_offset; /* random per flow: our time stamps do not tell the uptime (RFC 7323 section 5.4) */
+    uint32_t mss;       /* payload bytes that this path allows; 0: config->mss */
+};
+
+enum tcp_state {
+    TCP_CLOSED,
+    TCP_LISTEN, /* never the state of a tcb: a passive open starts with a SYN in hand */
+    TCP_SYN_SENT,
+    TCP_SYN_RECEIVED,
+    TCP_ESTABLISHED,
+    TCP_FIN_WAIT_1,
+    TCP_FIN_WAIT_2,
+    TCP_CLOSE_WAIT,
+    TCP_CLOSING,
+    TCP_LAST_ACK,
+    TCP_TIME_WAIT,
+};
+
+enum tcp_event {
+    TCP_EV_CONNECTED = 1 << 0, /* became ESTABLISHED */
+    TCP_EV_READABLE = 1 << 1,  /* bytes for tcp_read_peek */
+    TCP_EV_WRITABLE = 1 << 2,  /* acknowledged bytes have made room */
+    TCP_EV_PEER_FIN = 1 << 3,  /* peer sends no more; all before it has been or can be read */
+    TCP_EV_CLOSED = 1 << 4,    /* over; tcp_error says how; the tcb may be released with tcp_release */
+    TCP_EV_TIME_WAIT = 1 << 5, /* closed in order; only the 2 MSL are left: move it to a compact record */
+};
+
+enum tcp_error {
+    TCP_OK = 0,
+    TCP_ERR_REFUSED,     /* RST in answer to our SYN */
+    TCP_ERR_RESET,       /* RST later */
+    TCP_ERR_TIMEOUT,     /* nobody answered, or stopped answering */
+    TCP_ERR_UNREACHABLE, /* a hard ICMP error during connect */
+    TCP_ERR_ABORTED,     /* we reset it */
+};
+
+/* Where segments go.  emit is called from tcp_output only, once a segment; it fills in nothing: addresses
+ * are its business, ports are set.  false: no buffer or no room now; TCP counts the segment as not sent and
+ * tries again at the next tcp_output.  seg and what it points to are borrowed until return; a packet to be
+ * kept longer needs a reference (pkt_ref).  seg->payload has PKT_HEADROOM writable bytes before it unless
+ * pkt_shared(seg->pkt), in which case it must be copied.
+ */
+struct tcp_emit {
+    void *ctx;
+    bool (*emit)(void *ctx, const struct tcp_segment *seg);
+};
+
+size_t tcp_tcb_bytes(void); /* what a tcb takes, for pools */
+
+/* tcp_open_active starts a connection; the SYN leaves with the next tcp_output.  tcb is the caller's memory. */
+void tcp_open_active(struct tcb *tcb, const struct tcp_open *open, uint64_t now_us);
+
+/* tcp_open_passive answers a SYN that a listener received; the SYN-ACK leaves with the next tcp_output. */
+void tcp_open_passive(struct tcb *tcb, const struct tcp_open *open, const struct tcp_segment *syn,
+                      uint64_t now_us);
+
+/* tcp_input: a segment has arrived for this connection (RFC 9293 3.10.7).  seg is borrowed until return. */
+void tcp_input(struct tcb *tcb, const struct tcp_segment *seg, uint64_t now_us);
+
+/* tcp_output emits everything that may leave now: SYN, data within the windows, retransmissions, probes, ACKs, FIN, RST.
+ * Returns false if emit refused one: call again in the next turn.
+ */
+bool tcp_output(struct tcb *tcb, uint64_t now_us, const struct tcp_emit *emit);
+
+/* tcp_next_deadline: when tcp_timers has to be called, absolute; DEADLINE_NEVER if not at all. */
+uint64_t tcp_next_deadline(const struct tcb *tcb);
+void tcp_timers(struct tcb *tcb, uint64_t now_us);
+
+/* Writing.  tcp_write_reserve gives the next writable chunk (at least 1 byte, inside one packet), or NULL
+ * when the send buffer or the pool is full or the connection cannot send.  tcp_write_commit appends the first
+ * len bytes of it to the stream.  tcp_write_space: how many bytes reserve would give in all, at the most.
+ */
+uint8_t *tcp_write_reserve(struct tcb *tcb, size_t *room);
+void tcp_write_commit(struct tcb *tcb, size_t len);
+size_t tcp_write_space(const struct tcb *tcb);
+size_t tcp_unsent_bytes(const struct tcb *tcb);  /* committed, never sent */
+size_t tcp_unacked_bytes(const struct tcb *tcb); /* committed, not acknowledged */
+
+/* Reading.  The bytes of tcp_read_peek stay where they are until consumed; NULL when there are none.
+ * What is not consumed closes the window.
+ */
+uint8_t *tcp_read_peek(struct tcb *tcb, size_t *len);
+void tcp_read_consume(struct tcb *tcb, size_t len);
+
+void tcp_close(struct tcb *tcb, uint64_t now_us); /* FIN after what was written; reading goes on */
+void tcp_abort(struct tcb *tcb, uint64_t now_us); /* RST with the next tcp_output, then CLOSED */
+
+/* tcp_icmp_error: an ICMP error quoted a segment of this flow.  seq is checked against what is in flight
+ * (RFC 5927 section 4).  hard: a port or protocol unreachable (RFC 5461); mtu: nonzero for "packet too big".
+ */
+void tcp_icmp_error(struct tcb *tcb, uint32_t seq, bool hard, uint32_t mtu, uint64_t now_us);
+
+/* tcp_events gives the enum tcp_event bits that have come up since the last call, and forgets them. */
+unsigned tcp_events(struct tcb *tcb);
+
+enum tcp_state tcp_state(const struct tcb *tcb);
+enum tcp_error tcp_error(const struct tcb *tcb);
+const char *tcp_state_name(enum tcp_state state);
+
+/* tcp_release gives all packets back to the pool; the tcb's memory is the caller's again.  Any state. */
+void tcp_release(struct tcb *tcb);
+
+/* A snapshot for `hardline status` and logs, in the manner of Linux's tcp_info. */
+struct tcp_info {
+    enum tcp_state state;
+    uint32_t mss, cwnd_bytes, ssthresh_bytes, flight_bytes, snd_wnd_bytes, rcv_wnd_bytes;
+    uint32_t srtt_us, rttvar_us, rto_us;
+    uint64_t bytes_acked, bytes_received, retransmits;
+};
+
+struct tcp_info tcp_info(const struct tcb *tcb);
+
+#endif

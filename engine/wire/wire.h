@@ -60,7 +60,9 @@ struct tcp_segment {
  */
 bool tcp_segment_parse(struct tcp_segment *seg, uint8_t *tcp, size_t len) must_check;
 
-/* tcp_header_bytes: what tcp_header_emit will write: 20 to 60, a multiple of 4. */
+/* tcp_header_bytes: what tcp_header_emit will write: 20 to 60, a multiple of 4.  SACK blocks that the 40 bytes of
+ * options have no room for are left out, the last ones first.
+ */
 size_t tcp_header_bytes(const struct tcp_segment *seg);
 
 /* tcp_header_emit writes header and options with checksum 0; returns the bytes written. */
@@ -73,6 +75,8 @@ size_t tcp_header_emit(uint8_t *out, const struct tcp_segment *seg);
  */
 uint32_t checksum_add(uint32_t sum, const void *data, size_t len);
 uint16_t checksum_finish(uint32_t sum); /* folded and complemented, in network order as stored */
+uint16_t checksum_fold(
+    uint32_t sum); /* folded only: what a port that fills TCP checksums wants in their place */
 
 /* The pseudo header of TCP (RFC 9293 3.1, RFC 8200 8.1); tcp_len is header and data. */
 uint32_t checksum_tcp_pseudo(const struct ip_addr *src, const struct ip_addr *dst, uint32_t tcp_len);
@@ -90,7 +94,7 @@ struct eth_header {
 };
 
 bool eth_parse(struct eth_header *eth, const uint8_t *frame, size_t len) must_check;
-void eth_emit(uint8_t out[ETH_HEADER_BYTES], const struct eth_header *eth);
+void eth_emit(uint8_t out[static ETH_HEADER_BYTES], const struct eth_header *eth);
 
 /* ---- ARP (RFC 826), Ethernet and IPv4 only ---- */
 
@@ -104,7 +108,7 @@ struct arp {
 };
 
 bool arp_parse(struct arp *arp, const uint8_t *data, size_t len) must_check;
-void arp_emit(uint8_t out[ARP_BYTES], const struct arp *arp);
+void arp_emit(uint8_t out[static ARP_BYTES], const struct arp *arp);
 
 /* ---- IP ---- */
 
@@ -131,8 +135,13 @@ enum ip_parse_result { IP_OK, IP_MALFORMED, IP_BAD_CHECKSUM };
 enum ip_parse_result ip_header_parse(struct ip_header *ip, const uint8_t *packet, size_t len,
                                      bool verify_checksum) must_check;
 
+/* ip_header_parse_quoted reads the start of a packet that an ICMP error quotes: the quote may be cut short behind its
+ * header, payload_len is what is there, and the checksum is not looked at (routers change the header under way).
+ */
+bool ip_header_parse_quoted(struct ip_header *ip, const uint8_t *packet, size_t len) must_check;
+
 /* ipv4_emit writes a 20-byte header, checksum included unless without_checksum. */
-void ipv4_emit(uint8_t out[IPV4_HEADER_MIN], const struct ip_header *ip, bool without_checksum);
+void ipv4_emit(uint8_t out[static IPV4_HEADER_MIN], const struct ip_header *ip, bool without_checksum);
 
 /* ---- ICMP (RFC 792, RFC 1191) ---- */
 

@@ -60,9 +60,13 @@ struct tls_demand {
     /* part 5 adds: TLSA records, pins, OCSP demands */
 };
 
-/* tls_open prepares a session; copies what it needs of the demand.  NULL: no session free (counted). */
+/* tls_open prepares a session; copies what it needs of the demand.  NULL: no session free (counted as
+ * core_pool_full).  A demand that cannot be (pkix without trust or names, TLS below 1.2) gives a session that
+ * is TLS_FAILED from the start.
+ */
 struct tls *tls_open(struct tls_core *core, const struct tls_demand *demand);
-void tls_free(struct tls *tls); /* wipes keys; any state */
+void tls_free(struct tls *tls); /* wipes keys; any state.  While TLS_WANT_WORK the session's place in the pool stays
+                                 * taken until that work is done (looked after by later calls for the core) */
 
 enum tls_status {
     TLS_HANDSHAKE,   /* wants bytes from the peer */

@@ -11,7 +11,8 @@
 #include "engine/base/outcome.h"
 
 #define POLICY_NAME_MAX  256
-#define POLICY_MATCH_MAX 8
+#define POLICY_MATCH_MAX 8  /* names that a rule may list */
+#define POLICY_NAMES_MAX 10 /* of a demand: those of a rule, and two of a floor */
 
 enum policy_level { /* names as in Postfix's TLS_README; part 5 adds fingerprint, dane, dane-only */
                     POLICY_DEFAULT = 0, /* "verify" when nobody says more */
@@ -55,13 +56,14 @@ struct policy_route {
 };
 
 struct policy_net {
-    uint8_t addr[16];
-    uint8_t prefix_bits;
+    uint8_t addr[16];    /* IPv4-mapped where IPv4 */
+    uint8_t prefix_bits; /* in [0, 128]; 96 more than one writes for IPv4 */
 };
 
 /* A whole generation of rules; immutable once published; shared by all cores. */
 struct policy_table {
     uint64_t generation;
+    struct tls_trust *trust; /* for domains without a rule; never NULL in a published table */
     uint32_t rules, routes, allowed_nets;
     struct policy_rule *rule;
     struct policy_route *route;
@@ -86,7 +88,8 @@ struct policy_demand {
 const struct policy_rule *policy_find_rule(const struct policy_table *table, const char *domain);
 const struct policy_route *policy_find_route(const struct policy_table *table, const char *domain);
 
-/* policy_decide joins the operator's rule for domain with the job's floor for a connection to mx_host.
+/* policy_decide joins the operator's rule for domain with the job's floor for a connection to mx_host ("" for
+ * an address literal).  A floor has the rule's trust anchors: whom to trust is the operator's to say.
  * false: the demand is unclear or contradictory; *why is a deferred outcome at STAGE_POLICY.
  */
 bool policy_decide(const struct policy_table *table, const char *domain, const char *mx_host,

@@ -130,7 +130,13 @@ class Postfix:
             time.sleep(0.05)
 
     def stop(self):
-        return self.process.stop()
+        """Ends it; returns when nothing listens any more. What it has accepted is in its queue or mailboxes."""
+        self.process.stop()
+        deadline = time.monotonic() + 10
+        while self.net.answers(self.host):  # its services end a moment after master
+            if time.monotonic() > deadline:
+                raise RuntimeError("Postfix still answers:\n" + self.log())
+            time.sleep(0.05)
 
     def log(self):
         return self.process.log()

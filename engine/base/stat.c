@@ -12,12 +12,12 @@ static const char *const texts[] = {
 #undef X
 };
 
-const char *stat_name(enum stat which)
+const char *stat_name(enum stat_id which)
 {
     return which < STAT_COUNT ? names[which] : "unknown";
 }
 
-const char *stat_text(enum stat which)
+const char *stat_text(enum stat_id which)
 {
     return which < STAT_COUNT ? texts[which] : "unknown";
 }

@@ -86,7 +86,7 @@
     X(core_turns_busy, "turns that found work")                                         \
     X(core_sleeps, "times an idle core slept")
 
-enum stat {
+enum stat_id {
 #define X(name, text) STAT_##name,
     STAT_LIST(X)
 #undef X
@@ -97,17 +97,17 @@ struct stats {
     uint64_t v[STAT_COUNT];
 };
 
-static inline void stat_add(struct stats *s, enum stat which, uint64_t n)
+static inline void stat_add(struct stats *s, enum stat_id which, uint64_t n)
 {
     s->v[which] += n;
 }
 
-static inline void stat_inc(struct stats *s, enum stat which)
+static inline void stat_inc(struct stats *s, enum stat_id which)
 {
     s->v[which]++;
 }
 
-const char *stat_name(enum stat which); /* "tcp_retransmits" */
-const char *stat_text(enum stat which); /* "segments sent again" */
+const char *stat_name(enum stat_id which); /* "tcp_retransmits" */
+const char *stat_text(enum stat_id which); /* "segments sent again" */
 
 #endif

@@ -14,7 +14,7 @@
 #include "engine/base/stat.h"
 
 #define TLS_NAME_MAX     256 /* a DNS name and its NUL */
-#define TLS_NAMES_MAX    8   /* reference names a demand may list */
+#define TLS_NAMES_MAX    10  /* reference names a demand may list */
 #define TLS_DIGEST_BYTES 32
 
 struct tls_trust; /* a set of trust anchors, immutable; made and shared by control, read by cores */
@@ -30,14 +30,14 @@ struct tls_trust *tls_trust_load(const char *ca_file, uint64_t version, struct e
 void tls_trust_ref(struct tls_trust *trust);
 void tls_trust_free(struct tls_trust *trust);              /* drops one reference; thread-safe */
 const char *tls_trust_name(const struct tls_trust *trust); /* the file, or "system" */
-uint32_t tls_trust_count(
-    const struct tls_trust *trust); /* certificates in it; 0 for a directory-based store */
+uint32_t tls_trust_count(const struct tls_trust *trust);   /* certificates in it, at least 1 */
+uint64_t tls_trust_version(const struct tls_trust *trust);
 
 /* ---- per core ---- */
 
 struct tls_core_config {
     uint32_t sessions_max;   /* most sessions open at once */
-    const char *engine;      /* OpenSSL ENGINE id for public-key work, or NULL */
+    const char *engine;      /* OpenSSL ENGINE id for RSA and EC work, or NULL; the same for all cores */
     bool async;              /* run handshakes as ASYNC jobs (SSL_MODE_ASYNC); needs an engine that pauses */
     const char *keylog_path; /* NSS key log; NULL (the default) for none.  Logged loudly by whoever sets it */
     struct stats *stats;     /* the core's counters */
@@ -56,7 +56,12 @@ struct tls_demand {
     bool pkix;               /* chain to trust, and one of the names matches (RFC 9525 section 6) */
     struct tls_trust *trust; /* for pkix; a reference is taken */
     uint8_t names;           /* reference names, in [0, TLS_NAMES_MAX]; at least 1 with pkix */
-    const char *name[TLS_NAMES_MAX]; /* a leading dot: any host below that domain (Postfix's .nexthop) */
+
+    /* Names of one group are alternatives; of every group that occurs one must match.
+     * A leading dot: any host below that domain (Postfix's .nexthop).  An IP address: an iPAddress.
+     */
+    const char *name[TLS_NAMES_MAX];
+    uint8_t group[TLS_NAMES_MAX]; /* of name[i], in [0, TLS_NAMES_MAX) */
     /* part 5 adds: TLSA records, pins, OCSP demands */
 };
 
@@ -65,8 +70,11 @@ struct tls_demand {
  * is TLS_FAILED from the start.
  */
 struct tls *tls_open(struct tls_core *core, const struct tls_demand *demand);
-void tls_free(struct tls *tls); /* wipes keys; any state.  While TLS_WANT_WORK the session's place in the pool stays
-                                 * taken until that work is done (looked after by later calls for the core) */
+
+/* tls_free ends a session in any state and wipes its keys.  In TLS_WANT_WORK its place in the pool stays taken
+ * until that work is done; later calls of tls_open and tls_core_close look after it.
+ */
+void tls_free(struct tls *tls);
 
 enum tls_status {
     TLS_HANDSHAKE,   /* wants bytes from the peer */

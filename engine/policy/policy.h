@@ -14,16 +14,18 @@
 #define POLICY_MATCH_MAX 8  /* names that a rule may list */
 #define POLICY_NAMES_MAX 10 /* of a demand: those of a rule, and two of a floor */
 
-enum policy_level { /* names as in Postfix's TLS_README; part 5 adds fingerprint, dane, dane-only */
-                    POLICY_DEFAULT = 0, /* "verify" when nobody says more */
-                    POLICY_ENCRYPT,     /* TLS, no authentication */
-                    POLICY_VERIFY,      /* chain to a trusted root, the MX host name matches */
-                    POLICY_SECURE,      /* chain to a trusted root, next hop domain (or match list) matches */
+/* Names as in Postfix's TLS_README; part 5 adds fingerprint, dane, dane-only. */
+enum policy_level {
+    POLICY_DEFAULT = 0, /* "verify" when nobody says more */
+    POLICY_ENCRYPT,     /* TLS, no authentication */
+    POLICY_VERIFY,      /* chain to a trusted root, the MX host name matches */
+    POLICY_SECURE,      /* chain to a trusted root, the next hop's domain (or match list) matches */
 };
 
 const char *policy_level_name(enum policy_level level);
-bool policy_level_parse(const char *text,
-                        enum policy_level *level) must_check; /* knows none of `none`, `may` */
+
+/* policy_level_parse knows the names above but "default", and none of Postfix's "none" and "may". */
+bool policy_level_parse(const char *text, enum policy_level *level) must_check;
 
 struct tls_trust; /* crypto/tls.h: opaque here, carried by rules */
 
@@ -73,13 +75,15 @@ struct policy_table {
 /* What a connection must prove for one job; plain values, copied into the connection. */
 struct policy_demand {
     uint16_t min_version;
-    bool pkix;
-    uint8_t names;
-    char name[POLICY_MATCH_MAX][POLICY_NAME_MAX]; /* reference names; leading dot: any host below */
-    struct tls_trust *trust;
-    uint8_t level;       /* enum policy_level, for evidence */
-    char source[64];     /* whose demand: "default" or a rule's id; joined ones with '+' */
-    uint64_t generation; /* table that it was made from */
+    bool pkix;               /* chain to trust, and of every group of names one matches */
+    struct tls_trust *trust; /* NULL without pkix; borrowed: alive by the table, then by the TLS session */
+    uint8_t names;           /* in [0, POLICY_NAMES_MAX]; at least 1 with pkix */
+    uint8_t groups;          /* in [0, names]; every group in [0, groups) has a name */
+    uint8_t group[POLICY_NAMES_MAX]; /* of name[i]: names of one group are alternatives, groups add up */
+    char name[POLICY_NAMES_MAX][POLICY_NAME_MAX]; /* reference names; leading dot: any host below */
+    uint8_t level;       /* enum policy_level, the higher of the joined ones: for evidence, never judged */
+    char source[64];     /* whose demand: "default", a rule's id, "job"; joined ones with '+' */
+    uint64_t generation; /* table that it was made from; of joined ones the older */
 };
 
 /* policy_find_rule / policy_find_route give the best match for a domain: exact, then the longest ".suffix",

@@ -40,6 +40,7 @@ struct port {
     uint32_t offloads;        /* enum port_offload */
     struct pkt_pool *tx_pool; /* for what the core makes */
     struct pkt_pool *rx_pool; /* for what arrives; may be the same */
+    uint64_t dropped;         /* frames that the port itself lost for want of a buffer or of room */
 };
 
 static inline uint32_t port_receive(struct port *port, struct pkt **pkt, uint32_t max, uint64_t now_us)
@@ -65,7 +66,8 @@ static inline void port_close(struct port *port)
 /* ---- an in-memory pair, for tests and the simulator (port_sim.c) ---- */
 
 /* port_sim_pair gives two ports, joined; each with a heap pool of buffers packets.  Frames sent on one are copied
- * into the other's pool and arrive at its next receive; capacity frames wait at the most, more are dropped.
+ * into the other's pool and arrive at its next receive; 1,024 frames wait at the most, more are dropped, as are
+ * frames for which the other's pool has no buffer (port->dropped of the receiving end).  Both ends: one thread.
  */
 bool port_sim_pair(struct port *pair[2], uint32_t buffers, uint16_t mtu, struct error *err) must_check;
 

@@ -64,10 +64,17 @@ struct net *net_open(const struct net_config *config, struct port *port, struct 
                      struct stats *stats, const struct net_handler *handler, struct error *err) must_check;
 void net_close(struct net *net);
 
-/* net_receive takes over one frame, whatever it is. */
+/* net_receive takes over one frame that the port received, whatever it is, and counts it (port_rx_*). */
 void net_receive(struct net *net, struct pkt *pkt, uint64_t now_us);
 
-/* net_transmit_flush gives the port what has been queued, one burst or more; the loop calls it once a turn. */
+/* net_receive_from_core takes over a frame that another core passed on: what its handoff took (counted as
+ * net_handoff_in), or a copy of what its share_arp was shown.  It is never passed on again.
+ */
+void net_receive_from_core(struct net *net, struct pkt *pkt, uint64_t now_us);
+
+/* net_transmit_flush gives the port what has been queued, one burst or more; the loop calls it once a turn.  What
+ * the port does not take stays for the next turn; a port that takes nothing for NET_TX_STALL_US loses what is queued.
+ */
 void net_transmit_flush(struct net *net, uint64_t now_us);
 
 /* net_announce sends gratuitous ARP for each address (start, failover). */
@@ -100,8 +107,10 @@ uint32_t net_mss(const struct net *net, const struct ip_addr *remote);
 /* net_owner: the core that owns a local port. */
 uint32_t net_owner(const struct net *net, uint16_t local_port);
 
-/* net_next_deadline / net_timers: ARP retries and expiry use the wheel given at open, through this one timer. */
+/* ARP retries and expiry use the wheel given at open, through one timer of kind NET_TIMER: call net_timers when it
+ * fires.
+ */
+#define NET_TIMER 1u
 void net_timers(struct net *net, uint64_t now_us);
-bool net_owns_timer(const struct net *net, const struct wheel_timer *timer);
 
 #endif

@@ -1,0 +1,129 @@
+/* pool_dpdk.c: the packet pool over an rte_mempool of mbufs.
+ *
+ * References are the mbuf's own count: a driver frees what it has sent with rte_pktmbuf_free, which lowers the count
+ * and returns the buffer only when TCP has let go as well.  RTE_ETH_TX_OFFLOAD_MBUF_FAST_FREE skips the count and so is
+ * never asked for.
+ */
+#include "drivers/pool_dpdk.h"
+
+#include <rte_errno.h>
+#include <rte_lcore.h>
+#include <rte_mbuf_pool_ops.h>
+#include <stdlib.h>
+
+#define CACHE_OBJECTS 256u /* a registered thread's own stock of free buffers */
+
+static_assert(sizeof(struct pkt) <= POOL_DPDK_PRIVATE_BYTES, "the descriptor fits beside the mbuf");
+static_assert(POOL_DPDK_PRIVATE_BYTES % RTE_MBUF_PRIV_ALIGN == 0, "as rte_pktmbuf_pool_create demands");
+static_assert(CACHE_OBJECTS <= RTE_MEMPOOL_CACHE_MAX_SIZE, "as rte_mempool_create demands");
+
+struct dpdk_pool {
+    struct pkt_pool pool;
+    struct rte_mempool *mempool;
+};
+
+static struct dpdk_pool *dpdk_of(struct pkt_pool *pool)
+{
+    return container_of(pool, struct dpdk_pool, pool);
+}
+
+static struct pkt *dpdk_alloc(struct pkt_pool *pool)
+{
+    struct rte_mbuf *m = rte_pktmbuf_alloc(dpdk_of(pool)->mempool);
+    if (unlikely(!m))
+        return NULL;
+    struct pkt *p = pkt_of_mbuf(m);
+    pkt_reset(p);
+    return p;
+}
+
+static void dpdk_ref(struct pkt *p)
+{
+    rte_mbuf_refcnt_update(mbuf_of_pkt(p), 1);
+}
+
+static void dpdk_unref(struct pkt *p)
+{
+    rte_pktmbuf_free(mbuf_of_pkt(p));
+}
+
+static bool dpdk_shared(const struct pkt *p)
+{
+    return rte_mbuf_refcnt_read(mbuf_of_pkt(p)) > 1;
+}
+
+/* rte_mempool_avail_count would read the cache of every thread there could be.  What lies in other threads' caches
+ * is left out: an estimate that is too low by a bounded number.
+ */
+static uint32_t dpdk_available(struct pkt_pool *pool)
+{
+    struct rte_mempool *mp = dpdk_of(pool)->mempool;
+    const struct rte_mempool_cache *cache = rte_mempool_default_cache(mp, rte_lcore_id());
+    return rte_mempool_get_ops(mp->ops_index)->get_count(mp) + (cache ? cache->len : 0);
+}
+
+static const struct pkt_pool_ops dpdk_pool_ops = {
+    .alloc = dpdk_alloc,
+    .ref = dpdk_ref,
+    .unref = dpdk_unref,
+    .shared = dpdk_shared,
+    .available = dpdk_available,
+};
+
+/* The fields that stay the same for the buffer's life. */
+static void init_pkt(struct rte_mempool *mp, void *pool, void *object, unsigned index)
+{
+    (void)mp;
+    (void)index;
+    struct rte_mbuf *m = object;
+    struct pkt *p = pkt_of_mbuf(m);
+    *p = (struct pkt){.pool = pool, .buf = m->buf_addr, .cap = m->buf_len};
+    pkt_reset(p);
+}
+
+/* DPDK demands that a cache is at most two thirds of the pool; a small pool must not vanish in one at all. */
+static unsigned cache_objects(uint32_t capacity)
+{
+    return capacity >= 8 * CACHE_OBJECTS ? CACHE_OBJECTS : capacity / 8;
+}
+
+struct pkt_pool *pool_dpdk_open(const char *name, uint32_t capacity, uint32_t reserve, uint16_t data_bytes,
+                                int socket_id, struct error *err)
+{
+    assert(reserve <= capacity);
+    struct dpdk_pool *dp = calloc(1, sizeof(*dp));
+    if (!dp) {
+        error_set(err, "packet pool %s: no memory", name);
+        return NULL;
+    }
+    dp->mempool = rte_pktmbuf_pool_create(name, capacity, cache_objects(capacity), POOL_DPDK_PRIVATE_BYTES,
+                                          (uint16_t)(PKT_HEADROOM + data_bytes), socket_id);
+    if (!dp->mempool) {
+        unsigned mb = (unsigned)(((uint64_t)capacity * (data_bytes + 512u)) >> 20) + 1;
+        error_set(
+            err,
+            "packet pool %s: %u buffers (about %u MB) cannot be had: %s; give the engine more memory or "
+            "fewer buffers",
+            name, capacity, mb, rte_strerror(rte_errno));
+        free(dp);
+        return NULL;
+    }
+    dp->pool = (struct pkt_pool){
+        .ops = &dpdk_pool_ops, .capacity = capacity, .reserve = reserve, .available = capacity};
+    rte_mempool_obj_iter(dp->mempool, init_pkt, &dp->pool);
+    return &dp->pool;
+}
+
+void pool_dpdk_close(struct pkt_pool *pool)
+{
+    struct dpdk_pool *dp = dpdk_of(pool);
+    if (!rte_mempool_full(dp->mempool))
+        return;
+    rte_mempool_free(dp->mempool);
+    free(dp);
+}
+
+struct rte_mempool *pool_dpdk_mempool(struct pkt_pool *pool)
+{
+    return dpdk_of(pool)->mempool;
+}

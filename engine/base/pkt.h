@@ -23,6 +23,7 @@ enum pkt_flags {
     PKT_RX_CSUM_BAD = 1 << 2,   /* the port has found one wrong */
     PKT_TX_IP_CSUM = 1 << 3,    /* the port is to fill the IPv4 header checksum */
     PKT_TX_TCP_CSUM = 1 << 4,   /* the port is to fill the TCP checksum; the pseudo header sum is in place */
+    PKT_RX_HANDED_OFF = 1 << 5, /* another core received it: it is not handed on or shared again */
 };
 
 /* Ordinary data leaves a reserve in the pool, so that ACKs, closes and alerts can always be sent. */

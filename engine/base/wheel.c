@@ -22,8 +22,9 @@ void wheel_init(struct wheel *wheel, uint64_t now_us)
     }
 }
 
-void wheel_timer_init(struct wheel_timer *timer)
+void wheel_timer_init(struct wheel_timer *timer, uint32_t kind)
 {
+    timer->kind = kind;
     list_init(&timer->link);
     timer->deadline_us = DEADLINE_NEVER;
 }

@@ -15,6 +15,7 @@
 struct wheel_timer {
     struct list link;     /* detached when not armed */
     uint64_t deadline_us; /* DEADLINE_NEVER when not armed */
+    uint32_t kind;        /* the owner's mark: whose timer it is when it fires */
 };
 
 struct wheel {
@@ -25,7 +26,7 @@ struct wheel {
 };
 
 void wheel_init(struct wheel *wheel, uint64_t now_us);
-void wheel_timer_init(struct wheel_timer *timer);
+void wheel_timer_init(struct wheel_timer *timer, uint32_t kind);
 
 /* wheel_arm sets or moves the deadline; DEADLINE_NEVER cancels. */
 void wheel_arm(struct wheel *wheel, struct wheel_timer *timer, uint64_t deadline_us);

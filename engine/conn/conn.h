@@ -1,0 +1,136 @@
+/* conn.h: one connection to an MX: tcp + tls + smtp, and the only place where the three meet.
+ *
+ * Bytes move   net -> tcp -> (clear: smtp) | (tls -> smtp)   and back.  A connection is opened for a demand; what
+ * it has proven is its tls_verified; whether that is enough for a job is asked with conn_satisfies, every time.
+ *
+ *   CONNECTING -> CLEAR -> HANDSHAKE -> OPEN -> CLOSING -> gone        (implicit TLS skips CLEAR)
+ *
+ * Phases never go back.  From any phase a failure leads to CLOSING, or straight to gone.
+ * All entries: the owning core only.  Events may be called from conn_open, conn_segment, conn_icmp, conn_timer and
+ * conn_run, never later than their return.
+ */
+#ifndef ENGINE_CONN_CONN_H
+#define ENGINE_CONN_CONN_H
+
+#include "crypto/prf.h"
+#include "crypto/tls.h"
+#include "engine/net/net.h"
+#include "engine/policy/policy.h"
+#include "engine/smtp/session.h" /* to embed */
+#include "engine/smtp/smtp.h"
+#include "engine/tcp/tcb.h" /* to embed */
+#include "engine/tcp/tcp.h"
+
+struct conn;
+struct dest;
+
+struct conn_events {
+    void *ctx;
+    /* The connection can take a message: conn_begin, from inside the event or later. */
+    void (*ready)(void *ctx, struct conn *conn);
+    void (*recipient)(void *ctx, struct conn *conn, const struct smtp_message *message, uint32_t index,
+                      const struct outcome *outcome);
+    void (*stage)(void *ctx, struct conn *conn, const struct smtp_message *message, enum stage stage);
+    void (*message_done)(void *ctx, struct conn *conn, const struct smtp_message *message);
+    /* A connection that had idled was lost before the peer answered anything of this message, and before its end of
+     * data had left: it was not sent, and another connection may try.  In place of recipient and message_done.
+     */
+    void (*message_returned)(void *ctx, struct conn *conn, const struct smtp_message *message);
+    /* It will take no more messages.  why->verdict is VERDICT_NONE for an orderly end. */
+    void (*ended)(void *ctx, struct conn *conn, const struct outcome *why);
+    /* Its memory may be used again. */
+    void (*gone)(void *ctx, struct conn *conn);
+};
+
+/* What all connections of a core share; outlives them. */
+struct conn_env {
+    const struct tcp_config *tcp;
+    const struct smtp_config *smtp;
+    struct tls_core *tls;
+    struct prf *prf;
+    struct net *net;
+    struct wheel *wheel;
+    struct pkt_pool *pool;
+    struct stats *stats;
+    uint8_t *scratch;              /* for plain text on its way, at least CONN_SCRATCH_BYTES */
+    uint32_t handshake_timeout_us; /* for TLS, from the 220 on */
+    uint32_t idle_timeout_us;      /* how long a ready connection waits for its next message */
+    uint32_t close_timeout_us;     /* how long an orderly close may take */
+    struct conn_events events;
+};
+
+#define CONN_SCRATCH_BYTES 16384u
+#define CONN_TIMER         2u /* kind of a connection's timer: conn_timer, then conn_run */
+
+enum conn_phase { CONN_CONNECTING, CONN_CLEAR, CONN_HANDSHAKE, CONN_OPEN, CONN_CLOSING, CONN_GONE };
+
+struct conn {
+    /* every packet */
+    struct tcb tcb;
+    struct wheel_timer timer;
+    struct conn_env *env;
+    struct tls *tls;   /* NULL before HANDSHAKE */
+    uint32_t flow;     /* its number in net */
+    uint8_t phase;     /* enum conn_phase */
+    bool flow_entered; /* key is in net's table */
+    bool ended;        /* events.ended has been called */
+    bool fin_due;      /* close the stream once all ciphertext is out */
+    bool announced;    /* events.ready has been called and no message begun since */
+    bool quit_sent;
+    bool was_ready;             /* core's: it has been ready once */
+    bool peer_closed;           /* its FIN is in */
+    bool over;                  /* TCP is closed, or only its TIME-WAIT is left */
+    bool answered;              /* the peer has sent something since conn_begin */
+    bool dot_sent;              /* STAGE_DOT since conn_begin */
+    uint32_t messages;          /* begun on this connection */
+    uint64_t run_us;            /* the time of this conn_run, for emit */
+    uint64_t phase_deadline_us; /* of HANDSHAKE, CLOSING, or idling in OPEN; DEADLINE_NEVER */
+    struct byte_sink sink;      /* tls -> tcp */
+    struct flow_key key;
+
+    /* every message */
+    struct smtp_session smtp;
+    const struct smtp_message *message; /* in hand, or NULL */
+    struct list idle, lru,
+        run;           /* core's: idle ones of a destination, of the core; those to run in this turn */
+    struct dest *dest; /* core's */
+    void *user;        /* core's */
+
+    /* once a connection */
+    uint64_t opened_us, connected_us, secured_us;
+    struct policy_hop hop;
+    struct policy_demand demand;
+    uint64_t demand_fingerprint;
+};
+
+/* conn_open starts a connection in the caller's memory.  false: it could not even start; why says it, nothing is
+ * held, no event comes.
+ */
+bool conn_open(struct conn *conn, struct conn_env *env, uint32_t flow, const struct policy_hop *hop,
+               const struct policy_demand *demand, uint64_t now_us, struct outcome *why) must_check;
+
+void conn_segment(struct conn *conn, const struct tcp_segment *seg, uint64_t now_us);
+void conn_icmp(struct conn *conn, const struct icmp *icmp, uint64_t now_us);
+void conn_timer(struct conn *conn, uint64_t now_us);
+void conn_unreachable(struct conn *conn, uint64_t now_us); /* the next hop does not answer ARP */
+
+/* conn_run moves what can be moved, lets tcp send, and sets the timer: after every entry above (which only mark
+ * work) the loop calls it once, so that a burst of segments costs one run.
+ */
+void conn_run(struct conn *conn, uint64_t now_us);
+
+/* conn_satisfies: what was verified on this connection meets everything that want demands, now. */
+bool conn_satisfies(const struct conn *conn, const struct policy_demand *want, uint64_t want_fingerprint);
+
+bool conn_can_begin(const struct conn *conn);
+void conn_begin(struct conn *conn, const struct smtp_message *message, uint64_t now_us);
+
+/* conn_quit says goodbye once no message is in hand; conn_run follows. */
+void conn_quit(struct conn *conn, uint64_t now_us);
+
+/* conn_abort resets it for a reason of ours; a message in hand gets its results first; conn_run follows. */
+void conn_abort(struct conn *conn, enum reason reason, const char *text, uint64_t now_us);
+
+const char *conn_phase_name(enum conn_phase phase);
+
+#endif

@@ -1,0 +1,310 @@
+/* conn_io.c: the bytes of a connection: tcp -> (tls ->) smtp and back, in one run. */
+#include "engine/conn/conn_io.h"
+
+/* Plain bytes that are asked of smtp at least; below that the stream waits for acknowledgements. */
+#define OUTPUT_MIN 1024u
+
+/* When packets or the port were short: try again then. */
+#define RETRY_US 1000u
+
+/* ---- ciphertext into TCP's packets ---- */
+
+static uint8_t *sink_reserve(void *ctx, size_t *room)
+{
+    struct conn *conn = ctx;
+    return tcp_write_reserve(&conn->tcb, room);
+}
+
+static void sink_commit(void *ctx, size_t len)
+{
+    struct conn *conn = ctx;
+    tcp_write_commit(&conn->tcb, len);
+}
+
+struct byte_sink conn_tcp_sink(struct conn *conn)
+{
+    return (struct byte_sink){.ctx = conn, .reserve = sink_reserve, .commit = sink_commit};
+}
+
+/* ---- TLS ---- */
+
+static void fail_for_tls(struct conn *conn, uint64_t now_us)
+{
+    struct outcome why;
+    tls_failure(conn->tls, &why);
+    tls_output(conn->tls); /* the alert */
+    if (conn->phase == CONN_OPEN) {
+        smtp_lost(&conn->smtp, &why, now_us);
+        smtp_outcome(&conn->smtp, &why);
+    }
+    conn_end(conn, &why, now_us);
+}
+
+static void secured(struct conn *conn, uint64_t now_us)
+{
+    const struct tls_verified *proof = tls_verified(conn->tls);
+    assert(proof);
+    conn->phase = CONN_OPEN;
+    conn->phase_deadline_us = DEADLINE_NEVER;
+    conn->secured_us = now_us;
+    smtp_secured(&conn->smtp, proof, now_us);
+}
+
+static void look_at_tls(struct conn *conn, uint64_t now_us)
+{
+    enum tls_status status = tls_status(conn->tls);
+    if (status == TLS_FAILED) {
+        fail_for_tls(conn, now_us);
+        return;
+    }
+    if (conn->phase == CONN_HANDSHAKE && status == TLS_OPEN)
+        secured(conn, now_us);
+}
+
+/* crypto and policy do not know each other: here the demand crosses as plain values. */
+static struct tls_demand demand_for_tls(const struct conn *conn)
+{
+    const struct policy_demand *from = &conn->demand;
+    struct tls_demand to = {
+        .sni = conn->hop.host[0] ? conn->hop.host : NULL,
+        .min_version = from->min_version,
+        .pkix = from->pkix,
+        .trust = from->trust,
+        .names = from->names,
+    };
+    static_assert(TLS_NAMES_MAX >= POLICY_NAMES_MAX, "every name of a demand reaches TLS");
+    for (uint8_t i = 0; i < from->names; i++) {
+        to.name[i] = from->name[i];
+        to.group[i] = from->group[i];
+    }
+    return to;
+}
+
+void conn_start_tls(struct conn *conn, uint64_t now_us)
+{
+    struct tls_demand demand = demand_for_tls(conn);
+    conn->tls = tls_open(conn->env->tls, &demand);
+    if (!conn->tls) {
+        struct outcome why;
+        outcome_set(&why, VERDICT_DEFERRED, STAGE_TLS, FAULT_LOCAL, REASON_LIMIT,
+                    "no TLS session free; raise limits.connections or lower the load");
+        conn_end(conn, &why, now_us);
+        return;
+    }
+    tls_set_sink(conn->tls, &conn->sink);
+    conn->phase = CONN_HANDSHAKE;
+    conn->phase_deadline_us = now_us + conn->env->handshake_timeout_us;
+    tls_start(conn->tls);
+    look_at_tls(conn, now_us);
+}
+
+/* ---- in ---- */
+
+static void drain_plain(struct conn *conn, uint64_t now_us)
+{
+    size_t len;
+    while (conn->phase == CONN_OPEN &&
+           (len = tls_read(conn->tls, conn->env->scratch, CONN_SCRATCH_BYTES)) > 0) {
+        conn->answered = true;
+        smtp_input(&conn->smtp, conn->env->scratch, len, now_us);
+    }
+}
+
+static bool receive_tls(struct conn *conn, uint64_t now_us)
+{
+    bool moved = false;
+    size_t len;
+    for (uint8_t *in; conn->phase < CONN_CLOSING && (in = tcp_read_peek(&conn->tcb, &len));) {
+        size_t used;
+        tls_input(conn->tls, in, len, &used);
+        tcp_read_consume(&conn->tcb, used);
+        look_at_tls(conn, now_us);
+        drain_plain(conn, now_us);
+        moved |= used > 0;
+        if (used == 0)
+            break; /* suspended: the rest waits in TCP and closes its window */
+    }
+    return moved;
+}
+
+static bool receive_clear(struct conn *conn, uint64_t now_us)
+{
+    bool moved = false;
+    size_t len;
+    /* All that has come, before TLS is started: bytes behind the 220 are an injection (RFC 3207 section 6). */
+    for (uint8_t *in; (in = tcp_read_peek(&conn->tcb, &len));) {
+        smtp_input(&conn->smtp, in, len, now_us);
+        tcp_read_consume(&conn->tcb, len);
+        moved = true;
+    }
+    if (smtp_want(&conn->smtp) == SMTP_WANT_STARTTLS)
+        conn_start_tls(conn, now_us);
+    return moved;
+}
+
+static bool discard(struct conn *conn)
+{
+    size_t len;
+    while (tcp_read_peek(&conn->tcb, &len))
+        tcp_read_consume(&conn->tcb, len);
+    return false;
+}
+
+static bool receive(struct conn *conn, uint64_t now_us)
+{
+    switch (conn->phase) {
+    case CONN_CLEAR: return receive_clear(conn, now_us);
+    case CONN_HANDSHAKE:
+    case CONN_OPEN: return receive_tls(conn, now_us);
+    case CONN_CLOSING: return discard(conn);
+    default: return false;
+    }
+}
+
+/* ---- out ---- */
+
+static bool send_clear(struct conn *conn, uint64_t now_us)
+{
+    if (tcp_write_space(&conn->tcb) < OUTPUT_MIN)
+        return false;
+    size_t len = smtp_output(&conn->smtp, conn->env->scratch, OUTPUT_MIN, now_us);
+    for (size_t at = 0; at < len;) {
+        size_t room;
+        uint8_t *out = tcp_write_reserve(&conn->tcb, &room);
+        if (!out) {
+            conn_fail(conn, REASON_LIMIT, FAULT_LOCAL, "no packet buffer for a command", now_us);
+            return false;
+        }
+        size_t part = min_size(room, len - at);
+        memcpy(out, conn->env->scratch + at, part);
+        tcp_write_commit(&conn->tcb, part);
+        at += part;
+    }
+    return len > 0;
+}
+
+/* How many plain bytes fit, sealed, into what TCP takes now. */
+static size_t plain_room(const struct conn *conn)
+{
+    size_t space = tcp_write_space(&conn->tcb);
+    size_t overhead = tls_sealed_bytes(conn->tls, CONN_SCRATCH_BYTES) - CONN_SCRATCH_BYTES;
+    return space <= overhead ? 0 : min_size(space - overhead, CONN_SCRATCH_BYTES);
+}
+
+static bool send_tls(struct conn *conn, uint64_t now_us)
+{
+    if (!tls_output(conn->tls) || conn->phase != CONN_OPEN)
+        return false;
+    size_t cap = plain_room(conn);
+    if (cap < OUTPUT_MIN)
+        return false;
+    size_t len = smtp_output(&conn->smtp, conn->env->scratch, cap, now_us);
+    if (len == 0)
+        return false;
+    if (!tls_write(conn->tls, conn->env->scratch, len)) {
+        look_at_tls(conn, now_us);
+        return false;
+    }
+    return true;
+}
+
+static bool send_some(struct conn *conn, uint64_t now_us)
+{
+    switch (conn->phase) {
+    case CONN_CLEAR: return send_clear(conn, now_us);
+    case CONN_HANDSHAKE:
+    case CONN_OPEN: return send_tls(conn, now_us);
+    case CONN_CLOSING:
+        if (conn->fin_due && (!conn->tls || tls_output(conn->tls))) {
+            conn->fin_due = false;
+            tcp_close(&conn->tcb, now_us);
+        }
+        return false;
+    default: return false;
+    }
+}
+
+/* ---- a run ---- */
+
+static void look_at_events(struct conn *conn, uint64_t now_us)
+{
+    unsigned events = tcp_events(&conn->tcb);
+    if (events & TCP_EV_CONNECTED) {
+        conn->connected_us = now_us;
+        conn->phase = CONN_CLEAR;
+        if (conn->hop.implicit_tls)
+            conn_start_tls(conn, now_us);
+    }
+    conn->peer_closed |= (events & TCP_EV_PEER_FIN) != 0;
+    conn->over |= (events & (TCP_EV_CLOSED | TCP_EV_TIME_WAIT)) != 0;
+}
+
+/* Called when no more bytes move: is there anything left to come? */
+static void look_at_end(struct conn *conn, uint64_t now_us)
+{
+    if (conn->ended)
+        return;
+    bool smtp_speaks = conn->phase == CONN_CLEAR || conn->phase == CONN_OPEN;
+    if (smtp_speaks && smtp_want(&conn->smtp) == SMTP_WANT_CLOSE) {
+        struct outcome why;
+        smtp_outcome(&conn->smtp, &why);
+        conn_end(conn, &why, now_us);
+    } else if (conn->over || conn->peer_closed) {
+        conn_fail_for_tcp(conn, now_us);
+    }
+}
+
+static bool announce(struct conn *conn, uint64_t now_us)
+{
+    if (conn->announced || !conn_can_begin(conn))
+        return false;
+    conn->announced = true;
+    conn->phase_deadline_us = now_us + conn->env->idle_timeout_us;
+    conn->env->events.ready(conn->env->events.ctx, conn);
+    return conn->message != NULL || !conn->announced;
+}
+
+static void set_timer(struct conn *conn, bool again, uint64_t now_us)
+{
+    uint64_t deadline = min_u64(tcp_next_deadline(&conn->tcb), conn->phase_deadline_us);
+    if (!conn->ended && conn->phase != CONN_HANDSHAKE)
+        deadline = min_u64(deadline, smtp_next_deadline(&conn->smtp));
+    if (again)
+        deadline = now_us + RETRY_US;
+    wheel_arm(conn->env->wheel, &conn->timer, deadline);
+}
+
+static bool emit(void *ctx, const struct tcp_segment *seg)
+{
+    struct conn *conn = ctx;
+    return net_send_segment(conn->env->net, &conn->key, conn->flow, seg, conn->run_us);
+}
+
+void conn_run(struct conn *conn, uint64_t now_us)
+{
+    if (conn->phase == CONN_GONE)
+        return;
+    conn->run_us = now_us;
+    bool moved;
+    do {
+        look_at_events(conn, now_us);
+        moved = receive(conn, now_us);
+        moved |= send_some(conn, now_us);
+        moved |= announce(conn, now_us);
+        if (!moved)
+            look_at_end(conn, now_us);
+    } while (moved);
+    send_some(conn, now_us); /* what an end has left to send: the alert, the FIN */
+
+    const struct tcp_emit out = {.ctx = conn, .emit = emit};
+    bool all_sent = tcp_output(&conn->tcb, now_us, &out);
+    look_at_events(conn, now_us);
+    if (conn->over) {
+        if (!conn->ended)
+            conn_fail_for_tcp(conn, now_us);
+        conn_gone(conn);
+        return;
+    }
+    bool starved = conn->tls && tcp_write_space(&conn->tcb) > 0 && !tls_output(conn->tls);
+    set_timer(conn, !all_sent || starved, now_us);
+}

@@ -1,0 +1,18 @@
+/* conn_io.h: what conn.c (a connection's life) and conn_io.c (its bytes) know of each other. */
+#ifndef ENGINE_CONN_CONN_IO_H
+#define ENGINE_CONN_CONN_IO_H
+
+#include "engine/conn/conn.h"
+
+struct byte_sink conn_tcp_sink(struct conn *conn);
+void conn_start_tls(struct conn *conn, uint64_t now_us);
+
+/* conn_fail: the network or a time-out has ended it; the message in hand gets its results. */
+void conn_fail(struct conn *conn, enum reason reason, enum fault fault, const char *text, uint64_t now_us);
+void conn_fail_for_tcp(struct conn *conn, uint64_t now_us);
+
+/* conn_end tells the owner and starts the orderly close; harmless when that has happened. */
+void conn_end(struct conn *conn, const struct outcome *why, uint64_t now_us);
+void conn_gone(struct conn *conn);
+
+#endif

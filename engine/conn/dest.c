@@ -1,0 +1,138 @@
+#include "engine/conn/dest.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+static uint64_t mix(uint64_t h)
+{
+    h ^= h >> 33;
+    h *= 0xff51afd7ed558ccdu;
+    h ^= h >> 33;
+    return h;
+}
+
+static uint64_t hash_hop(const struct dest_table *table, const struct policy_hop *hop)
+{
+    uint64_t h = table->seed ^ hop->port ^ (uint64_t)hop->implicit_tls << 16;
+    for (unsigned i = 0; i < sizeof(hop->addr); i++)
+        h = mix(h + hop->addr[i]);
+    for (const char *c = hop->host; *c; c++)
+        h = mix(h + (unsigned char)*c);
+    return h;
+}
+
+static bool same_hop(const struct policy_hop *a, const struct policy_hop *b)
+{
+    return a->port == b->port && a->implicit_tls == b->implicit_tls &&
+           memcmp(a->addr, b->addr, sizeof(a->addr)) == 0 && strcmp(a->host, b->host) == 0;
+}
+
+bool dest_table_open(struct dest_table *table, uint32_t destinations_max, uint32_t connections_limit,
+                     uint64_t seed, struct error *err)
+{
+    *table = (struct dest_table){.limit = connections_limit, .seed = seed, .buckets = 64};
+    list_init(&table->due);
+    while (table->buckets < destinations_max)
+        table->buckets *= 2;
+    if (!pool_open(&table->pool, "destinations", sizeof(struct dest), destinations_max, err))
+        return false;
+    table->bucket = calloc(table->buckets, sizeof(*table->bucket));
+    if (!table->bucket) {
+        pool_close(&table->pool);
+        return error_set(err, "no memory for %u destinations; lower limits.destinations", destinations_max);
+    }
+    for (uint32_t i = 0; i < table->buckets; i++)
+        list_init(&table->bucket[i]);
+    return true;
+}
+
+void dest_table_close(struct dest_table *table)
+{
+    pool_close(&table->pool);
+    free(table->bucket);
+    table->bucket = NULL;
+}
+
+static struct dest *make(struct dest_table *table, const struct policy_hop *hop, uint64_t hash)
+{
+    struct dest *dest = pool_get(&table->pool);
+    if (!dest)
+        return NULL;
+    *dest = (struct dest){.hop = *hop, .hash = hash, .limit = table->limit};
+    list_init(&dest->chain);
+    list_init(&dest->due);
+    list_init(&dest->waiting);
+    list_init(&dest->idle);
+    list_push_head(&table->bucket[hash & (table->buckets - 1)], &dest->chain);
+    return dest;
+}
+
+struct dest *dest_get(struct dest_table *table, const struct policy_hop *hop)
+{
+    uint64_t hash = hash_hop(table, hop);
+    list_for_each(it, &table->bucket[hash & (table->buckets - 1)]) {
+        struct dest *dest = list_entry(it, struct dest, chain);
+        if (dest->hash == hash && same_hop(&dest->hop, hop))
+            return dest;
+    }
+    return make(table, hop, hash);
+}
+
+void dest_mark(struct dest_table *table, struct dest *dest)
+{
+    if (list_empty(&dest->due))
+        list_push_tail(&table->due, &dest->due);
+}
+
+void dest_release(struct dest_table *table, struct dest *dest)
+{
+    if (dest->waiting_count || dest->connections)
+        return;
+    list_remove(&dest->chain);
+    list_remove(&dest->due);
+    pool_put(&table->pool, dest);
+}
+
+bool dest_wants_connection(const struct dest *dest)
+{
+    if (dest->waiting_count <= dest->connecting || dest->connections >= dest->limit)
+        return false;
+    return dest->proven || dest->connecting == 0;
+}
+
+void dest_on_connecting(struct dest *dest)
+{
+    dest->connections++;
+    dest->connecting++;
+}
+
+void dest_on_ready(struct dest *dest)
+{
+    assert(dest->connecting > 0);
+    dest->connecting--;
+    dest->ready++;
+    dest->proven = true;
+}
+
+void dest_on_ended(struct dest *dest, bool was_ready, bool refused)
+{
+    if (was_ready) {
+        assert(dest->ready > 0);
+        dest->ready--;
+        return;
+    }
+    assert(dest->connecting > 0);
+    dest->connecting--;
+    if (!refused)
+        return;
+    if (dest->ready > 0)
+        dest->limit = dest->ready; /* it takes so many and no more; a new struct dest starts afresh */
+    else
+        dest->proven = false;
+}
+
+void dest_on_gone(struct dest *dest)
+{
+    assert(dest->connections > 0);
+    dest->connections--;
+}

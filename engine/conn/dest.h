@@ -1,0 +1,65 @@
+/* dest.h: destinations: who waits for an MX, which connections to it idle, how many there may be.
+ *
+ * A destination is one next hop (host name, address, port); policies belong to recipient domains, so jobs of many
+ * domains with different demands may wait for the same one (strict-tls.md, shared MX).  What a job is, core/ knows;
+ * here it is a link and the fingerprint of its demand.  A destination exists while somebody waits or a
+ * connection stands.
+ */
+#ifndef ENGINE_CONN_DEST_H
+#define ENGINE_CONN_DEST_H
+
+#include "engine/base/error.h"
+#include "engine/base/list.h"
+#include "engine/base/pool.h"
+#include "engine/policy/policy.h"
+
+struct dest {
+    struct list chain;     /* of its hash bucket */
+    struct list due;       /* in dest_table.due while it wants attention */
+    struct policy_hop hop; /* its identity */
+    uint64_t hash;
+    struct list waiting; /* jobs, oldest first */
+    struct list idle;    /* connections that could take a message */
+    uint32_t waiting_count;
+    uint32_t connections; /* all that are not gone */
+    uint32_t connecting;  /* of these, not yet ready */
+    uint32_t ready;       /* of these, ready or busy with a message, not ended */
+    uint32_t limit;       /* connections that may stand at the same time; lowered when the receiver objects */
+    bool proven;          /* the last connection attempt came up */
+};
+
+struct dest_table {
+    struct pool pool;
+    struct list *bucket;
+    uint32_t buckets; /* power of two */
+    uint32_t limit;   /* of every new destination */
+    uint64_t seed;
+    struct list due;
+};
+
+bool dest_table_open(struct dest_table *table, uint32_t destinations_max, uint32_t connections_limit,
+                     uint64_t seed, struct error *err) must_check;
+void dest_table_close(struct dest_table *table);
+
+/* dest_get finds or makes the destination of a hop; NULL when the table is full (counted in its pool). */
+struct dest *dest_get(struct dest_table *table, const struct policy_hop *hop);
+
+/* dest_mark has core_schedule look at it in this turn. */
+void dest_mark(struct dest_table *table, struct dest *dest);
+
+/* dest_release forgets a destination that nobody needs any more; harmless otherwise. */
+void dest_release(struct dest_table *table, struct dest *dest);
+
+/* dest_wants_connection: more waits than is being connected for, and the limit allows one more.  A destination that
+ * has not proven itself gets one attempt at a time.
+ */
+bool dest_wants_connection(const struct dest *dest);
+
+/* The book-keeping of a connection's life, in this order. */
+void dest_on_connecting(struct dest *dest);
+void dest_on_ready(struct dest *dest);
+void dest_on_ended(struct dest *dest, bool was_ready,
+                   bool refused); /* refused: it failed before it was ready */
+void dest_on_gone(struct dest *dest);
+
+#endif

@@ -1,0 +1,96 @@
+/* core.h: one poll-mode core: its loop, its pools, everything that it alone touches.
+ *
+ * Cores share nothing on the data path.  The control thread speaks to a core through one queue of commands and
+ * reads its published numbers; another core hands it frames through one queue a pair.
+ */
+#ifndef ENGINE_CORE_CORE_H
+#define ENGINE_CORE_CORE_H
+
+#include "drivers/port.h"
+#include "engine/base/pool.h"
+#include "engine/base/spsc.h"
+#include "engine/base/stat.h"
+#include "engine/base/wheel.h"
+#include "engine/conn/conn.h"
+#include "engine/conn/dest.h"
+#include "engine/net/net.h"
+#include "engine/ring/ring.h"
+
+#define CORE_MAX         64u
+#define CORE_FEEDS_MAX   64u
+#define CORE_QUEUE_SLOTS 1024u /* hand-off and command queues */
+
+enum core_idle { CORE_IDLE_POLL, CORE_IDLE_SLEEP };
+
+/* How a log record leaves a core; never blocks. */
+struct core_log {
+    void *ctx;
+    int level;                                            /* records above it are not made: LOG_INFO */
+    void (*line)(void *ctx, int level, const char *text); /* level as in syslog(3); NULL: no log */
+};
+
+struct core_config {
+    uint32_t index, cores; /* this core is index in [0, cores) */
+    int cpu;               /* to pin to; -1: not pinned */
+    enum core_idle idle;
+    uint32_t sleep_us;        /* one sleep of an idle core: 50 */
+    uint32_t connections_max; /* at the same time */
+    uint32_t jobs_max;        /* taken from feeds and not yet reported */
+    uint32_t destinations_max;
+    uint32_t connections_per_destination;
+    uint32_t handshake_timeout_ms, idle_timeout_ms, close_timeout_ms;
+    struct tcp_config tcp;
+    struct smtp_config smtp;    /* stats is filled in by the core */
+    struct tls_core_config tls; /* likewise */
+    struct net_config net;
+    struct feed_shape feed;
+    struct core_log log;
+    /* Registers and unregisters the thread with what the port's driver needs; may be NULL. */
+    bool (*thread_enter)(struct error *err);
+    void (*thread_leave)(void);
+};
+
+/* What others read: written by this core alone in housekeeping; a reader may see numbers of two moments. */
+struct core_public {
+    cache_aligned _Atomic uint64_t published_us;
+    struct stats stats;
+    uint32_t connections, connections_max_seen, jobs, destinations;
+    uint32_t rx_buffers, tx_buffers;
+};
+
+enum core_command { CORE_ATTACH, CORE_DETACH, CORE_DRAIN, CORE_STOP };
+
+struct core_message {
+    enum core_command command;
+    struct feed *feed; /* ATTACH, DETACH */
+};
+
+struct core;
+
+/* core_open takes all memory; port is the core's from now on and closed by core_close. */
+struct core *core_open(const struct core_config *config, struct port *port, struct error *err) must_check;
+void core_close(struct core *core);
+
+/* core_join lets two cores hand frames to each other; before either runs. */
+bool core_join(struct core *from, struct core *to, struct error *err) must_check;
+
+/* core_run is the loop; it returns after CORE_STOP, or after CORE_DRAIN once all jobs are reported. */
+void core_run(struct core *core);
+
+/* core_turn is one turn of the loop with a given time, for tests in virtual time; true if it found work. */
+bool core_turn(struct core *core, uint64_t now_us);
+
+/* ---- control thread ---- */
+
+/* core_tell queues a command; false when the queue is full.  The message is copied. */
+bool core_tell(struct core *core, enum core_command command, struct feed *feed) must_check;
+
+/* core_detached gives a feed that this core no longer uses, NULL when there is none. */
+struct feed *core_detached(struct core *core);
+const struct core_public *core_public(const struct core *core);
+
+/* core_started: 1 when the loop runs, 0 while it does not yet, -1 when it could not start (err says why). */
+int core_started(const struct core *core, struct error *err);
+bool core_stopped(const struct core *core); /* core_run has returned, or could not start */
+
+#endif

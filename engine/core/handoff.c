@@ -1,0 +1,43 @@
+/* handoff.c: frames between cores: one that arrived at the wrong core, and ARP, which all of them want. */
+#include "engine/core/core_private.h"
+
+bool handoff_give(void *ctx, uint32_t owner, struct pkt *pkt)
+{
+    struct core *core = ctx;
+    struct spsc *queue = owner < CORE_MAX ? core->handoff_to[owner] : NULL;
+    pkt->flags |= PKT_RX_HANDED_OFF;
+    return queue && spsc_push(queue, pkt);
+}
+
+void handoff_share_arp(void *ctx, const struct pkt *pkt)
+{
+    struct core *core = ctx;
+    for (uint32_t i = 0; i < core->config.cores; i++) {
+        if (!core->handoff_to[i])
+            continue;
+        struct pkt *copy = pkt_alloc(core->port->tx_pool, PKT_DATA);
+        if (!copy)
+            return; /* the other core asks for itself when it needs the answer */
+        size_t room = pkt_tailroom(copy);
+        if (pkt->len <= room) {
+            memcpy(copy->data, pkt->data, pkt->len);
+            copy->len = pkt->len;
+            if (handoff_give(core, i, copy))
+                continue;
+        }
+        pkt_free(copy);
+    }
+}
+
+void handoff_take(struct core *core)
+{
+    for (uint32_t i = 0; i < core->config.cores; i++) {
+        if (!core->handoff_from[i])
+            continue;
+        struct pkt *pkt;
+        for (uint32_t n = 0; n < PORT_BURST && (pkt = spsc_pop(core->handoff_from[i])); n++) {
+            core->worked = true;
+            net_receive(core->net, pkt, core->now_us);
+        }
+    }
+}

@@ -1,0 +1,233 @@
+/* jobs.c: a job's life in a core: taken, placed at a destination, given up or finished. */
+#include "engine/core/core_private.h"
+
+/* ---- taking ---- */
+
+static struct job *job_new(struct core *core)
+{
+    struct job *job = pool_get(&core->jobs);
+    if (!job)
+        return NULL;
+    list_init(&job->link);
+    list_init(&job->all);
+    wheel_timer_init(&job->timer, JOB_TIMER);
+    job->dest = NULL;
+    job->hop_index = 0;
+    job->hop.host[0] = '\0';
+    job->hop.port = 0;
+    job->returned = false;
+    job->demand_level = 0;
+    job->demand_source[0] = '\0';
+    job->demand_fingerprint = job->demand_generation = 0;
+    job->taken_us = core->now_us;
+    job->sent_us = 0;
+    job->last.verdict = VERDICT_NONE;
+    size_t feed_bytes = (feed_job_bytes(&core->config.feed) + 15) / 16 * 16;
+    job->recipient = (struct smtp_recipient *)((uint8_t *)&job->feed_job + feed_bytes);
+    return job;
+}
+
+static void job_free(struct core *core, struct job *job)
+{
+    list_remove(&job->all);
+    wheel_cancel(&core->wheel, &job->timer);
+    pool_put(&core->jobs, job);
+}
+
+static void job_make_message(struct job *job)
+{
+    const struct feed_job *from = &job->feed_job;
+    for (uint32_t i = 0; i < from->recipients; i++)
+        job->recipient[i] =
+            (struct smtp_recipient){.address = from->recipient[i].address, .dsn = from->recipient[i].dsn};
+    job->message = (struct smtp_message){
+        .sender = from->sender,
+        .recipient = job->recipient,
+        .recipients = from->recipients,
+        .extent = from->extent,
+        .extents = from->extents,
+        .body_bytes = from->body_bytes,
+        .body_type = from->flags & FEED_8BITMIME ? SMTP_BODY_8BITMIME : SMTP_BODY_7BIT,
+        .smtputf8 = (from->flags & FEED_SMTPUTF8) != 0,
+        .user = job,
+    };
+}
+
+static void job_start(struct core *core, struct job *job)
+{
+    job_make_message(job);
+    if (job->feed_job.flags &
+        FEED_REQUIRETLS) { /* RFC 8689 section 4.2.1: not without the receiver's support */
+        struct outcome why;
+        outcome_set(&why, VERDICT_FAILED, STAGE_POLICY, FAULT_LOCAL, REASON_UNSUPPORTED,
+                    "the job asks for REQUIRETLS, which this version cannot ask of a receiver");
+        job_finish(core, job, NULL, &why);
+        return;
+    }
+    wheel_arm(&core->wheel, &job->timer, job->feed_job.deadline_us);
+    job_place(core, job);
+}
+
+/* One job of a feed; false when there is none to be had now. */
+static bool take_one(struct core *core, struct feed *feed)
+{
+    struct job *job = job_new(core);
+    if (!job) {
+        stat_inc(&core->stats, STAT_core_pool_full);
+        return false;
+    }
+    struct outcome why;
+    switch (feed_take(feed, core->config.index, &job->feed_job, &why)) {
+    case FEED_TAKEN:
+        stat_inc(&core->stats, STAT_core_jobs);
+        list_push_tail(&core->all_jobs, &job->all);
+        job_start(core, job);
+        return true;
+    case FEED_REFUSED:
+        stat_inc(&core->stats, STAT_core_jobs_bad);
+        list_push_tail(&core->all_jobs, &job->all);
+        job_finish(core, job, NULL, &why);
+        return true;
+    case FEED_EMPTY:
+    case FEED_BROKEN: break; /* control sees a broken feed and detaches it */
+    }
+    pool_put(&core->jobs, job);
+    return false;
+}
+
+void core_take_jobs(struct core *core)
+{
+    uint32_t budget = INTAKE_BURST, empty = 0;
+    while (budget > 0 && empty < core->feeds && core->jobs.in_use < core->jobs.capacity) {
+        core->next_feed = (core->next_feed + 1) % core->feeds;
+        if (take_one(core, core->feed[core->next_feed])) {
+            budget--;
+            empty = 0;
+            core->worked = true;
+        } else {
+            empty++;
+        }
+    }
+}
+
+/* ---- placing ---- */
+
+bool job_demand(struct core *core, struct job *job, struct policy_demand *demand, struct outcome *why)
+{
+    (void)core;
+    const struct policy_table *table = policy_current();
+    if (!policy_decide(table, job->feed_job.domain, job->hop.host, (enum policy_level)job->feed_job.tls_floor,
+                       demand, why))
+        return false;
+    job->demand_fingerprint = policy_fingerprint(demand);
+    job->demand_generation = demand->generation;
+    job->demand_level = demand->level;
+    memcpy(job->demand_source, demand->source, sizeof(job->demand_source));
+    return true;
+}
+
+static bool address_allowed(const struct policy_table *table, const struct policy_hop *hop,
+                            struct outcome *why)
+{
+    struct ip_addr addr;
+    memcpy(addr.b, hop->addr, sizeof(addr.b));
+    if (policy_address_allowed(table, hop->addr, ip_is_special(&addr)))
+        return true;
+    char text[IP_ADDR_TEXT_MAX];
+    outcome_set(why, VERDICT_DEFERRED, STAGE_ROUTE, FAULT_LOCAL, REASON_NO_ROUTE,
+                "next hop %s is in a special-purpose network that allow-networks does not name",
+                ip_format(&addr, text));
+    return false;
+}
+
+void job_place(struct core *core, struct job *job)
+{
+    struct outcome why;
+    struct policy_demand demand;
+    const struct policy_table *table = policy_current();
+    struct policy_hop hop;
+    if (!route_hop(table, &job->feed_job, job->hop_index, &hop, &why)) {
+        job_finish(core, job, NULL, job->last.verdict == VERDICT_NONE ? &why : &job->last);
+        return;
+    }
+    job->hop = hop;
+    if (!address_allowed(table, &hop, &why) || !job_demand(core, job, &demand, &why)) {
+        job_next_hop(core, job, &why);
+        return;
+    }
+    struct dest *dest = dest_get(&core->dests, &hop);
+    if (!dest) {
+        stat_inc(&core->stats, STAT_core_pool_full);
+        outcome_set(&why, VERDICT_DEFERRED, STAGE_ROUTE, FAULT_LOCAL, REASON_LIMIT,
+                    "too many destinations at a time; raise limits.destinations");
+        job_finish(core, job, NULL, &why);
+        return;
+    }
+    job_wait(core, job, dest, false);
+}
+
+void job_next_hop(struct core *core, struct job *job, const struct outcome *why)
+{
+    job->last = *why;
+    job->hop_index++;
+    job_place(core, job);
+}
+
+void job_wait(struct core *core, struct job *job, struct dest *dest, bool first)
+{
+    job->dest = dest;
+    if (first)
+        list_push_head(&dest->waiting, &job->link);
+    else
+        list_push_tail(&dest->waiting, &job->link);
+    dest->waiting_count++;
+    dest_mark(&core->dests, dest);
+}
+
+void job_unwait(struct core *core, struct job *job)
+{
+    (void)core;
+    if (!job->dest)
+        return;
+    list_remove(&job->link);
+    job->dest->waiting_count--;
+    job->dest = NULL;
+}
+
+/* ---- ending ---- */
+
+void job_finish(struct core *core, struct job *job, const struct conn *conn, const struct outcome *outcome)
+{
+    struct dest *dest = job->dest;
+    job_unwait(core, job);
+    if (outcome)
+        for (uint32_t r = 0; r < job->feed_job.recipients; r++)
+            result_report(core, job, r, conn, outcome);
+    assert(job->feed_job.done == job->feed_job.recipients);
+    job_free(core, job);
+    if (dest)
+        dest_mark(&core->dests, dest); /* schedule releases it when nobody is left */
+}
+
+void job_deadline(struct core *core, struct job *job)
+{
+    if (!job->dest)
+        return; /* it is being sent: SMTP's own time-outs hold */
+    struct outcome why = job->last;
+    if (why.verdict == VERDICT_NONE)
+        outcome_set(&why, VERDICT_DEFERRED, STAGE_CONNECT, FAULT_LOCAL, REASON_LIMIT,
+                    "the job's deadline passed while it waited for a connection");
+    job_finish(core, job, NULL, &why);
+}
+
+void core_drop_feed_jobs(struct core *core, const struct feed *feed)
+{
+    struct outcome why;
+    outcome_set(&why, VERDICT_DEFERRED, STAGE_SUBMIT, feed ? FAULT_PRODUCER : FAULT_LOCAL, REASON_SHUTDOWN,
+                "%s", feed ? "the feed was detached" : "the engine is stopping");
+    list_for_each_safe(it, &core->all_jobs) {
+        struct job *job = list_entry(it, struct job, all);
+        if (job->dest && (!feed || job->feed_job.feed == feed))
+            job_finish(core, job, NULL, &why);
+    }
+}

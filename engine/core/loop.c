@@ -1,0 +1,258 @@
+/* loop.c: the loop of one core, and its phases in their order. */
+#include "engine/base/clock.h"
+#include "engine/core/core_private.h"
+
+#include <time.h>
+#include <urcu-qsbr.h>
+
+#define HOUSEKEEP_TURNS          256u
+#define PUBLISH_US               50000u
+#define EMPTY_TURNS_BEFORE_SLEEP 4u
+#define TIMERS_BURST             512u
+
+/* Lets every marked connection move its bytes; one that is marked meanwhile has its run in this call, too. */
+static void run_marked(struct core *core)
+{
+    for (struct list *it; (it = list_pop(&core->to_run));) {
+        struct conn *conn = list_entry(it, struct conn, run);
+        conn_run(conn, core->now_us);
+        if (conn->phase == CONN_HANDSHAKE && conn->tls && tls_status(conn->tls) == TLS_WANT_WORK &&
+            list_empty(&conn->run))
+            list_push_tail(&core->suspended, &conn->run);
+    }
+}
+
+static void core_receive(struct core *core)
+{
+    struct pkt *burst[PORT_BURST];
+    uint32_t count = port_receive(core->port, burst, PORT_BURST, core->now_us);
+    for (uint32_t i = 0; i < count; i++) {
+        stat_inc(&core->stats, STAT_port_rx_packets);
+        stat_add(&core->stats, STAT_port_rx_bytes, burst[i]->len);
+        net_receive(core->net, burst[i], core->now_us);
+    }
+    core->worked |= count > 0;
+    handoff_take(core);
+    run_marked(core);
+}
+
+static void core_crypto(struct core *core)
+{
+    struct list waiting;
+    list_init(&waiting);
+    for (struct list *it; (it = list_pop(&core->suspended));)
+        list_push_tail(&waiting, it);
+    for (struct list *it; (it = list_pop(&waiting));) {
+        struct conn *conn = list_entry(it, struct conn, run);
+        tls_resume(conn->tls);
+        core_mark(core, conn);
+        core->worked = true;
+    }
+    run_marked(core);
+}
+
+static void fire(struct core *core, struct wheel_timer *timer)
+{
+    switch (timer->kind) {
+    case NET_TIMER: net_timers(core->net, core->now_us); break;
+    case CONN_TIMER: {
+        struct conn *conn = container_of(timer, struct conn, timer);
+        conn_timer(conn, core->now_us);
+        core_mark(core, conn);
+        break;
+    }
+    case JOB_TIMER: job_deadline(core, container_of(timer, struct job, timer)); break;
+    default: assert(!"a timer of no known kind");
+    }
+}
+
+static void core_timers(struct core *core)
+{
+    struct wheel_timer *timer;
+    for (uint32_t n = 0; n < TIMERS_BURST && (timer = wheel_expire(&core->wheel, core->now_us)); n++) {
+        core->worked = true;
+        fire(core, timer);
+    }
+    run_marked(core);
+}
+
+static void core_intake(struct core *core)
+{
+    if (!core->draining && core->feeds > 0)
+        core_take_jobs(core);
+    core_schedule(core);
+    run_marked(core);
+}
+
+static void core_transmit(struct core *core)
+{
+    net_transmit_flush(core->net, core->now_us);
+}
+
+static void core_report(struct core *core)
+{
+    for (uint32_t i = 0; i < core->feeds; i++)
+        feed_flush(core->feed[i], core->config.index);
+    for (uint32_t i = 0; i < core->leavings; i++)
+        feed_flush(core->leaving[i], core->config.index);
+}
+
+/* ---- housekeeping: commands, feeds that leave, numbers for others ---- */
+
+static void attach(struct core *core, struct feed *feed)
+{
+    assert(core->feeds < CORE_FEEDS_MAX);
+    core->feed[core->feeds++] = feed;
+}
+
+static void detach(struct core *core, struct feed *feed)
+{
+    for (uint32_t i = 0; i < core->feeds; i++) {
+        if (core->feed[i] != feed)
+            continue;
+        core->feed[i] = core->feed[--core->feeds];
+        core->leaving[core->leavings++] = feed;
+        core_drop_feed_jobs(core, feed);
+        return;
+    }
+}
+
+static void obey(struct core *core)
+{
+    for (void *item; (item = spsc_pop(&core->commands));) {
+        enum core_command command = (enum core_command)((uintptr_t)item & 3u);
+        struct feed *feed = (struct feed *)((uintptr_t)item & ~(uintptr_t)3u);
+        core->worked = true;
+        switch (command) {
+        case CORE_ATTACH: attach(core, feed); break;
+        case CORE_DETACH: detach(core, feed); break;
+        case CORE_DRAIN: core->draining = true; break;
+        case CORE_STOP: core->draining = core->stopping = true; break;
+        }
+    }
+}
+
+static void let_feeds_go(struct core *core)
+{
+    for (uint32_t i = 0; i < core->leavings;) {
+        struct feed *feed = core->leaving[i];
+        if (feed_in_flight(feed, core->config.index) == 0 && spsc_push(&core->detached, feed))
+            core->leaving[i] = core->leaving[--core->leavings];
+        else
+            i++;
+    }
+}
+
+void core_publish(struct core *core)
+{
+    struct core_public *pub = &core->pub;
+    pub->stats = core->stats;
+    pub->connections = core->connections.in_use;
+    pub->connections_max_seen = core->connections.in_use_max;
+    pub->jobs = core->jobs.in_use;
+    pub->destinations = core->dests.pool.in_use;
+    pub->rx_buffers = core->port->rx_pool->available;
+    pub->tx_buffers = core->port->tx_pool->available;
+    core->published_us = core->now_us;
+    atomic_store_explicit(&pub->published_us, core->now_us, memory_order_release);
+}
+
+static void core_housekeep(struct core *core)
+{
+    obey(core);
+    let_feeds_go(core);
+    if (core->now_us - core->published_us >= PUBLISH_US)
+        core_publish(core);
+}
+
+/* ---- the loop ---- */
+
+bool core_turn(struct core *core, uint64_t now_us)
+{
+    core->now_us = now_us;
+    core->worked = false;
+    pkt_pool_refresh(core->port->tx_pool);
+    core_receive(core);
+    core_crypto(core);
+    core_timers(core);
+    core_intake(core);
+    core_transmit(core);
+    core_report(core);
+    if (++core->turn % HOUSEKEEP_TURNS == 0 || !core->worked)
+        core_housekeep(core);
+    stat_inc(&core->stats, STAT_core_turns);
+    stat_add(&core->stats, STAT_core_turns_busy, core->worked);
+    return core->worked;
+}
+
+/* An idle core on a machine that has other things to do sleeps until its next timer, sleep_us at the most. */
+static void rest(struct core *core)
+{
+    if (core->worked) {
+        core->idle_turns = 0;
+        return;
+    }
+    if (core->config.idle == CORE_IDLE_POLL || ++core->idle_turns < EMPTY_TURNS_BEFORE_SLEEP)
+        return;
+    uint64_t wake_us = min_u64(wheel_next(&core->wheel), port_next_deadline(core->port));
+    uint64_t until_us = min_u64(core->now_us + core->config.sleep_us, wake_us);
+    if (until_us <= core->now_us)
+        return;
+    struct timespec nap = {.tv_sec = 0, .tv_nsec = (long)(until_us - core->now_us) * 1000};
+    nanosleep(&nap, NULL);
+    stat_inc(&core->stats, STAT_core_sleeps);
+}
+
+static bool drained(const struct core *core)
+{
+    return core->jobs.in_use == 0 && core->connections.in_use == 0;
+}
+
+/* Draining: nothing new is taken; idle connections say goodbye, the others when their message is done. */
+static void say_goodbye(struct core *core)
+{
+    for (struct list *it; (it = list_head(&core->lru));) {
+        struct conn *conn = list_entry(it, struct conn, lru);
+        list_remove(&conn->lru);
+        list_remove(&conn->idle);
+        conn_quit(conn, core->now_us);
+        core_mark(core, conn);
+    }
+}
+
+static void abort_all(struct core *core)
+{
+    core_drop_feed_jobs(core, NULL);
+    for (uint32_t i = 0; i < core->connections.capacity; i++) {
+        struct conn *conn = pool_at(&core->connections, i);
+        if (conn->env == NULL || conn->phase == CONN_GONE)
+            continue;
+        conn_abort(conn, REASON_SHUTDOWN, "the engine is stopping", core->now_us);
+        core_mark(core, conn);
+    }
+}
+
+static void leave(struct core *core)
+{
+    abort_all(core);
+    for (uint32_t i = 0; i < HOUSEKEEP_TURNS && !drained(core); i++)
+        core_turn(core, clock_now_us());
+    core_report(core);
+    core_transmit(core);
+    core_publish(core);
+}
+
+void core_loop(struct core *core)
+{
+    for (;;) {
+        core_turn(core, clock_now_us()); /* the only clock read */
+        if (core->draining) {
+            say_goodbye(core);
+            if (core->stopping || drained(core))
+                break;
+        }
+        urcu_qsbr_quiescent_state(); /* no policy pointer is held here */
+        rest(core);
+    }
+    leave(core);
+}

@@ -76,7 +76,7 @@ class Tally:
         return None
 
     def judge(self, status, timeout_s):
-        """Adds the program's own fault, when it has one, as a failed case; status None: it was out of time."""
+        """The program's own fault, beside its cases', or None; status None: it was out of time."""
         if status is None:
             return f"still ran after {timeout_s} s"
         if status < 0:

@@ -11,8 +11,10 @@
 #include "engine/base/outcome.h"
 
 #define POLICY_NAME_MAX  256
-#define POLICY_MATCH_MAX 8  /* names that a rule may list */
-#define POLICY_NAMES_MAX 10 /* of a demand: those of a rule, and two of a floor */
+#define POLICY_MATCH_MAX 8      /* names that a rule may list */
+#define POLICY_NAMES_MAX 10     /* of a demand: those of a rule, and two of a floor */
+#define POLICY_TLS_MIN   0x0303 /* TLS 1.2 */
+#define POLICY_TLS_MAX   0x0304
 
 /* Names as in Postfix's TLS_README; part 5 adds fingerprint, dane, dane-only. */
 enum policy_level {

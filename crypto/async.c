@@ -1,0 +1,53 @@
+/* async.c: stacks for handshakes that run as OpenSSL ASYNC jobs.
+ *
+ * OpenSSL's own are 32 KiB of heap; what a server sends is parsed on them, so ours end in a page that faults.
+ */
+#include "crypto/session.h"
+
+#include <openssl/async.h>
+#include <openssl/err.h>
+#include <sys/mman.h>
+
+#define STACK_BYTES (64u << 10)
+#define GUARD_BYTES (4u << 10) /* a page, at the low end: stacks grow down */
+
+static void *stack_alloc(size_t *bytes)
+{
+    uint8_t *map = mmap(NULL, GUARD_BYTES + STACK_BYTES, PROT_READ | PROT_WRITE,
+                        MAP_PRIVATE | MAP_ANONYMOUS | MAP_STACK, -1, 0);
+    if (map == MAP_FAILED)
+        return NULL;
+    if (mprotect(map, GUARD_BYTES, PROT_NONE) != 0) {
+        munmap(map, GUARD_BYTES + STACK_BYTES);
+        return NULL;
+    }
+    *bytes = STACK_BYTES;
+    return map + GUARD_BYTES;
+}
+
+static void stack_free(void *stack)
+{
+    if (stack)
+        munmap((uint8_t *)stack - GUARD_BYTES, GUARD_BYTES + STACK_BYTES);
+}
+
+bool tls_async_open(uint32_t jobs_max, struct error *err)
+{
+    ASYNC_stack_alloc_fn alloc;
+    ASYNC_stack_free_fn release;
+    if (!ASYNC_is_capable())
+        return error_set(err, "OpenSSL has no asynchronous jobs on this platform; switch them off");
+    ASYNC_get_mem_functions(&alloc, &release);
+    if (alloc != stack_alloc && !ASYNC_set_mem_functions(stack_alloc, stack_free))
+        return error_set(err,
+                         "OpenSSL's asynchronous jobs are in use by this process already; switch ours off");
+    if (!ASYNC_init_thread(jobs_max, 0))
+        return error_set(err, "OpenSSL's asynchronous jobs do not start: %s",
+                         ERR_reason_error_string(ERR_peek_error()));
+    return true;
+}
+
+void tls_async_close(void)
+{
+    ASYNC_cleanup_thread();
+}

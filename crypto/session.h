@@ -1,0 +1,95 @@
+/* session.h: what crypto/ keeps of a core and of a session; nobody outside includes it. */
+#ifndef CRYPTO_SESSION_H
+#define CRYPTO_SESSION_H
+
+#include "crypto/tls.h"
+#include "engine/base/list.h"
+#include "engine/base/pool.h"
+
+#include <openssl/ssl.h>
+
+struct tls_core {
+    SSL_CTX *ctx;
+    BIO_METHOD *bio_method;
+    struct pool sessions;
+    struct list abandoned; /* struct tls.link: freed by the caller while a job of theirs was suspended */
+    struct stats *stats;
+    bool async;
+    bool engine_held;
+    int keylog_fd; /* -1: none */
+};
+
+/* Ciphertext that the sink did not take. */
+struct tls_waiting {
+    uint8_t *data;
+    size_t start; /* in [0, end] */
+    size_t end;   /* in [start, cap] */
+    size_t cap;
+    size_t limit; /* end - start never grows beyond */
+};
+
+struct tls {
+    struct tls_core *core;
+    SSL *ssl; /* NULL only when it could not be made; status is TLS_FAILED then */
+    enum tls_status status;
+    bool closing;                 /* our close_notify is out: nothing more is written */
+    struct span in;               /* the caller's bytes, during tls_input only */
+    const struct byte_sink *sink; /* NULL: everything waits */
+    struct tls_waiting waiting;
+    struct list link; /* in core->abandoned */
+
+    struct tls_trust *trust; /* NULL without pkix */
+    uint16_t min_version;
+    bool pkix;
+    bool peer_accepted; /* verify_peer has said yes to this handshake's certificate */
+    uint8_t names;
+    uint8_t group[TLS_NAMES_MAX];
+    char name[TLS_NAMES_MAX][TLS_NAME_MAX];
+    char peer[TLS_NAME_MAX]; /* whom messages are about: SNI, else the first name */
+
+    struct tls_verified verified; /* true from TLS_OPEN on */
+    struct outcome failure;       /* verdict VERDICT_NONE until something failed */
+};
+
+/* Non-application output that a session may hold back: a handshake's flights and alerts, no more. */
+#define TLS_PROTOCOL_OUTPUT_MAX (64u << 10)
+
+/* tls_ctx.c: the one place that says which TLS is spoken. */
+SSL_CTX *tls_ctx_make(struct error *err) must_check;
+
+/* keylog.c */
+bool tls_keylog_open(struct tls_core *core, const char *path, struct error *err) must_check;
+void tls_keylog_close(struct tls_core *core);
+
+/* engine.c: the process's one public-key engine, counted by cores. */
+bool tls_engine_hold(const char *id, struct error *err) must_check;
+void tls_engine_drop(void);
+
+/* async.c: ASYNC jobs of this thread, their stacks guarded. */
+bool tls_async_open(uint32_t jobs_max, struct error *err) must_check;
+void tls_async_close(void);
+
+/* tls.c: goes on with abandoned sessions and frees those whose job has ended. */
+void tls_reap(struct tls_core *core);
+
+/* bio.c */
+BIO_METHOD *tls_bio_method(void);
+BIO *tls_bio_make(struct tls *tls);
+bool tls_waiting_drain(struct tls *tls);
+void tls_waiting_free(struct tls *tls);
+
+/* trust.c */
+X509_STORE *tls_trust_store(const struct tls_trust *trust);
+
+/* verify.c: OpenSSL's certificate callback, and the maker of proofs. */
+int verify_peer(X509_STORE_CTX *chain, void *unused);
+bool verify_finish(struct tls *tls) must_check;
+
+/* explain.c: failures as an operator reads them; the first one of a session stays. */
+void explain(struct tls *tls, enum fault fault, enum reason reason, const char *fmt, ...) printf_like(4, 5);
+void explain_chain(struct tls *tls, X509_STORE_CTX *chain);
+void explain_names(struct tls *tls, X509 *leaf);
+void explain_weak(struct tls *tls, X509 *cert, const char *what);
+void explain_library(struct tls *tls);
+
+#endif

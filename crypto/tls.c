@@ -1,0 +1,315 @@
+/* tls.c: a client session, on OpenSSL: handshake, records, close.
+ *
+ *     tls_open -> TLS_HANDSHAKE <-> TLS_WANT_WORK
+ *                      |
+ *                      v
+ *                  TLS_OPEN -> TLS_PEER_CLOSED        every state -> TLS_FAILED
+ *
+ * No state is left for one that stands before it; TLS_OPEN is entered in handshake_done alone.
+ */
+#include "crypto/session.h"
+
+#include <openssl/err.h>
+#include <string.h>
+
+static enum tls_status fail(struct tls *tls)
+{
+    if (tls->failure.verdict == VERDICT_NONE)
+        explain_library(tls);
+    if (tls->status == TLS_HANDSHAKE || tls->status == TLS_WANT_WORK)
+        stat_inc(tls->core->stats, STAT_tls_handshakes_failed);
+    ERR_clear_error();
+    return tls->status = TLS_FAILED;
+}
+
+/* ---- opening ---- */
+
+static bool demand_is_possible(const struct tls_demand *demand)
+{
+    if (demand->min_version < TLS1_2_VERSION || demand->min_version > TLS1_3_VERSION ||
+        demand->names > TLS_NAMES_MAX)
+        return false;
+    if (demand->pkix && (!demand->trust || demand->names == 0))
+        return false;
+    for (unsigned i = 0; i < demand->names; i++) {
+        size_t len = strlen(demand->name[i]);
+        if (len == 0 || len >= TLS_NAME_MAX || demand->group[i] >= TLS_NAMES_MAX)
+            return false;
+    }
+    return true;
+}
+
+static void keep_demand(struct tls *tls, const struct tls_demand *demand)
+{
+    tls->min_version = demand->min_version;
+    tls->pkix = demand->pkix;
+    tls->names = demand->names;
+    for (unsigned i = 0; i < demand->names; i++) {
+        tls->group[i] = demand->group[i];
+        memcpy(tls->name[i], demand->name[i], strlen(demand->name[i]) + 1);
+    }
+    if (demand->pkix) {
+        tls->trust = demand->trust;
+        tls_trust_ref(tls->trust);
+    }
+}
+
+static void name_peer(struct tls *tls, const struct tls_demand *demand)
+{
+    const char *name = demand->sni                        ? demand->sni
+                       : demand->names && demand->name[0] ? demand->name[0]
+                                                          : "the server";
+    size_t len = min_size(strlen(name), sizeof(tls->peer) - 1);
+    memcpy(tls->peer, name, len);
+    tls->peer[len] = '\0';
+}
+
+static bool make_ssl(struct tls *tls, const char *sni)
+{
+    tls->ssl = SSL_new(tls->core->ctx);
+    BIO *bio = tls->ssl ? tls_bio_make(tls) : NULL;
+    if (!bio)
+        return false;
+    SSL_set_bio(tls->ssl, bio, bio);
+    SSL_set_app_data(tls->ssl, tls);
+    SSL_set_connect_state(tls->ssl);
+    return SSL_set_min_proto_version(tls->ssl, tls->min_version) &&
+           (!sni || SSL_set_tlsext_host_name(tls->ssl, sni)) &&
+           (!tls->trust || SSL_set1_verify_cert_store(tls->ssl, tls_trust_store(tls->trust)));
+}
+
+struct tls *tls_open(struct tls_core *core, const struct tls_demand *demand)
+{
+    tls_reap(core);
+    struct tls *tls = pool_get(&core->sessions);
+    if (!tls) {
+        stat_inc(core->stats, STAT_core_pool_full);
+        return NULL;
+    }
+    memset(tls, 0, sizeof(*tls));
+    tls->core = core;
+    tls->status = TLS_HANDSHAKE;
+    tls->waiting.limit = TLS_PROTOCOL_OUTPUT_MAX;
+    list_init(&tls->link);
+    name_peer(tls, demand);
+    ERR_clear_error();
+    if (!demand_is_possible(demand)) {
+        explain(tls, FAULT_LOCAL, REASON_POLICY,
+                "what is demanded of the connection to %s contradicts itself", tls->peer);
+        fail(tls);
+        return tls;
+    }
+    keep_demand(tls, demand);
+    if (!make_ssl(tls, demand->sni)) {
+        explain(tls, FAULT_LOCAL, REASON_LIMIT, "no TLS session for %s could be made: %s", tls->peer,
+                ERR_reason_error_string(ERR_peek_error()));
+        fail(tls);
+    }
+    return tls;
+}
+
+static void release(struct tls *tls)
+{
+    struct tls_core *core = tls->core;
+    SSL_free(tls->ssl);
+    tls_waiting_free(tls);
+    tls_trust_free(tls->trust);
+    list_remove(&tls->link);
+    OPENSSL_cleanse(tls, sizeof(*tls));
+    pool_put(&core->sessions, tls);
+    ERR_clear_error();
+}
+
+/* OpenSSL cannot cancel a suspended job; freeing under it would leave an engine writing into freed memory. */
+void tls_free(struct tls *tls)
+{
+    if (!tls)
+        return;
+    tls->sink = NULL;
+    if (tls->status == TLS_WANT_WORK)
+        list_push_tail(&tls->core->abandoned, &tls->link);
+    else
+        release(tls);
+}
+
+void tls_reap(struct tls_core *core)
+{
+    list_for_each_safe(it, &core->abandoned) {
+        struct tls *tls = list_entry(it, struct tls, link);
+        if (tls_resume(tls) != TLS_WANT_WORK)
+            release(tls);
+    }
+}
+
+/* ---- handshake ---- */
+
+static enum tls_status handshake_done(struct tls *tls)
+{
+    SSL_clear_mode(tls->ssl, SSL_MODE_ASYNC); /* no public-key work after this: records need no jobs */
+    if (!verify_finish(tls)) {
+        SSL_shutdown(tls->ssl);
+        return fail(tls);
+    }
+    stat_inc(tls->core->stats, STAT_tls_handshakes);
+    return tls->status = TLS_OPEN;
+}
+
+static enum tls_status handshake_step(struct tls *tls)
+{
+    ERR_clear_error();
+    int done = SSL_do_handshake(tls->ssl);
+    if (done == 1)
+        return handshake_done(tls);
+    switch (SSL_get_error(tls->ssl, done)) {
+    case SSL_ERROR_WANT_READ: return tls->status = TLS_HANDSHAKE;
+    case SSL_ERROR_WANT_ASYNC:
+    case SSL_ERROR_WANT_ASYNC_JOB: return tls->status = TLS_WANT_WORK;
+    default: return fail(tls);
+    }
+}
+
+enum tls_status tls_start(struct tls *tls)
+{
+    return tls->status == TLS_HANDSHAKE ? handshake_step(tls) : tls->status;
+}
+
+enum tls_status tls_resume(struct tls *tls)
+{
+    return tls->status == TLS_WANT_WORK ? handshake_step(tls) : tls->status;
+}
+
+/* ---- records in ---- */
+
+/* Looks at the next record: what is not application data is dealt with, application data stays for tls_read. */
+static void open_record(struct tls *tls)
+{
+    uint8_t first;
+    size_t got;
+    ERR_clear_error();
+    int ok = SSL_peek_ex(tls->ssl, &first, sizeof(first), &got);
+    switch (ok == 1 ? SSL_ERROR_NONE : SSL_get_error(tls->ssl, ok)) {
+    case SSL_ERROR_NONE:
+    case SSL_ERROR_WANT_READ: return;
+    case SSL_ERROR_ZERO_RETURN: tls->status = TLS_PEER_CLOSED; return;
+    default: fail(tls);
+    }
+}
+
+static void open_records(struct tls *tls)
+{
+    size_t before;
+    do {
+        before = tls->in.len;
+        if (before == 0 || SSL_pending(tls->ssl) != 0)
+            return;
+        open_record(tls);
+    } while (tls->status == TLS_OPEN && tls->in.len < before);
+}
+
+enum tls_status tls_input(struct tls *tls, const uint8_t *in, size_t in_len, size_t *consumed)
+{
+    *consumed = 0;
+    if (tls->status == TLS_WANT_WORK)
+        return tls->status;
+    tls->in = (struct span){.data = in, .len = in_len};
+    if (tls->status == TLS_HANDSHAKE)
+        handshake_step(tls);
+    if (tls->status == TLS_OPEN)
+        open_records(tls);
+    if (tls->status == TLS_FAILED || tls->status == TLS_PEER_CLOSED)
+        tls->in.len = 0; /* RFC 8446 section 6.1: what comes after a closure alert is ignored */
+    *consumed = in_len - tls->in.len;
+    tls->in = (struct span){0};
+    return tls->status;
+}
+
+size_t tls_read(struct tls *tls, uint8_t *out, size_t cap)
+{
+    size_t total = 0, got;
+    if (tls->status != TLS_OPEN)
+        return 0;
+    ERR_clear_error();
+    while (total < cap && SSL_pending(tls->ssl) != 0) {
+        if (SSL_read_ex(tls->ssl, out + total, cap - total, &got) != 1) {
+            fail(tls);
+            return total;
+        }
+        total += got;
+    }
+    stat_add(tls->core->stats, STAT_tls_opened_bytes, total);
+    return total;
+}
+
+/* ---- records out ---- */
+
+#define RECORD_MAX  16384u /* plain bytes, RFC 8446 section 5.1 */
+#define OVERHEAD_13 22u    /* header, content type, tag */
+#define OVERHEAD_12 29u    /* header, explicit nonce, tag; ChaCha20-Poly1305 has no nonce */
+
+size_t tls_sealed_bytes(const struct tls *tls, size_t in_len)
+{
+    size_t records = (in_len + RECORD_MAX - 1) / RECORD_MAX;
+    return in_len + records * (tls->verified.version == TLS1_3_VERSION ? OVERHEAD_13 : OVERHEAD_12);
+}
+
+static bool may_write(const struct tls *tls)
+{
+    return (tls->status == TLS_OPEN || tls->status == TLS_PEER_CLOSED) && !tls->closing;
+}
+
+bool tls_write(struct tls *tls, const uint8_t *in, size_t in_len)
+{
+    size_t written;
+    if (!may_write(tls))
+        return false;
+    if (in_len == 0)
+        return true;
+    if (tls->waiting.end == tls->waiting.start)
+        tls->waiting.limit = TLS_PROTOCOL_OUTPUT_MAX;
+    tls->waiting.limit += tls_sealed_bytes(tls, in_len);
+    ERR_clear_error();
+    if (SSL_write_ex(tls->ssl, in, in_len, &written) != 1 || written != in_len) {
+        fail(tls);
+        return false;
+    }
+    stat_add(tls->core->stats, STAT_tls_sealed_bytes, in_len);
+    return true;
+}
+
+void tls_close_notify(struct tls *tls)
+{
+    if (!may_write(tls))
+        return;
+    ERR_clear_error();
+    SSL_shutdown(tls->ssl);
+    ERR_clear_error();
+    tls->closing = true;
+}
+
+void tls_set_sink(struct tls *tls, const struct byte_sink *sink)
+{
+    tls->sink = sink;
+}
+
+bool tls_output(struct tls *tls)
+{
+    return tls_waiting_drain(tls);
+}
+
+/* ---- what came of it ---- */
+
+enum tls_status tls_status(const struct tls *tls)
+{
+    return tls->status;
+}
+
+void tls_failure(const struct tls *tls, struct outcome *outcome)
+{
+    assert(tls->status == TLS_FAILED);
+    *outcome = tls->failure;
+}
+
+const struct tls_verified *tls_verified(const struct tls *tls)
+{
+    return tls->status == TLS_OPEN || tls->status == TLS_PEER_CLOSED ? &tls->verified : NULL;
+}

@@ -26,12 +26,17 @@
 
 struct tls_verified; /* crypto/tls.h; opaque here: the proof without which no mail command exists */
 
-#define SMTP_LINE_MAX \
-    512 /* RFC 5321 4.5.3.1.4/5: command and reply lines; longer reply lines fail the session */
+/* RFC 5321 4.5.3.1.4/5: command and reply lines; longer reply lines fail the session.  Command lines may grow by
+ * what extensions add (RFC 3461, 1870, 6152, 6531).
+ */
+#define SMTP_LINE_MAX        512
+#define SMTP_COMMAND_MAX     (SMTP_LINE_MAX + 512)
 #define SMTP_REPLY_LINES_MAX 128 /* lines of one reply */
 #define SMTP_REPLY_BYTES_MAX 16384
 #define SMTP_ADDRESS_MAX     256 /* path without angle brackets: RFC 5321 4.5.3.1.3 */
 #define SMTP_HOSTNAME_MAX    256
+#define SMTP_RECIPIENTS_MAX  1024 /* of one message; RFC 5321 4.5.3.1.8 promises 100 at a receiver */
+#define SMTP_OUTPUT_MIN      SMTP_COMMAND_MAX /* smallest output buffer */
 
 /* RFC 5321 4.5.3.2 time-outs, and ours where it is silent; in one table in session.c.  A session may be given
  * a percentage to shorten them all (tests, impatient operators); 100 is the RFC's.
@@ -50,13 +55,14 @@ struct smtp_recipient {
     struct span dsn; /* RFC 3461 parameters as text " NOTIFY=... ORCPT=..."; sent only if DSN is offered */
 };
 
-/* A message; everything it points to stays put and unchanged in length until on_message_done.
- * Its bytes belong to another trust domain and may change under us: they are read once, only when sent.
+/* A message; it and everything it points to stays put and unchanged in length until message_done.
+ * Its bytes belong to another trust domain and may change under us: what is sent is the copy that was checked.
+ * (A body that claims to need 8BITMIME is looked through beforehand where the receiver does not offer it.)
  */
 struct smtp_message {
     struct span sender; /* "" for the null reverse-path */
     const struct smtp_recipient *recipient;
-    uint32_t recipients;       /* at least 1 */
+    uint32_t recipients;       /* at least 1; above SMTP_RECIPIENTS_MAX all fail with REASON_LIMIT */
     const struct span *extent; /* the body, CRLF lines, in order */
     uint32_t extents;
     uint64_t body_bytes; /* sum of the extents */
@@ -65,6 +71,7 @@ struct smtp_message {
     void *user; /* the caller's */
 };
 
+/* Events come from within the entries below; they must not call those for the same session. */
 struct smtp_events {
     void *ctx;
     /* One recipient is decided; exactly once for each of the message's recipients. */
@@ -95,7 +102,8 @@ void smtp_open(struct smtp_session *s, const struct smtp_config *config, const s
                bool plain_start, uint64_t now_us);
 
 /* smtp_secured: TLS stands and satisfies the demand.  proof is borrowed for the life of the session.
- * EHLO is sent again right away.
+ * EHLO is sent again right away (implicit TLS: after the greeting).  Only where smtp_want said
+ * SMTP_WANT_STARTTLS, or after smtp_open with implicit TLS, and the session has not failed meanwhile.
  */
 void smtp_secured(struct smtp_session *s, const struct tls_verified *proof, uint64_t now_us);
 
@@ -106,7 +114,7 @@ void smtp_secured(struct smtp_session *s, const struct tls_verified *proof, uint
 void smtp_input(struct smtp_session *s, const uint8_t *in, size_t len, uint64_t now_us);
 
 /* smtp_output puts up to cap bytes of what is to be sent into out, returns how many; call it until 0.
- * Body bytes pass the dot-stuffer here, once.  cap at least SMTP_LINE_MAX + 512.
+ * Body bytes pass the dot-stuffer here, once.  cap at least SMTP_OUTPUT_MIN.
  */
 size_t smtp_output(struct smtp_session *s, uint8_t *out, size_t cap, uint64_t now_us);
 
@@ -122,7 +130,7 @@ bool smtp_ready(const struct smtp_session *s);
  */
 void smtp_begin(struct smtp_session *s, const struct smtp_message *message, uint64_t now_us);
 
-/* smtp_quit says goodbye when no message is in hand; then SMTP_WANT_CLOSE. */
+/* smtp_quit says goodbye as soon as no message is in hand and no reply is owed; then SMTP_WANT_CLOSE. */
 void smtp_quit(struct smtp_session *s, uint64_t now_us);
 
 /* smtp_lost: the connection is gone (the outcome says how; verdict and stage are filled in here).  A message in
@@ -131,11 +139,13 @@ void smtp_quit(struct smtp_session *s, uint64_t now_us);
  */
 void smtp_lost(struct smtp_session *s, const struct outcome *why, uint64_t now_us);
 
-uint64_t smtp_next_deadline(
-    const struct smtp_session *s); /* absolute; DEADLINE_NEVER when idle without limit */
+/* smtp_next_deadline: absolute; DEADLINE_NEVER when idle: how long an idle connection is kept is conn's. */
+uint64_t smtp_next_deadline(const struct smtp_session *s);
 void smtp_timers(struct smtp_session *s, uint64_t now_us);
 
-/* smtp_outcome: why the session failed; verdict VERDICT_NONE while it has not.  For jobs that waited for it. */
+/* smtp_outcome: why the session failed; verdict VERDICT_NONE while it has not, VERDICT_DEFERRED from then on,
+ * also while a QUIT is still on its way.  For jobs that waited for the session.
+ */
 void smtp_outcome(const struct smtp_session *s, struct outcome *outcome);
 
 /* For logs: "awaiting STARTTLS reply", ... */

@@ -1,0 +1,340 @@
+/* trouble.c: what now?
+ *
+ * The rules, in the order of their weight:
+ *
+ *   1. From the end of data until its reply a recipient that ends any other way than by that reply is IN_DOUBT.
+ *   2. Nothing that was heard in the clear fails a recipient for good: anybody may have said it.  It defers.
+ *   3. A reply to MAIL, RCPT, DATA or the end of data decides by its class: 4 defers, 5 fails.
+ *   4. A session that ends defers whoever is left, and everybody who waited for it.
+ */
+#include "engine/smtp/trouble.h"
+
+#include <inttypes.h>
+
+/* ---- outcomes ---- */
+
+static void set_enhanced(struct outcome *o, uint8_t class, uint8_t subject, uint8_t detail)
+{
+    o->enhanced[0] = class;
+    o->enhanced[1] = subject;
+    o->enhanced[2] = detail;
+}
+
+/* What the reply in hand says. */
+static void set_reply(const struct smtp_session *s, struct outcome *o, enum verdict verdict)
+{
+    outcome_set(o, verdict, smtp_stage(s), FAULT_REMOTE, REASON_REPLY, "%s", s->reply.text);
+    o->smtp_code = s->reply.code;
+    memcpy(o->enhanced, s->reply.enhanced, sizeof(o->enhanced));
+}
+
+/* RFC 5321 section 4.5.3.1.10: RFC 821 had 552 for "too many recipients", which is temporary.  A receiver that
+ * means something else by it says so in its enhanced code (5.2.2: mailbox full).
+ */
+static bool is_old_too_many_recipients(const struct smtp_session *s)
+{
+    const uint8_t *e = s->reply.enhanced;
+    bool says_more = e[0] && !(e[1] == 5 && e[2] == 3);
+    return s->reply_at.state == S_RCPT && s->reply.code == 552 && !says_more;
+}
+
+static void set_refusal(const struct smtp_session *s, struct outcome *o)
+{
+    bool permanent = smtp_reply_class(&s->reply) == 5 && !is_old_too_many_recipients(s);
+    set_reply(s, o, permanent ? VERDICT_FAILED : VERDICT_DEFERRED);
+}
+
+/* ---- the ends of a session ---- */
+
+static bool in_doubt(const struct smtp_session *s)
+{
+    return s->message && s->reply_at.state == S_DOT;
+}
+
+/* The session's own outcome is for jobs that waited for it, which it has not touched: it always defers. */
+static void keep_outcome(struct smtp_session *s, const struct outcome *o)
+{
+    s->outcome = *o;
+    s->outcome.verdict = VERDICT_DEFERRED;
+}
+
+static void end_with(struct smtp_session *s, const struct outcome *o)
+{
+    keep_outcome(s, o);
+    smtp_decide_rest(s, o);
+    smtp_close(s);
+}
+
+/* The connection as such has failed: nobody knows what became of an end of data. */
+static void end_broken(struct smtp_session *s, struct outcome *o)
+{
+    o->verdict = in_doubt(s) ? VERDICT_IN_DOUBT : VERDICT_DEFERRED;
+    o->stage = (uint8_t)smtp_stage(s);
+    end_with(s, o);
+}
+
+static void leave_with(struct smtp_session *s, const struct outcome *o, uint64_t now_us)
+{
+    keep_outcome(s, o);
+    smtp_leave(s, now_us);
+}
+
+/* ---- before a byte ---- */
+
+static bool body_adds_up(const struct smtp_message *message)
+{
+    uint64_t sum = 0;
+    for (uint32_t i = 0; i < message->extents; i++)
+        sum += message->extent[i].len;
+    return sum == message->body_bytes;
+}
+
+static bool needs_8bitmime(const struct smtp_message *message)
+{
+    return message->body_type == SMTP_BODY_8BITMIME && !smtp_body_is_7bit(message->extent, message->extents);
+}
+
+bool smtp_message_fits(const struct smtp_message *message, const struct smtp_offer *offer,
+                       struct outcome *why)
+{
+    if (message->recipients > SMTP_RECIPIENTS_MAX) {
+        outcome_set(why, VERDICT_FAILED, STAGE_MAIL, FAULT_PRODUCER, REASON_LIMIT,
+                    "the message has %" PRIu32 " recipients, %d are possible at once: split it",
+                    message->recipients, SMTP_RECIPIENTS_MAX);
+        return false;
+    }
+    if (!body_adds_up(message)) {
+        outcome_set(why, VERDICT_FAILED, STAGE_MAIL, FAULT_PRODUCER, REASON_BAD_JOB,
+                    "the extents of the body do not add up to its size of %" PRIu64 " bytes",
+                    message->body_bytes);
+        return false;
+    }
+    if (offer->size_max_bytes && message->body_bytes > offer->size_max_bytes) { /* RFC 1870 section 6.1 */
+        outcome_set(why, VERDICT_FAILED, STAGE_MAIL, FAULT_REMOTE, REASON_TOO_LARGE,
+                    "the message has %" PRIu64 " bytes, the receiver takes %" PRIu64, message->body_bytes,
+                    offer->size_max_bytes);
+        set_enhanced(why, 5, 3, 4);
+        return false;
+    }
+    if (message->smtputf8 && !smtp_offers(offer, EXT_SMTPUTF8)) { /* RFC 6531 section 3.2 */
+        outcome_set(why, VERDICT_FAILED, STAGE_MAIL, FAULT_REMOTE, REASON_UNSUPPORTED,
+                    "the message needs SMTPUTF8, which the receiver does not offer");
+        set_enhanced(why, 5, 6, 7);
+        return false;
+    }
+    if (!smtp_offers(offer, EXT_8BITMIME) && needs_8bitmime(message)) { /* RFC 6152 section 3 */
+        outcome_set(why, VERDICT_FAILED, STAGE_MAIL, FAULT_REMOTE, REASON_UNSUPPORTED,
+                    "the message needs 8BITMIME, which the receiver does not offer");
+        set_enhanced(why, 5, 6, 3);
+        return false;
+    }
+    return true;
+}
+
+/* ---- the opening ---- */
+
+/* A 554 greeting says "no mail here" (RFC 5321 section 3.1), often for an hour or for this address of ours only,
+ * and the next MX may well be willing: deferred, as Postfix does it.
+ */
+void smtp_trouble_greeting(struct smtp_session *s, uint64_t now_us)
+{
+    struct outcome o;
+    set_reply(s, &o, VERDICT_DEFERRED);
+    leave_with(s, &o, now_us);
+}
+
+/* EHLO refused means the same as EHLO without the keyword: HELO offers nothing, so there is no way to TLS. */
+void smtp_trouble_no_starttls(struct smtp_session *s, uint64_t now_us)
+{
+    struct outcome o;
+    if (smtp_reply_class(&s->reply) == 4) {
+        set_reply(s, &o, VERDICT_DEFERRED);
+        leave_with(s, &o, now_us);
+        return;
+    }
+    bool refused = smtp_reply_class(&s->reply) != 2;
+    outcome_set(&o, VERDICT_DEFERRED, STAGE_STARTTLS, FAULT_REMOTE, REASON_STARTTLS_NOT_SUPPORTED, "%s%s",
+                refused ? "EHLO was refused, so there is no STARTTLS: "
+                        : "the receiver does not offer STARTTLS, and nothing is sent in the clear",
+                refused ? s->reply.text : "");
+    o.smtp_code = refused ? s->reply.code : 0;
+    set_enhanced(&o, 4, 7, 4);
+    leave_with(s, &o, now_us);
+}
+
+void smtp_trouble_starttls_rejected(struct smtp_session *s, uint64_t now_us)
+{
+    struct outcome o;
+    outcome_set(&o, VERDICT_DEFERRED, STAGE_STARTTLS, FAULT_REMOTE, REASON_STARTTLS_REJECTED,
+                "the receiver offers STARTTLS and then refuses it: %s", s->reply.text);
+    o.smtp_code = s->reply.code;
+    set_enhanced(&o, 4, 7, 5);
+    leave_with(s, &o, now_us);
+}
+
+/* Who can put bytes between the 220 and the handshake can do so to have them taken for the receiver's later. */
+void smtp_trouble_injection(struct smtp_session *s)
+{
+    struct outcome o;
+    outcome_set(&o, VERDICT_DEFERRED, STAGE_STARTTLS, FAULT_ATTACK, REASON_STARTTLS_INJECTION,
+                "plaintext came where TLS was to begin: somebody is in the way, or the receiver is broken");
+    set_enhanced(&o, 4, 7, 5);
+    end_with(s, &o);
+}
+
+/* Over TLS as in the clear there is no falling back to HELO: who speaks STARTTLS speaks EHLO. */
+void smtp_trouble_ehlo(struct smtp_session *s, uint64_t now_us)
+{
+    struct outcome o;
+    set_reply(s, &o, VERDICT_DEFERRED);
+    leave_with(s, &o, now_us);
+}
+
+/* ---- a message ---- */
+
+void smtp_trouble_bad_sender(struct smtp_session *s)
+{
+    struct outcome o;
+    outcome_set(
+        &o, VERDICT_FAILED, STAGE_MAIL, FAULT_PRODUCER, REASON_BAD_JOB,
+        "the sender address cannot stand in a command: too long, or with a control character, a space, "
+        "an angle bracket or a byte that is not allowed");
+    set_enhanced(&o, 5, 1, 7);
+    smtp_decide_rest(s, &o);
+}
+
+void smtp_trouble_bad_recipient(struct smtp_session *s, uint32_t index)
+{
+    struct outcome o;
+    outcome_set(
+        &o, VERDICT_FAILED, STAGE_RCPT, FAULT_PRODUCER, REASON_BAD_JOB,
+        "the recipient address or its DSN parameters cannot stand in a command: empty, too long, or with a "
+        "control character, a space, an angle bracket or a byte that is not allowed");
+    set_enhanced(&o, 5, 1, 3);
+    smtp_decide(s, index, &o);
+}
+
+static void refuse_rest(struct smtp_session *s)
+{
+    struct outcome o;
+    set_refusal(s, &o);
+    smtp_decide_rest(s, &o);
+}
+
+void smtp_trouble_mail(struct smtp_session *s)
+{
+    refuse_rest(s);
+}
+
+void smtp_trouble_rcpt(struct smtp_session *s, uint32_t index)
+{
+    struct outcome o;
+    set_refusal(s, &o);
+    smtp_decide(s, index, &o);
+}
+
+void smtp_trouble_data(struct smtp_session *s)
+{
+    refuse_rest(s);
+}
+
+void smtp_trouble_dot(struct smtp_session *s)
+{
+    refuse_rest(s);
+}
+
+void smtp_trouble_free(struct smtp_session *s)
+{
+    struct outcome o;
+    if (!s->message) /* a lone dot */
+        return;
+    outcome_set(&o, VERDICT_DELIVERED, STAGE_DOT, FAULT_NONE, REASON_NONE, "%s", s->reply.text);
+    o.smtp_code = s->reply.code;
+    memcpy(o.enhanced, s->reply.enhanced, sizeof(o.enhanced));
+    stat_inc(s->config.stats, STAT_smtp_messages);
+    smtp_decide_rest(s, &o);
+}
+
+/* ---- the session is over ---- */
+
+void smtp_trouble_rset(struct smtp_session *s, uint64_t now_us)
+{
+    struct outcome o;
+    set_reply(s, &o, VERDICT_DEFERRED);
+    leave_with(s, &o, now_us);
+}
+
+/* There is no way to take a message back but to break off before its end of data: RFC 5321 section 4.1.1.4 has
+ * the receiver act on it only then.
+ */
+void smtp_trouble_bad_body(struct smtp_session *s)
+{
+    struct outcome o;
+    outcome_set(&o, VERDICT_FAILED, STAGE_DATA, FAULT_PRODUCER, REASON_BAD_JOB,
+                "the body has a CR or an LF that is not part of a CRLF; it was broken off there");
+    set_enhanced(&o, 5, 6, 0);
+    end_with(s, &o);
+}
+
+/* RFC 5321 section 3.8: 421 is an answer to any command, the end of data included, and closes. */
+void smtp_trouble_closing(struct smtp_session *s)
+{
+    struct outcome o;
+    set_reply(s, &o, VERDICT_DEFERRED);
+    end_with(s, &o);
+}
+
+void smtp_trouble_not_smtp(struct smtp_session *s)
+{
+    struct outcome o;
+    stat_inc(s->config.stats, STAT_smtp_replies_bad);
+    outcome_set(&o, VERDICT_NONE, STAGE_NONE, FAULT_REMOTE, REASON_PROTOCOL, "%s while %s", s->reply.bad,
+                smtp_state_text(s));
+    end_broken(s, &o);
+}
+
+void smtp_trouble_unexpected(struct smtp_session *s)
+{
+    struct outcome o;
+    stat_inc(s->config.stats, STAT_smtp_replies_bad);
+    outcome_set(&o, VERDICT_NONE, STAGE_NONE, FAULT_REMOTE, REASON_PROTOCOL,
+                "reply %u makes no sense while %s: %s", s->reply.code, smtp_state_text(s), s->reply.text);
+    o.smtp_code = s->reply.code;
+    end_broken(s, &o);
+}
+
+/* A receiver that has had enough says so unasked.  Of a body that is on its way it speaks with authority: no end
+ * of data has been sent, so a refusal is final.  Success before the end of data is a lie.
+ */
+void smtp_trouble_out_of_turn(struct smtp_session *s)
+{
+    struct outcome o;
+    if (smtp_reply_class(&s->reply) < 4) {
+        smtp_trouble_unexpected(s);
+        return;
+    }
+    set_refusal(s, &o);
+    if (s->reply_at.state != S_BODY)
+        o.verdict = VERDICT_DEFERRED;
+    end_with(s, &o);
+}
+
+void smtp_trouble_impossible(struct smtp_session *s, uint64_t now_us)
+{
+    (void)now_us;
+    smtp_trouble_unexpected(s);
+}
+
+void smtp_trouble_timeout(struct smtp_session *s)
+{
+    struct outcome o;
+    outcome_set(&o, VERDICT_NONE, STAGE_NONE, FAULT_REMOTE, REASON_TIMEOUT,
+                "nothing for %" PRIu32 " s while %s", smtp_timeout_s(s), smtp_state_text(s));
+    end_broken(s, &o);
+}
+
+void smtp_trouble_lost(struct smtp_session *s, const struct outcome *why)
+{
+    struct outcome o = *why;
+    end_broken(s, &o);
+}

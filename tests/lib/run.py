@@ -185,7 +185,8 @@ class Build:
         started = time.monotonic()
         say(f"building {self.name}/{' with sanitizers' if self.label else ''}")
         known = os.path.exists(os.path.join(self.folder, "meson-private", "build.dat"))
-        self._step("setup", ["meson", "setup", *(["--reconfigure"] if known else []), *self.options, self.folder, TOP])
+        self._step("setup", ["meson", "setup", *(["--reconfigure"] if known else []), "-Db_colorout=never", *self.options,
+                             self.folder, TOP])
         self._step("compile", ["ninja", "-C", self.folder])
         say(f"built in {time.monotonic() - started:.0f} s")
 
@@ -254,7 +255,7 @@ class Test:
 
 class Outcome:
     def __init__(self, build, suite, name, tally, log, took_s):
-        self.title = f"{suite + build.label:<12} {name}"
+        self.title = f"{suite + build.label:<12} {name}".rstrip()
         self.tally = tally
         self.log = log
         self.took_s = took_s
@@ -363,7 +364,8 @@ def run_tests(pairs):
 def builds_for(suites):
     builds = [Build("build", "", [])]
     if SANITIZED_SUITES & set(suites):
-        builds.append(Build("build-asan", "+asan", ["-Db_sanitize=address,undefined", "-Db_lundef=false"]))
+        builds.append(Build("build-asan", "+asan", ["-Db_sanitize=address,undefined", "-Db_lundef=false",
+                                                    "-Dc_args=-Wno-conversion"]))  # it warns of its own conversions
     return builds
 
 

@@ -10,7 +10,7 @@ CHECKS = [
     "bugprone-assert-side-effect", "bugprone-bool-pointer-implicit-conversion", "bugprone-branch-clone",
     "bugprone-copy-constructor-init", "bugprone-inc-dec-in-conditions", "bugprone-infinite-loop",
     "bugprone-integer-division", "bugprone-macro-repeated-side-effects", "bugprone-misplaced-widening-cast",
-    "bugprone-multi-level-implicit-pointer-conversion", "bugprone-not-null-terminated-result",
+    "bugprone-multi-level-implicit-pointer-conversion",
     "bugprone-posix-return", "bugprone-redundant-branch-condition", "bugprone-signal-handler",
     "bugprone-sizeof-expression", "bugprone-spuriously-wake-up-functions", "bugprone-string-literal-with-embedded-nul",
     "bugprone-suspicious-enum-usage", "bugprone-suspicious-memory-comparison", "bugprone-suspicious-memset-usage",

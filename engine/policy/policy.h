@@ -109,7 +109,9 @@ bool policy_covers(const struct policy_demand *have, const struct policy_demand 
 /* policy_join makes a the conjunction of a and b; false when no connection can satisfy both. */
 bool policy_join(struct policy_demand *a, const struct policy_demand *b) must_check;
 
-/* policy_fingerprint: equal demands, equal number; for pools and caches. */
+/* policy_fingerprint: equal demands, equal number; for pools and caches.  Names in it may be an adversary's, who can
+ * make two demands share a number: what is found by it is confirmed with policy_covers.
+ */
 uint64_t policy_fingerprint(const struct policy_demand *demand);
 
 /* policy_address_allowed: may we connect there?  Special-purpose addresses (is_special, told by the caller)
@@ -119,8 +121,9 @@ bool policy_address_allowed(const struct policy_table *table, const uint8_t addr
 
 /* ---- store: the published table (store.c; the layer's only liburcu user) ---- */
 
-/* policy_publish makes table the current one; the old one is freed with its trust references after all
- * cores have passed a quiescent state.  Control thread; blocks for that long.
+/* policy_publish makes table the current one; the old one goes to release, with its trust references, after all
+ * cores have passed a quiescent state.  Control thread; blocks for that long.  NULL withdraws the last one at
+ * shutdown, when no core asks any more.
  */
 void policy_publish(struct policy_table *table, void (*release)(struct policy_table *old));
 

@@ -62,6 +62,8 @@
     X(tcp_drop_paws, "segments with old time stamps")                                   \
     X(tcp_drop_ack, "segments with an unacceptable ACK")                                \
     X(tcp_drop_no_buffer, "out-of-order segments not kept for want of a buffer")        \
+    X(tcp_drop_icmp, "ICMP errors that quote nothing in flight, RFC 5927")              \
+    X(tcp_unreachable, "connects that ended with a hard ICMP error")                    \
     /* TLS */                                                                           \
     X(tls_handshakes, "handshakes completed and verified")                              \
     X(tls_handshakes_failed, "handshakes that failed, verification included")           \

@@ -23,6 +23,7 @@ struct tcp_config {
     uint32_t mss;                /* bytes of payload that our own MTU allows, options not counted: 1460 */
     uint32_t send_buffer_bytes;  /* most unacknowledged and unsent bytes that tcp_write takes */
     uint32_t recv_buffer_bytes;  /* most received bytes not yet consumed, out-of-order ones included */
+    uint16_t recv_packets;       /* most packets of the port's that hold them, in order and early ones each */
     uint32_t initial_cwnd;       /* segments; RFC 6928: 10 */
     uint32_t rto_initial_us;     /* RFC 6298 (2.1): 1 s */
     uint32_t rto_min_us;         /* 200 ms, as Linux */
@@ -31,6 +32,7 @@ struct tcp_config {
     uint32_t syn_retries;        /* SYNs after the first: 5 */
     uint32_t connect_timeout_us; /* whole time for the handshake */
     uint32_t user_timeout_us;    /* RFC 9293 3.8.3: unacknowledged for so long: give up */
+    uint32_t fin_wait_2_us;      /* how long a peer may keep its half open in silence after our FIN */
     uint32_t time_wait_us;       /* 2 MSL */
     const struct tcp_cc *cc;     /* congestion control: tcp_cc_cubic or tcp_cc_reno (cc.h) */
     bool timestamps, window_scaling, sack; /* options to offer; all true */
@@ -46,6 +48,7 @@ struct tcp_open {
     uint32_t isn;       /* initial sequence number, RFC 6528, made by the caller */
     uint32_t ts_offset; /* random per flow: our time stamps do not tell the uptime (RFC 7323 section 5.4) */
     uint32_t mss;       /* payload bytes that this path allows; 0: config->mss */
+    uint8_t ip_header_bytes; /* 20 or 40 (IPv6): for the default MSS and for ICMP's MTU; 0: 20 */
 };
 
 enum tcp_state {
@@ -83,7 +86,7 @@ enum tcp_error {
 /* Where segments go.  emit is called from tcp_output only, once a segment; it fills in nothing: addresses
  * are its business, ports are set.  false: no buffer or no room now; TCP counts the segment as not sent and
  * tries again at the next tcp_output.  seg and what it points to are borrowed until return; a packet to be
- * kept longer needs a reference (pkt_ref).  seg->payload has PKT_HEADROOM writable bytes before it unless
+ * kept longer needs a reference (pkt_ref); its fields next and tcp stay TCP's.  seg->payload has PKT_HEADROOM writable bytes before it unless
  * pkt_shared(seg->pkt), in which case it must be copied.
  */
 struct tcp_emit {
@@ -104,7 +107,7 @@ void tcp_open_passive(struct tcb *tcb, const struct tcp_open *open, const struct
 void tcp_input(struct tcb *tcb, const struct tcp_segment *seg, uint64_t now_us);
 
 /* tcp_output emits everything that may leave now: SYN, data within the windows, retransmissions, probes, ACKs, FIN, RST.
- * Returns false if emit refused one: call again in the next turn.
+ * Returns false if emit refused one or the pool had no packet for a cut: call again in the next turn.
  */
 bool tcp_output(struct tcb *tcb, uint64_t now_us, const struct tcp_emit *emit);
 
@@ -114,7 +117,7 @@ void tcp_timers(struct tcb *tcb, uint64_t now_us);
 
 /* Writing.  tcp_write_reserve gives the next writable chunk (at least 1 byte, inside one packet), or NULL
  * when the send buffer or the pool is full or the connection cannot send.  tcp_write_commit appends the first
- * len bytes of it to the stream.  tcp_write_space: how many bytes reserve would give in all, at the most.
+ * len bytes of it to the stream; it comes before the next tcp_input, tcp_timers or tcp_output.  tcp_write_space: how many bytes reserve would give in all, at the most.
  */
 uint8_t *tcp_write_reserve(struct tcb *tcb, size_t *room);
 void tcp_write_commit(struct tcb *tcb, size_t len);

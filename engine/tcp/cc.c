@@ -1,0 +1,35 @@
+/* cc.c: what all congestion control has in common: slow start and counting bytes. */
+#include "engine/tcp/cc.h"
+
+/* RFC 9406 section 4.2: L = 8 bounds the burst that one ACK for many segments sets free; after a
+ * time-out one ACK may cover what was received long ago, so L = 1 (RFC 3465 section 2.3).
+ */
+#define SLOW_START_L 8u
+
+void cc_init(struct cc *cc, const struct tcp_cc *ops, uint32_t mss, uint32_t initial_cwnd)
+{
+    *cc = (struct cc){.ops = ops, .mss = mss, .cwnd = max_u32(initial_cwnd, mss), .ssthresh = UINT32_MAX};
+}
+
+uint32_t cc_slow_start(struct cc *cc, const struct cc_ack *ack)
+{
+    uint32_t limit = (ack->after_timeout ? 1 : SLOW_START_L) * cc->mss;
+    uint32_t grow = min_u32(ack->acked_bytes, limit);
+    uint32_t room = cc->ssthresh - cc->cwnd;
+    if (grow < room) {
+        cc->cwnd += grow;
+        return 0;
+    }
+    cc->cwnd = cc->ssthresh;
+    return grow - room;
+}
+
+void cc_avoid(struct cc *cc, uint32_t acked_bytes, uint32_t window)
+{
+    cc->acked += acked_bytes;
+    if (cc->acked < window)
+        return;
+    cc->acked -= window;
+    cc->cwnd += cc->mss;
+    cc->acked = min_u32(cc->acked, window); /* a stretch ACK is worth two segments at the most */
+}

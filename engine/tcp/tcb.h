@@ -1,0 +1,218 @@
+/* tcb.h: the transmission control block, private to engine/tcp; conn/ includes it only to embed one.
+ *
+ * Fields have the names of RFC 9293 section 3.3.1 in lower case: snd_una is SND.UNA.
+ */
+#ifndef ENGINE_TCP_TCB_H
+#define ENGINE_TCP_TCB_H
+
+#include "engine/tcp/cc.h"
+#include "engine/tcp/rtt.h"
+#include "engine/tcp/rxq.h"
+#include "engine/tcp/seq.h"
+#include "engine/tcp/tcp.h"
+#include "engine/tcp/txq.h"
+
+/* The legal paths between states (RFC 9293 figure 5); every one may also end in CLOSED by a reset, an abort or a
+ * time-out.  States only ever go down the page.
+ *
+ *          tcp_open_active                  tcp_open_passive
+ *                |                                 |
+ *                v           SYN                   v
+ *            SYN_SENT --------------------> SYN_RECEIVED
+ *                |  SYN-ACK                        |  ACK of our SYN
+ *                +-------------> ESTABLISHED <-----+
+ *                     tcp_close  |         |  FIN
+ *                                v         v
+ *                        FIN_WAIT_1       CLOSE_WAIT
+ *               ACK of FIN |     | FIN        | tcp_close
+ *                          v     v            v
+ *                 FIN_WAIT_2   CLOSING     LAST_ACK
+ *                      FIN |     | ACK        | ACK of FIN
+ *                          v     v   of FIN   v
+ *                         TIME_WAIT -----> CLOSED
+ */
+
+enum tcp_timer {
+    TIMER_RTX,     /* retransmission time-out */
+    TIMER_PERSIST, /* zero-window probe, or a segment smaller than the window ought to be */
+    TIMER_DELACK,  /* an ACK that waits for company */
+    TIMER_USER,    /* nothing was acknowledged for too long */
+    TIMER_LIFE,    /* end of a state that may not last: connecting, FIN_WAIT_2, TIME_WAIT */
+    TIMER_COUNT
+};
+
+/* Where loss recovery stands. */
+enum tcp_recovery {
+    RECOVERY_OPEN, /* nothing is known to be lost */
+    RECOVERY_FAST, /* fast retransmit and recovery (RFC 6675, RFC 6582), until snd_una reaches `recover` */
+    RECOVERY_LOSS, /* after a time-out, likewise */
+};
+
+struct tcb {
+    /* What every segment touches. */
+    uint8_t state;    /* enum tcp_state */
+    uint8_t error;    /* enum tcp_error; stays 0 while the connection lives */
+    uint8_t recovery; /* enum tcp_recovery */
+    uint8_t events;   /* enum tcp_event since tcp_events was asked */
+
+    bool ack_now;       /* an ACK must leave with the next tcp_output */
+    bool rst_now;       /* a RST that answers one segment, the connection stays; its sequence number is rst_seq */
+    bool abort_now;     /* tcp_abort: RST, then CLOSED */
+    bool rexmit_now;    /* one retransmission may leave whatever cwnd says */
+    bool probe_now;     /* a zero-window probe is due */
+    bool override_now;  /* the sender's silly-window override is due (RFC 9293 3.8.6.2.1) */
+    bool passive;       /* opened by a SYN */
+    bool close_asked;   /* tcp_close: a FIN is queued, or will be when ESTABLISHED */
+
+    bool ts_on, sack_on, wscale_on; /* negotiated; before that: offered */
+    uint8_t snd_scale, rcv_scale;   /* shifts in [0, 14] (RFC 7323 section 2.3) */
+    bool cwnd_limited;              /* the last tcp_output was stopped by cwnd */
+    bool syn_lost;                  /* the SYN was sent more than once */
+    uint8_t dup_acks;               /* in a row, saturating */
+
+    uint32_t snd_una;     /* snd_una <= snd_nxt */
+    uint32_t snd_nxt;     /* snd_nxt - snd_una == txq.out; retransmissions do not move it back */
+    uint32_t snd_wnd;     /* bytes, scaled */
+    uint32_t snd_wl1, snd_wl2;
+    uint32_t snd_wnd_max; /* the largest ever offered: RFC 5961 section 5, RFC 9293 3.8.6.2.1 */
+    uint32_t rcv_nxt;
+    uint32_t rcv_wnd; /* what we have offered from rcv_nxt on; the right edge rcv_nxt + rcv_wnd never moves left */
+    uint32_t ack_sent; /* Last.ACK.sent of RFC 7323 */
+    uint32_t ts_recent;
+    uint32_t snd_mss; /* payload bytes of a full segment, its usual options counted off; > 0 */
+    uint32_t rcv_mss; /* the largest payload that the peer has sent: what a full segment is to delayed ACKs */
+    uint32_t rcv_unacked; /* bytes received since our last ACK */
+
+    uint64_t timer[TIMER_COUNT]; /* absolute; DEADLINE_NEVER: not armed */
+
+    struct cc cc;
+    struct rtt rtt;
+    struct txq txq;
+    struct rxq rxq;
+
+    /* Recovery. */
+    uint32_t recover;      /* RecoveryPoint: snd_nxt when the loss was found */
+    uint32_t reno_sacked;  /* without SACK: sequence numbers that duplicate ACKs stand for; in [0, txq.out] */
+    uint32_t rto_una;      /* snd_una at the last time-out */
+    uint32_t rtt_seq;      /* a measurement counts when this is acknowledged: one a round trip */
+
+    /* Seldom touched. */
+    uint32_t iss, irs;
+    uint32_t initial_window; /* bytes */
+    uint32_t rst_seq;
+    uint32_t rcv_fin_seq; /* sequence number of the peer's FIN */
+    bool rcv_fin_known;   /* it was seen, perhaps before what precedes it */
+    bool rcv_dsack;       /* dsack is to be reported with the next ACK (RFC 2883) */
+    uint8_t persist_backoff;
+    uint8_t syn_retries; /* SYNs sent after the first */
+    struct tcp_sack_block dsack;
+    uint32_t our_mss;     /* what we accept: the MSS option of our SYN */
+    uint32_t path_mss;    /* payload bytes that the path takes, options not counted off; <= our_mss */
+    uint32_t peer_mss;    /* what the peer accepts, likewise */
+    uint32_t ts_offset;
+    uint16_t local_port, remote_port;
+    uint8_t ip_header_bytes;
+    uint16_t syn_window;  /* as our SYN offered it, never scaled */
+    uint8_t challenge_acks;    /* in this interval (RFC 5961 section 7) */
+    uint64_t challenge_us;     /* when the interval began */
+    uint64_t ts_recent_us;     /* when ts_recent was set (RFC 7323 section 5.5) */
+    uint64_t last_send_us;     /* of data; 0: never */
+    uint64_t bytes_acked, bytes_received, retransmits;
+
+    const struct tcp_config *config;
+    struct pkt_pool *pool;
+    struct stats *stats;
+};
+
+static_assert(sizeof(struct tcb) <= 1024, "a million connections in a gigabyte");
+
+static inline uint32_t tcb_rto(const struct tcb *tcb)
+{
+    const struct tcp_config *c = tcb->config;
+    struct rtt_limits limits = {c->rto_initial_us, c->rto_min_us, c->rto_max_us};
+    return rtt_timeout_us(&tcb->rtt, &limits);
+}
+
+/* What the peer's time-stamp option gets: milliseconds, so that it never wraps within 24 days (RFC 7323 5.4). */
+static inline uint32_t tcb_ts_now(const struct tcb *tcb, uint64_t now_us)
+{
+    return (uint32_t)(now_us / 1000) + tcb->ts_offset;
+}
+
+/* tcb_check asserts the invariants; linear in the queues: tests and the simulator call it after every step. */
+void tcb_check(const struct tcb *tcb);
+
+/* ---- tcp.c ---- */
+
+/* tcb_finish ends the connection: CLOSED, timers off, send queue given back; what was received can be read. */
+void tcb_finish(struct tcb *tcb, enum tcp_error error);
+void tcb_enter_time_wait(struct tcb *tcb, uint64_t now_us);
+void tcb_established(struct tcb *tcb, uint64_t now_us);
+
+/* tcb_queue_fin puts the FIN into the send queue and moves to FIN_WAIT_1 or LAST_ACK. */
+void tcb_queue_fin(struct tcb *tcb);
+
+/* ---- options.c: what SYNs negotiate ---- */
+
+/* options_offer fills the options of our SYN, or of a SYN-ACK: there only what the peer's SYN had. */
+void options_offer(const struct tcb *tcb, struct tcp_options *opt, uint64_t now_us);
+
+/* options_accept takes over what the peer's SYN or SYN-ACK says. */
+void options_accept(struct tcb *tcb, const struct tcp_segment *syn, uint64_t now_us);
+
+/* options_update_mss computes snd_mss from peer_mss, path_mss and the options in use. */
+void options_update_mss(struct tcb *tcb);
+
+/* options_fill gives a segment after the SYN its options: time stamps, and SACK blocks where room bytes allow. */
+void options_fill(struct tcb *tcb, struct tcp_options *opt, uint32_t room, uint64_t now_us);
+
+/* ---- tcp_ack.c: the fifth step of RFC 9293 3.10.7.4, from ESTABLISHED on ---- */
+
+void ack_process(struct tcb *tcb, const struct tcp_segment *seg, uint64_t now_us);
+
+/* ack_of_syn: the ACK that makes the connection ESTABLISHED. */
+void ack_of_syn(struct tcb *tcb, const struct tcp_segment *seg, uint64_t now_us);
+
+/* ack_schedule decides when the bytes that were just received are acknowledged (RFC 5681 section 4.2). */
+void ack_schedule(struct tcb *tcb, uint32_t received, uint64_t now_us);
+
+/* ---- recovery.c ---- */
+
+/* recovery_on_ack follows what an ACK told: finds losses, enters and leaves recovery. */
+void recovery_on_ack(struct tcb *tcb, const struct txq_report *report, bool duplicate, uint64_t now_us);
+
+/* recovery_on_timeout: the retransmission timer fired. */
+void recovery_on_timeout(struct tcb *tcb, uint64_t now_us);
+
+/* recovery_mark_lost: a packet is not in the network any more. */
+void recovery_mark_lost(struct tcb *tcb, struct pkt *p);
+
+/* recovery_mark_lost: a packet is not in the network any more. */
+void recovery_mark_lost(struct tcb *tcb, struct pkt *p);
+
+/* What is believed to be in the network; without SACK duplicate ACKs count as arrivals. */
+static inline uint32_t recovery_pipe(const struct tcb *tcb)
+{
+    return txq_pipe(&tcb->txq) - tcb->reno_sacked;
+}
+
+/* ---- tcp_out.c ---- */
+
+uint32_t out_receive_window(const struct tcb *tcb); /* what could be offered now, bytes */
+
+/* ---- tcp_timer.c ---- */
+
+void timer_init(struct tcb *tcb);
+void timer_set(struct tcb *tcb, enum tcp_timer which, uint64_t deadline_us);
+void timer_cancel(struct tcb *tcb, enum tcp_timer which);
+
+/* timer_acked restarts or stops the retransmission and user time-outs: something was acknowledged. */
+void timer_acked(struct tcb *tcb, uint64_t now_us);
+
+/* timer_sent starts what a segment that must be acknowledged needs. */
+void timer_sent(struct tcb *tcb, uint64_t now_us);
+
+/* timer_persist runs the persist timer while there is data, nothing in flight and too little window. */
+void timer_persist(struct tcb *tcb, bool blocked, uint64_t now_us);
+
+#endif

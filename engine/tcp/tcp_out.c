@@ -1,0 +1,276 @@
+/* tcp_out.c: what may leave now: RFC 9293 section 3.8.6, RFC 6675 section 5 (C). */
+#include "engine/tcp/tcb.h"
+
+struct out {
+    struct tcb *tcb;
+    uint64_t now_us;
+    const struct tcp_emit *emit;
+};
+
+/* RFC 9293 section 3.8.6.2.2: the window grows by a full segment or half the buffer at least, and never shrinks. */
+uint32_t out_receive_window(const struct tcb *tcb)
+{
+    uint32_t buffer = tcb->config->recv_buffer_bytes;
+    uint32_t room = buffer - min_u32(tcb->rxq.bytes, buffer);
+    uint32_t step = min_u32(buffer / 2, tcb->our_mss);
+    room = min_u32(room, (uint32_t)UINT16_MAX << tcb->rcv_scale);
+    return room >= tcb->rcv_wnd + step ? room : tcb->rcv_wnd;
+}
+
+static struct tcp_segment make(const struct out *o, uint32_t seq, uint8_t flags)
+{
+    const struct tcb *tcb = o->tcb;
+    return (struct tcp_segment){
+        .src_port = tcb->local_port,
+        .dst_port = tcb->remote_port,
+        .seq = seq,
+        .ack = tcb->rcv_nxt,
+        .window = (uint16_t)(out_receive_window(tcb) >> tcb->rcv_scale),
+        .flags = flags,
+    };
+}
+
+/* The segment has left, and with it an ACK and a window. */
+static void note_ack_sent(struct tcb *tcb, const struct tcp_segment *seg)
+{
+    uint32_t offered = seg->flags & TCP_SYN ? seg->window : (uint32_t)seg->window << tcb->rcv_scale;
+    tcb->rcv_wnd = max_u32(tcb->rcv_wnd, offered);
+    tcb->ack_sent = seg->ack;
+    tcb->rcv_unacked = 0;
+    tcb->ack_now = false;
+    timer_cancel(tcb, TIMER_DELACK);
+    if (seg->opt.sack_blocks)
+        tcb->rcv_dsack = false;
+}
+
+static bool leave(const struct out *o, const struct tcp_segment *seg)
+{
+    if (!o->emit->emit(o->emit->ctx, seg))
+        return false;
+    stat_inc(o->tcb->stats, STAT_tcp_segments_out);
+    if (seg->flags & TCP_ACK)
+        note_ack_sent(o->tcb, seg);
+    return true;
+}
+
+/* ---- packets of the send queue ---- */
+
+static void note_again(struct tcb *tcb)
+{
+    tcb->retransmits++;
+    stat_inc(tcb->stats, STAT_tcp_retransmits);
+    stat_inc(tcb->stats,
+             tcb->recovery == RECOVERY_FAST ? STAT_tcp_retransmits_fast : STAT_tcp_retransmits_rto);
+}
+
+static void note_sent(const struct out *o, struct pkt *p)
+{
+    struct tcb *tcb = o->tcb;
+    bool again = p->tcp.sends > 0;
+    txq_sent(&tcb->txq, p, o->now_us);
+    tcb->snd_nxt = seq_max(tcb->snd_nxt, txq_end(p));
+    if (again)
+        note_again(tcb);
+    if (again && p == tcb->txq.head) /* its answer takes a whole round trip from here */
+        timer_set(tcb, TIMER_RTX, o->now_us + tcb_rto(tcb));
+    timer_sent(tcb, o->now_us);
+    if (p->tcp.len > 0)
+        tcb->last_send_us = o->now_us;
+}
+
+static bool send_packet(const struct out *o, struct pkt *p)
+{
+    struct tcb *tcb = o->tcb;
+    struct tcp_segment seg = make(o, p->tcp.seq, TCP_ACK);
+    if (p->tcp.flags & TXQ_FIN)
+        seg.flags |= TCP_FIN;
+    if (p->tcp.len > 0) {
+        seg.flags |= p->next ? 0 : TCP_PSH;
+        seg.len = p->tcp.len;
+        seg.payload = p->tcp.payload;
+        seg.pkt = p;
+    }
+    bool blocks_due = tcb->ack_now && tcb->rxq.early;
+    options_fill(tcb, &seg.opt, tcb->snd_mss + (tcb->ts_on ? 12 : 0) - p->tcp.len, o->now_us);
+    if (!leave(o, &seg))
+        return false;
+    tcb->ack_now = blocks_due && !seg.opt.sack_blocks; /* no room for what the peer must know */
+    note_sent(o, p);
+    return true;
+}
+
+static bool send_syn(const struct out *o)
+{
+    struct tcb *tcb = o->tcb;
+    struct pkt *p = tcb->txq.head;
+    if (p->tcp.sends && p != txq_next_lost(&tcb->txq))
+        return true;
+    struct tcp_segment seg = make(o, p->tcp.seq, TCP_SYN);
+    seg.window = (uint16_t)min_u32(tcb->config->recv_buffer_bytes, UINT16_MAX);
+    if (tcb->state == TCP_SYN_RECEIVED)
+        seg.flags |= TCP_ACK;
+    else
+        seg.ack = 0;
+    options_offer(tcb, &seg.opt, o->now_us);
+    if (!leave(o, &seg))
+        return false;
+    tcb->syn_window = seg.window;
+    note_sent(o, p);
+    return true;
+}
+
+/* ---- which packets ---- */
+
+static uint32_t window_left(const struct tcb *tcb)
+{
+    uint32_t end = tcb->snd_una + tcb->snd_wnd;
+    return seq_lt(tcb->snd_nxt, end) ? end - tcb->snd_nxt : 0;
+}
+
+static bool cwnd_allows(const struct tcb *tcb, uint32_t bytes)
+{
+    uint32_t pipe = recovery_pipe(tcb);
+    return pipe == 0 || pipe + bytes <= tcb->cc.cwnd;
+}
+
+/* A packet made for a larger MSS is cut before it leaves again. */
+static bool fit(const struct out *o, struct pkt *p, uint32_t bytes)
+{
+    return p->tcp.len <= bytes || txq_split(&o->tcb->txq, p, o->tcb->pool, bytes);
+}
+
+/* RFC 6675 section 5, NextSeg() (1): what is lost goes first.  Beyond a window that the peer took back only the
+ * first packet may go, as a probe.
+ */
+static bool send_lost(const struct out *o)
+{
+    struct tcb *tcb = o->tcb;
+    struct pkt *p;
+    while ((p = txq_next_lost(&tcb->txq))) {
+        bool inside = seq_le(txq_end(p), tcb->snd_una + tcb->snd_wnd);
+        if (!inside && p != tcb->txq.head)
+            break;
+        if (!tcb->rexmit_now && !cwnd_allows(tcb, min_u32(p->tcp.len, tcb->snd_mss)))
+            break;
+        if (!fit(o, p, tcb->snd_mss) || !send_packet(o, p))
+            return false;
+        tcb->rexmit_now = false;
+    }
+    return true;
+}
+
+/* RFC 9293 section 3.8.6.2.1: how much of an unsent packet the window takes; 0: wait.  A packet goes whole, or a
+ * part that is worth a segment: half the largest window there was, or anything once the override time is up.
+ */
+static uint32_t window_takes(const struct tcb *tcb, const struct pkt *p)
+{
+    uint32_t want = min_u32(p->tcp.len, tcb->snd_mss), left = window_left(tcb);
+    if (want == 0) /* a bare FIN */
+        return left > 0;
+    if (want <= left)
+        return want;
+    if (left > 0 && (left >= tcb->snd_wnd_max / 2 || (tcb->override_now && !tcb->txq.out)))
+        return left;
+    return 0;
+}
+
+/* RFC 5681 section 4.1: after an idle RTO the ACK clock is gone: start from the initial window again. */
+static void restart_after_idle(struct tcb *tcb, uint64_t now_us)
+{
+    if (tcb->txq.out || !tcb->last_send_us)
+        return;
+    uint64_t idle_us = now_us - tcb->last_send_us;
+    tcb->cc.ops->on_idle(&tcb->cc, idle_us);
+    if (idle_us > tcb_rto(tcb))
+        tcb->cc.cwnd = min_u32(tcb->cc.cwnd, tcb->initial_window);
+}
+
+/* NextSeg() (2): what was never sent. */
+static bool send_new(const struct out *o)
+{
+    struct tcb *tcb = o->tcb;
+    struct pkt *p = tcb->txq.unsent;
+    bool closed_window = false;
+    tcb->cwnd_limited = false;
+    if (p)
+        restart_after_idle(tcb, o->now_us);
+    while ((p = tcb->txq.unsent)) {
+        uint32_t bytes = window_takes(tcb, p);
+        closed_window = bytes == 0;
+        if (closed_window)
+            break;
+        if (!cwnd_allows(tcb, bytes)) {
+            tcb->cwnd_limited = true;
+            break;
+        }
+        if (!fit(o, p, bytes) || !send_packet(o, p))
+            return false;
+        tcb->override_now = false;
+    }
+    timer_persist(tcb, closed_window && !tcb->txq.out, o->now_us);
+    return true;
+}
+
+/* ---- segments without a packet ---- */
+
+/* A peer that has taken its window back refuses SND.NXT: it gets the last number that it accepts. */
+static uint32_t ack_seq(const struct tcb *tcb)
+{
+    uint32_t end = tcb->snd_una + tcb->snd_wnd;
+    return tcb->state >= TCP_ESTABLISHED && seq_lt(end, tcb->snd_nxt) ? end : tcb->snd_nxt;
+}
+
+static bool send_ack(const struct out *o)
+{
+    if (!o->tcb->ack_now)
+        return true;
+    struct tcp_segment seg = make(o, ack_seq(o->tcb), TCP_ACK);
+    options_fill(o->tcb, &seg.opt, UINT32_MAX, o->now_us);
+    return leave(o, &seg);
+}
+
+/* RFC 9293 section 3.8.6.1.  An old sequence number instead of a byte of data: the answer is the same ACK, and
+ * it needs no buffer and leaves nothing to be sent again.
+ */
+static bool send_probe(const struct out *o)
+{
+    struct tcb *tcb = o->tcb;
+    bool due = tcb->probe_now && tcb->timer[TIMER_PERSIST] != DEADLINE_NEVER;
+    tcb->probe_now = false;
+    if (!due)
+        return true;
+    struct tcp_segment seg = make(o, tcb->snd_una - 1, TCP_ACK);
+    options_fill(tcb, &seg.opt, UINT32_MAX, o->now_us);
+    stat_inc(tcb->stats, STAT_tcp_persist_probes);
+    tcb->probe_now = !leave(o, &seg);
+    return !tcb->probe_now;
+}
+
+static bool send_reset(const struct out *o, uint32_t seq, uint8_t flags)
+{
+    struct tcp_segment seg = make(o, seq, flags);
+    if (!(flags & TCP_ACK))
+        seg.ack = 0;
+    seg.window = 0;
+    return leave(o, &seg);
+}
+
+bool tcp_output(struct tcb *tcb, uint64_t now_us, const struct tcp_emit *emit)
+{
+    struct out o = {.tcb = tcb, .now_us = now_us, .emit = emit};
+    if (tcb->rst_now) {
+        if (!send_reset(&o, tcb->rst_seq, TCP_RST))
+            return false;
+        tcb->rst_now = false;
+    }
+    if (tcb->abort_now) {
+        if (!send_reset(&o, tcb->snd_nxt, TCP_RST | TCP_ACK))
+            return false;
+        tcb_finish(tcb, TCP_ERR_ABORTED);
+    }
+    if (tcb->state == TCP_CLOSED)
+        return true;
+    if (tcb->state == TCP_SYN_SENT || tcb->state == TCP_SYN_RECEIVED)
+        return send_syn(&o) && send_ack(&o);
+    return send_lost(&o) && send_new(&o) && send_probe(&o) && send_ack(&o);
+}

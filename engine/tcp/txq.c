@@ -1,0 +1,347 @@
+/* txq.c: the send queue, splitting, and the SACK scoreboard. */
+#include "engine/tcp/txq.h"
+
+#include <string.h>
+
+void txq_init(struct txq *q)
+{
+    *q = (struct txq){0};
+}
+
+static void give_back(struct pkt *p)
+{
+    if (p->pool) /* ctl has none */
+        pkt_free(p);
+}
+
+void txq_clear(struct txq *q)
+{
+    for (struct pkt *p = q->head, *next; p; p = next) {
+        next = p->next;
+        give_back(p);
+    }
+    if (q->spare)
+        pkt_free(q->spare);
+    txq_init(q);
+}
+
+/* Takes a packet out of the sums, or puts it in: every change of a packet stands between the two. */
+static void uncount(struct txq *q, const struct pkt *p)
+{
+    uint32_t n = txq_seq_len(p);
+    uint8_t flags = p->tcp.flags;
+    q->bytes -= p->tcp.len;
+    if (!p->tcp.sends) {
+        q->unsent_bytes -= p->tcp.len;
+        return;
+    }
+    q->out -= n;
+    if (flags & TXQ_SACKED) {
+        q->sacked -= n;
+        q->sacked_packets--;
+    }
+    if (flags & TXQ_RETRANS)
+        q->retrans -= n;
+    if (flags & TXQ_LOST)
+        q->lost -= n;
+    if ((flags & (TXQ_LOST | TXQ_RETRANS)) == TXQ_LOST)
+        q->lost_waiting -= n;
+}
+
+static void count(struct txq *q, const struct pkt *p)
+{
+    uint32_t n = txq_seq_len(p);
+    uint8_t flags = p->tcp.flags;
+    q->bytes += p->tcp.len;
+    if (!p->tcp.sends) {
+        q->unsent_bytes += p->tcp.len;
+        return;
+    }
+    q->out += n;
+    if (flags & TXQ_SACKED) {
+        q->sacked += n;
+        q->sacked_packets++;
+    }
+    if (flags & TXQ_RETRANS)
+        q->retrans += n;
+    if (flags & TXQ_LOST)
+        q->lost += n;
+    if ((flags & (TXQ_LOST | TXQ_RETRANS)) == TXQ_LOST)
+        q->lost_waiting += n;
+}
+
+static void append(struct txq *q, struct pkt *p)
+{
+    p->next = NULL;
+    if (q->tail)
+        q->tail->next = p;
+    else
+        q->head = p;
+    q->tail = p;
+    if (!q->unsent)
+        q->unsent = p;
+    q->packets++;
+    count(q, p);
+}
+
+/* Bytes that fit behind the payload, counted from the buffer: data and len are the sender's below us. */
+static uint32_t tail_space(const struct pkt *p)
+{
+    return (uint32_t)(p->buf + p->cap - (p->tcp.payload + p->tcp.len));
+}
+
+/* The last packet, if stream bytes may still join it. */
+static struct pkt *open_tail(const struct txq *q, uint32_t mss)
+{
+    struct pkt *p = q->tail;
+    if (!p || p->tcp.sends || !p->pool || (p->tcp.flags & TXQ_FIN))
+        return NULL;
+    return p->tcp.len < mss && tail_space(p) > 0 ? p : NULL;
+}
+
+uint8_t *txq_reserve(struct txq *q, struct pkt_pool *pool, uint32_t mss, size_t *room)
+{
+    struct pkt *p = open_tail(q, mss);
+    if (!p) {
+        if (!q->spare)
+            q->spare = pkt_alloc(pool, PKT_DATA);
+        if (!q->spare)
+            return NULL;
+        p = q->spare;
+        p->tcp = (struct pkt_tcp){.payload = p->buf + PKT_HEADROOM};
+    }
+    *room = min_u32(mss - p->tcp.len, tail_space(p));
+    return p->tcp.payload + p->tcp.len;
+}
+
+void txq_commit(struct txq *q, uint32_t mss, uint32_t seq, uint32_t len)
+{
+    struct pkt *p = open_tail(q, mss);
+    if (p) {
+        assert(len <= mss - p->tcp.len && len <= tail_space(p) && txq_end(p) == seq);
+        uncount(q, p);
+        p->tcp.len = (uint16_t)(p->tcp.len + len);
+        count(q, p);
+        return;
+    }
+    p = q->spare;
+    assert(p && len > 0 && len <= mss && len <= tail_space(p));
+    q->spare = NULL;
+    p->tcp.seq = seq;
+    p->tcp.len = (uint16_t)len;
+    append(q, p);
+}
+
+static void append_ctl(struct txq *q, uint32_t seq, uint8_t flag)
+{
+    q->ctl = (struct pkt){.tcp = {.seq = seq, .flags = flag}};
+    append(q, &q->ctl);
+}
+
+void txq_append_syn(struct txq *q, uint32_t seq)
+{
+    assert(!q->head);
+    append_ctl(q, seq, TXQ_SYN);
+}
+
+void txq_append_fin(struct txq *q, uint32_t seq)
+{
+    struct pkt *p = q->tail;
+    if (p && !p->tcp.sends && p->pool)
+        p->tcp.flags |= TXQ_FIN; /* unsent: only stream bytes are counted yet */
+    else
+        append_ctl(q, seq, TXQ_FIN);
+}
+
+bool txq_split(struct txq *q, struct pkt *p, struct pkt_pool *pool, uint32_t len)
+{
+    assert(len > 0 && len < p->tcp.len);
+    /* Whatever cannot be cut cannot leave and so blocks its own buffers: the reserve is for that. */
+    struct pkt *rest = pkt_alloc(pool, PKT_CONTROL);
+    if (!rest)
+        return false;
+    uint32_t rest_len = p->tcp.len - len;
+    assert(rest_len <= (uint32_t)(rest->cap - PKT_HEADROOM));
+    uncount(q, p);
+    rest->tcp = p->tcp;
+    rest->tcp.payload = rest->buf + PKT_HEADROOM;
+    rest->tcp.seq = p->tcp.seq + len;
+    rest->tcp.len = (uint16_t)rest_len;
+    memcpy(rest->tcp.payload, p->tcp.payload + len, rest_len);
+    p->tcp.len = (uint16_t)len;
+    p->tcp.flags &= (uint8_t)~TXQ_FIN;
+    rest->next = p->next;
+    p->next = rest;
+    if (q->tail == p)
+        q->tail = rest;
+    q->packets++;
+    count(q, p);
+    count(q, rest);
+    return true;
+}
+
+void txq_sent(struct txq *q, struct pkt *p, uint64_t now_us)
+{
+    uncount(q, p);
+    if (!p->tcp.sends) {
+        assert(q->unsent == p);
+        q->unsent = p->next;
+    } else {
+        p->tcp.flags |= TXQ_RETRANS;
+    }
+    if (p->tcp.sends < UINT8_MAX)
+        p->tcp.sends++;
+    p->tcp.sent_us = now_us;
+    p->tcp.order = ++q->order;
+    count(q, p);
+}
+
+void txq_set_flags(struct txq *q, struct pkt *p, uint8_t flags)
+{
+    uncount(q, p);
+    p->tcp.flags = flags;
+    count(q, p);
+}
+
+/* RACK and RTT want to know which of the packets that an ACK covers left last. */
+static void report_delivered(const struct pkt *p, struct txq_report *report)
+{
+    if (p->tcp.sends > 1) {
+        report->retrans_acked = true;
+    } else {
+        report->clean_us = max_u64(report->clean_us, p->tcp.sent_us);
+        report->first_us = report->first_us ? min_u64(report->first_us, p->tcp.sent_us) : p->tcp.sent_us;
+    }
+    if (p->tcp.order > report->newest_order) {
+        report->newest_order = p->tcp.order;
+        report->newest_us = p->tcp.sent_us;
+        report->newest_end = txq_end(p);
+        report->newest_retrans = p->tcp.sends > 1;
+    }
+}
+
+static void report_acked(const struct pkt *p, uint32_t seqs, uint32_t bytes, struct txq_report *report)
+{
+    report->acked += seqs;
+    report->acked_bytes += bytes;
+    if (p->tcp.flags & TXQ_SACKED)
+        report->acked_sacked += seqs;
+    else
+        report_delivered(p, report);
+}
+
+/* The receiver has the first part of a packet: a middlebox cut it differently. */
+static void trim_front(struct txq *q, struct pkt *p, uint32_t ack, struct txq_report *report)
+{
+    uint32_t n = ack - p->tcp.seq;
+    report_acked(p, n, n, report);
+    uncount(q, p);
+    p->tcp.payload += n;
+    p->tcp.seq += n;
+    p->tcp.len = (uint16_t)(p->tcp.len - n);
+    count(q, p);
+}
+
+static void drop_head(struct txq *q, struct txq_report *report)
+{
+    struct pkt *p = q->head;
+    report_acked(p, txq_seq_len(p), p->tcp.len, report);
+    uncount(q, p);
+    q->head = p->next;
+    if (q->tail == p)
+        q->tail = NULL;
+    q->packets--;
+    give_back(p);
+}
+
+void txq_ack(struct txq *q, uint32_t ack, struct txq_report *report)
+{
+    while (q->head && q->head->tcp.sends && seq_le(txq_end(q->head), ack))
+        drop_head(q, report);
+    struct pkt *p = q->head;
+    if (p && p->tcp.sends && seq_lt(p->tcp.seq, ack))
+        trim_front(q, p, ack, report);
+}
+
+/* RFC 2883 section 4: a first block below the ACK, or inside the second block, reports a duplicate. */
+static bool is_dsack(const struct tcp_options *opt, uint32_t ack)
+{
+    const struct tcp_sack_block *b = opt->sack;
+    if (seq_ge(b[0].start, b[0].end))
+        return false;
+    if (seq_le(b[0].end, ack))
+        return true;
+    return opt->sack_blocks > 1 && seq_ge(b[0].start, b[1].start) && seq_le(b[0].end, b[1].end);
+}
+
+static void mark_sacked(struct txq *q, struct pkt *p, struct txq_report *report)
+{
+    report->sacked += txq_seq_len(p);
+    report_delivered(p, report);
+    txq_set_flags(q, p, (uint8_t)((p->tcp.flags & ~(TXQ_LOST | TXQ_RETRANS)) | TXQ_SACKED));
+}
+
+static void sack_block(struct txq *q, struct tcp_sack_block b, struct txq_report *report)
+{
+    for (struct pkt *p = q->head; p != q->unsent && seq_lt(p->tcp.seq, b.end); p = p->next)
+        if (!(p->tcp.flags & TXQ_SACKED) && seq_ge(p->tcp.seq, b.start) && seq_le(txq_end(p), b.end))
+            mark_sacked(q, p, report);
+}
+
+void txq_sack(struct txq *q, const struct tcp_options *opt, uint32_t snd_una, uint32_t snd_nxt, uint32_t ack,
+              struct txq_report *report)
+{
+    if (opt->sack_blocks && is_dsack(opt, ack))
+        report->dsack = true;
+    for (unsigned i = 0; i < opt->sack_blocks; i++) {
+        struct tcp_sack_block b = opt->sack[i];
+        bool inside = seq_lt(b.start, b.end) && seq_le(snd_una, b.start) && seq_le(b.end, snd_nxt);
+        if (inside && q->sacked < q->out)
+            sack_block(q, b, report);
+    }
+}
+
+void txq_forget_sacks(struct txq *q)
+{
+    for (struct pkt *p = q->head; p != q->unsent; p = p->next)
+        txq_set_flags(q, p, (uint8_t)(p->tcp.flags & ~TXQ_SACKED));
+}
+
+struct pkt *txq_next_lost(const struct txq *q)
+{
+    if (!q->lost_waiting)
+        return NULL;
+    struct pkt *p = q->head;
+    while ((p->tcp.flags & (TXQ_LOST | TXQ_RETRANS)) != TXQ_LOST)
+        p = p->next;
+    return p;
+}
+
+void txq_check(const struct txq *q, uint32_t snd_una, uint32_t snd_nxt)
+{
+    struct txq sum = {0};
+    uint32_t seq = snd_una;
+    bool unsent_seen = false;
+    for (struct pkt *p = q->head; p; p = p->next) {
+        uint8_t mark = p->tcp.flags & (TXQ_SACKED | TXQ_LOST | TXQ_RETRANS);
+        unsent_seen |= p == q->unsent;
+        assert(unsent_seen == !p->tcp.sends);
+        assert(p->tcp.seq == seq && txq_seq_len(p) > 0);
+        assert(!(mark & TXQ_SACKED) || mark == TXQ_SACKED);
+        assert(p->tcp.sends || !mark);
+        assert(p->next || p == q->tail);
+        assert(!p->pool || (p->tcp.payload >= p->buf + PKT_HEADROOM &&
+                            p->tcp.payload + p->tcp.len <= p->buf + p->cap));
+        seq = txq_end(p);
+        assert(p->tcp.sends == 0 || seq_le(seq, snd_nxt));
+        sum.packets++;
+        count(&sum, p);
+    }
+    assert(unsent_seen || !q->unsent);
+    assert(q->out == snd_nxt - snd_una);
+    assert(sum.packets == q->packets && sum.bytes == q->bytes && sum.unsent_bytes == q->unsent_bytes);
+    assert(sum.out == q->out && sum.sacked == q->sacked && sum.lost == q->lost);
+    assert(sum.retrans == q->retrans && sum.lost_waiting == q->lost_waiting);
+    assert(sum.sacked_packets == q->sacked_packets);
+    (void)seq;
+}

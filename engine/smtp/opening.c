@@ -11,17 +11,17 @@ static bool leaves(struct smtp_session *s, enum command_status status, uint64_t 
     return true;
 }
 
-bool smtp_put_ehlo_command(struct smtp_session *s, struct bytes_out *out, uint64_t now_us)
+bool smtp_send_ehlo(struct smtp_session *s, struct bytes_out *out, uint64_t now_us)
 {
     return leaves(s, smtp_put_ehlo(out, s->config.helo_name), now_us);
 }
 
-bool smtp_put_starttls_command(struct smtp_session *s, struct bytes_out *out, uint64_t now_us)
+bool smtp_send_starttls(struct smtp_session *s, struct bytes_out *out, uint64_t now_us)
 {
     return leaves(s, smtp_put_starttls(out), now_us);
 }
 
-bool smtp_put_quit_command(struct smtp_session *s, struct bytes_out *out, uint64_t now_us)
+bool smtp_send_quit(struct smtp_session *s, struct bytes_out *out, uint64_t now_us)
 {
     return leaves(s, smtp_put_quit(out), now_us);
 }

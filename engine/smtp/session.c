@@ -4,31 +4,31 @@
 #include "engine/smtp/trouble.h"
 
 struct smtp_row {
-    const char *name;   /* for operators: what the session waits for */
     uint8_t stage;      /* where a recipient falls if it ends here */
     uint16_t timeout_s; /* 0: none */
-    bool (*put)(struct smtp_session *s, struct bytes_out *out, uint64_t now_us);
+    bool (*send)(struct smtp_session *s, struct bytes_out *out, uint64_t now_us);
     void (*on_reply)(struct smtp_session *s, uint64_t now_us);
+    const char *name; /* for operators: what the session waits for */
 };
 
-/* Times: RFC 5321 section 4.5.3.2 where a number stands behind the row, our own choice elsewhere. */
+/* Seconds: RFC 5321 section 4.5.3.2 where its sub-section stands behind the row, our own choice elsewhere. */
 static const struct smtp_row rows[S_COUNT] = {
     /* clang-format off */
-    [S_GREETING_CLEAR] = {"awaiting the greeting", STAGE_GREETING, 300, smtp_put_none, smtp_on_greeting}, /* .1 */
-    [S_EHLO_CLEAR] = {"awaiting the EHLO reply in the clear", STAGE_GREETING, 300, smtp_put_ehlo_command, smtp_on_ehlo_clear},
-    [S_STARTTLS] = {"awaiting the STARTTLS reply", STAGE_STARTTLS, 120, smtp_put_starttls_command, smtp_on_starttls},
-    [S_HANDSHAKE] = {"awaiting TLS", STAGE_TLS, 120, smtp_put_none, smtp_trouble_impossible},
-    [S_GREETING_TLS] = {"awaiting the greeting over TLS", STAGE_GREETING, 300, smtp_put_none, smtp_on_greeting}, /* .1 */
-    [S_EHLO] = {"awaiting the EHLO reply over TLS", STAGE_EHLO, 300, smtp_put_ehlo_command, smtp_on_ehlo},
-    [S_READY] = {"ready for a message", STAGE_EHLO, 0, smtp_put_none, smtp_trouble_impossible},
-    [S_MAIL] = {"awaiting the MAIL reply", STAGE_MAIL, 300, smtp_put_mail_command, smtp_on_mail}, /* .2 */
-    [S_RCPT] = {"awaiting a RCPT reply", STAGE_RCPT, 300, smtp_put_rcpt_command, smtp_on_rcpt}, /* .3 */
-    [S_DATA] = {"awaiting the DATA reply", STAGE_DATA, 120, smtp_put_data_command, smtp_on_data}, /* .4 */
-    [S_BODY] = {"sending the message", STAGE_DATA, 180, smtp_put_body, smtp_trouble_impossible}, /* .5 */
-    [S_DOT] = {"end of data sent, outcome unknown until its reply", STAGE_DOT, 600, smtp_put_none, smtp_on_dot}, /* .6 */
-    [S_RSET] = {"awaiting the RSET reply", STAGE_MAIL, 60, smtp_put_rset_command, smtp_on_rset},
-    [S_QUIT] = {"awaiting the QUIT reply", STAGE_QUIT, 30, smtp_put_quit_command, smtp_on_quit},
-    [S_CLOSED] = {"closed", STAGE_QUIT, 0, smtp_put_none, smtp_trouble_impossible},
+    [S_GREETING_CLEAR] = {STAGE_GREETING, 300, smtp_send_none,      smtp_on_greeting,    "awaiting the greeting"}, /* .1 */
+    [S_EHLO_CLEAR]     = {STAGE_GREETING, 300, smtp_send_ehlo,      smtp_on_ehlo_clear,  "awaiting the EHLO reply in the clear"},
+    [S_STARTTLS]       = {STAGE_STARTTLS, 120, smtp_send_starttls,  smtp_on_starttls,    "awaiting the STARTTLS reply"},
+    [S_HANDSHAKE]      = {STAGE_TLS,      120, smtp_send_none,      smtp_on_nothing,     "awaiting TLS"},
+    [S_GREETING_TLS]   = {STAGE_GREETING, 300, smtp_send_none,      smtp_on_greeting,    "awaiting the greeting over TLS"}, /* .1 */
+    [S_EHLO]           = {STAGE_EHLO,     300, smtp_send_ehlo,      smtp_on_ehlo,        "awaiting the EHLO reply over TLS"},
+    [S_READY]          = {STAGE_EHLO,       0, smtp_send_none,      smtp_on_nothing,     "ready for a message"},
+    [S_MAIL]           = {STAGE_MAIL,     300, smtp_send_mail,      smtp_on_mail,        "awaiting the MAIL reply"}, /* .2 */
+    [S_RCPT]           = {STAGE_RCPT,     300, smtp_send_rcpt,      smtp_on_rcpt,        "awaiting a RCPT reply"}, /* .3 */
+    [S_DATA]           = {STAGE_DATA,     120, smtp_send_data,      smtp_on_data,        "awaiting the DATA reply"}, /* .4 */
+    [S_BODY]           = {STAGE_DATA,     180, smtp_send_body,      smtp_on_nothing,     "sending the message"}, /* .5 */
+    [S_DOT]            = {STAGE_DOT,      600, smtp_send_none,      smtp_on_dot,         "end of data sent, outcome unknown until its reply"}, /* .6 */
+    [S_RSET]           = {STAGE_MAIL,      60, smtp_send_rset,      smtp_on_rset,        "awaiting the RSET reply"},
+    [S_QUIT]           = {STAGE_QUIT,      30, smtp_send_quit,      smtp_on_quit,        "awaiting the QUIT reply"},
+    [S_CLOSED]         = {STAGE_QUIT,       0, smtp_send_none,      smtp_on_nothing,     "closed"},
     /* clang-format on */
 };
 
@@ -52,14 +52,14 @@ const char *smtp_state_text(const struct smtp_session *s)
     return row(s)->name;
 }
 
-uint32_t smtp_timeout_s(const struct smtp_session *s)
+uint64_t smtp_timeout_us(const struct smtp_session *s)
 {
-    return (uint32_t)((uint64_t)row(s)->timeout_s * s->config.timeout_percent / 100);
+    return (uint64_t)row(s)->timeout_s * s->config.timeout_percent * 10000u;
 }
 
 void smtp_arm(struct smtp_session *s, uint64_t now_us)
 {
-    uint64_t timeout_us = (uint64_t)row(s)->timeout_s * s->config.timeout_percent * 10000u;
+    uint64_t timeout_us = smtp_timeout_us(s);
     s->deadline_us = timeout_us ? now_us + timeout_us : DEADLINE_NEVER;
 }
 
@@ -188,14 +188,14 @@ size_t smtp_output(struct smtp_session *s, uint8_t *out, size_t cap, uint64_t no
 {
     assert(cap >= SMTP_OUTPUT_MIN);
     struct bytes_out bytes = bytes_out(out, cap);
-    while (smtp_may_send(s) && rows[s->send_at.state].put(s, &bytes, now_us))
+    while (smtp_may_send(s) && rows[s->send_at.state].send(s, &bytes, now_us))
         ;
     assert(s->proof || is_fit_for_the_clear(bytes.start, bytes_written(&bytes)));
     smtp_check(s);
     return bytes_written(&bytes);
 }
 
-bool smtp_put_none(struct smtp_session *s, struct bytes_out *out, uint64_t now_us)
+bool smtp_send_none(struct smtp_session *s, struct bytes_out *out, uint64_t now_us)
 {
     (void)s, (void)out, (void)now_us;
     return false;

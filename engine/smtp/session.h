@@ -84,7 +84,7 @@ static_assert(sizeof(struct smtp_session) <= 4096, "many sessions stand side by 
 /* ---- session.c ---- */
 
 enum stage smtp_stage(const struct smtp_session *s);    /* where the reply cursor stands */
-uint32_t smtp_timeout_s(const struct smtp_session *s);  /* how long it may stand there */
+uint64_t smtp_timeout_us(const struct smtp_session *s); /* how long it may stand there */
 void smtp_arm(struct smtp_session *s, uint64_t now_us); /* from now on */
 void smtp_enter_ready(struct smtp_session *s, uint64_t now_us);
 void smtp_leave(struct smtp_session *s, uint64_t now_us); /* by QUIT */
@@ -102,19 +102,19 @@ void smtp_answered(struct smtp_session *s, uint64_t now_us);       /* the comman
 void smtp_skip_recipient(struct smtp_session *s, uint64_t now_us); /* the RCPT at send_at will not be sent */
 void smtp_meet_at(struct smtp_session *s, enum smtp_state state, uint64_t now_us);
 
-/* ---- handlers: `put` sends what stands at send_at and returns true if it got on; `on` takes the reply that
+/* ---- handlers: `send` puts out what stands at send_at and tells whether it got on; `on` takes the reply that
  * reply_at waits for ----
  */
 
-bool smtp_put_none(struct smtp_session *s, struct bytes_out *out, uint64_t now_us);
-bool smtp_put_ehlo_command(struct smtp_session *s, struct bytes_out *out, uint64_t now_us);
-bool smtp_put_starttls_command(struct smtp_session *s, struct bytes_out *out, uint64_t now_us);
-bool smtp_put_quit_command(struct smtp_session *s, struct bytes_out *out, uint64_t now_us);
-bool smtp_put_mail_command(struct smtp_session *s, struct bytes_out *out, uint64_t now_us);
-bool smtp_put_rcpt_command(struct smtp_session *s, struct bytes_out *out, uint64_t now_us);
-bool smtp_put_data_command(struct smtp_session *s, struct bytes_out *out, uint64_t now_us);
-bool smtp_put_body(struct smtp_session *s, struct bytes_out *out, uint64_t now_us);
-bool smtp_put_rset_command(struct smtp_session *s, struct bytes_out *out, uint64_t now_us);
+bool smtp_send_none(struct smtp_session *s, struct bytes_out *out, uint64_t now_us);
+bool smtp_send_ehlo(struct smtp_session *s, struct bytes_out *out, uint64_t now_us);
+bool smtp_send_starttls(struct smtp_session *s, struct bytes_out *out, uint64_t now_us);
+bool smtp_send_quit(struct smtp_session *s, struct bytes_out *out, uint64_t now_us);
+bool smtp_send_mail(struct smtp_session *s, struct bytes_out *out, uint64_t now_us);
+bool smtp_send_rcpt(struct smtp_session *s, struct bytes_out *out, uint64_t now_us);
+bool smtp_send_data(struct smtp_session *s, struct bytes_out *out, uint64_t now_us);
+bool smtp_send_body(struct smtp_session *s, struct bytes_out *out, uint64_t now_us);
+bool smtp_send_rset(struct smtp_session *s, struct bytes_out *out, uint64_t now_us);
 
 void smtp_on_greeting(struct smtp_session *s, uint64_t now_us);
 void smtp_on_ehlo_clear(struct smtp_session *s, uint64_t now_us);

@@ -77,7 +77,7 @@ void smtp_settle(struct smtp_session *s, uint64_t now_us)
 
 /* ---- what is sent ---- */
 
-bool smtp_put_mail_command(struct smtp_session *s, struct bytes_out *out, uint64_t now_us)
+bool smtp_send_mail(struct smtp_session *s, struct bytes_out *out, uint64_t now_us)
 {
     enum command_status status = smtp_put_mail(out, s->proof, s->message, &s->offer);
     if (status == COMMAND_BAD) {
@@ -91,7 +91,7 @@ bool smtp_put_mail_command(struct smtp_session *s, struct bytes_out *out, uint64
     return true;
 }
 
-bool smtp_put_rcpt_command(struct smtp_session *s, struct bytes_out *out, uint64_t now_us)
+bool smtp_send_rcpt(struct smtp_session *s, struct bytes_out *out, uint64_t now_us)
 {
     if (!s->message) /* given up before all of its commands had left */
         return false;
@@ -110,7 +110,7 @@ bool smtp_put_rcpt_command(struct smtp_session *s, struct bytes_out *out, uint64
     return true;
 }
 
-bool smtp_put_data_command(struct smtp_session *s, struct bytes_out *out, uint64_t now_us)
+bool smtp_send_data(struct smtp_session *s, struct bytes_out *out, uint64_t now_us)
 {
     if (!s->message || smtp_put_data(out, s->proof) != COMMAND_PUT)
         return false;
@@ -118,7 +118,7 @@ bool smtp_put_data_command(struct smtp_session *s, struct bytes_out *out, uint64
     return true;
 }
 
-bool smtp_put_rset_command(struct smtp_session *s, struct bytes_out *out, uint64_t now_us)
+bool smtp_send_rset(struct smtp_session *s, struct bytes_out *out, uint64_t now_us)
 {
     if (smtp_put_rset(out, s->proof) != COMMAND_PUT)
         return false;
@@ -136,7 +136,7 @@ static void put_end_of_data(struct smtp_session *s, struct bytes_out *out, uint6
 }
 
 /* Without a message, DATA was answered 354 though nobody is left: RFC 2920 section 3.1 wants a lone dot. */
-bool smtp_put_body(struct smtp_session *s, struct bytes_out *out, uint64_t now_us)
+bool smtp_send_body(struct smtp_session *s, struct bytes_out *out, uint64_t now_us)
 {
     assert(s->proof);
     size_t before = bytes_written(out);

@@ -51,9 +51,13 @@ static bool in_doubt(const struct smtp_session *s)
     return s->message && s->reply_at.state == S_DOT;
 }
 
-/* The session's own outcome is for jobs that waited for it, which it has not touched: it always defers. */
+/* The session's own outcome is for jobs that waited for it, which it has not touched: it always defers.  The
+ * first trouble is the reason; what happens during QUIT is of no interest.
+ */
 static void keep_outcome(struct smtp_session *s, const struct outcome *o)
 {
+    if (s->outcome.verdict != VERDICT_NONE || s->reply_at.state >= S_QUIT)
+        return;
     s->outcome = *o;
     s->outcome.verdict = VERDICT_DEFERRED;
 }
@@ -319,7 +323,7 @@ void smtp_trouble_out_of_turn(struct smtp_session *s)
     end_with(s, &o);
 }
 
-void smtp_trouble_impossible(struct smtp_session *s, uint64_t now_us)
+void smtp_on_nothing(struct smtp_session *s, uint64_t now_us)
 {
     (void)now_us;
     smtp_trouble_unexpected(s);
@@ -328,8 +332,8 @@ void smtp_trouble_impossible(struct smtp_session *s, uint64_t now_us)
 void smtp_trouble_timeout(struct smtp_session *s)
 {
     struct outcome o;
-    outcome_set(&o, VERDICT_NONE, STAGE_NONE, FAULT_REMOTE, REASON_TIMEOUT,
-                "nothing for %" PRIu32 " s while %s", smtp_timeout_s(s), smtp_state_text(s));
+    outcome_set(&o, VERDICT_NONE, STAGE_NONE, FAULT_REMOTE, REASON_TIMEOUT, "nothing for %g s while %s",
+                (double)smtp_timeout_us(s) / 1e6, smtp_state_text(s));
     end_broken(s, &o);
 }
 

@@ -37,6 +37,6 @@ void smtp_trouble_timeout(struct smtp_session *s);
 void smtp_trouble_lost(struct smtp_session *s, const struct outcome *why);
 
 /* The cell of states in which no command waits for a reply. */
-void smtp_trouble_impossible(struct smtp_session *s, uint64_t now_us);
+void smtp_on_nothing(struct smtp_session *s, uint64_t now_us);
 
 #endif

@@ -16,6 +16,7 @@
 #define NET_ADDRESSES_MAX 16u
 #define NET_ROUTES_MAX    32u
 #define NET_NO_FLOW       UINT32_MAX
+#define NET_TX_STALL_US   200000u /* as long as TCP waits at least before it sends again */
 
 struct net_route {
     struct ip_net to;       /* ::/0 mapped as 0.0.0.0/0 (96 bits) is the IPv4 default route */
@@ -64,13 +65,10 @@ struct net *net_open(const struct net_config *config, struct port *port, struct 
                      struct stats *stats, const struct net_handler *handler, struct error *err) must_check;
 void net_close(struct net *net);
 
-/* net_receive takes over one frame that the port received, whatever it is, and counts it (port_rx_*). */
-void net_receive(struct net *net, struct pkt *pkt, uint64_t now_us);
-
-/* net_receive_from_core takes over a frame that another core passed on: what its handoff took (counted as
- * net_handoff_in), or a copy of what its share_arp was shown.  It is never passed on again.
+/* net_receive takes over one frame, whatever it is.  The caller counts it (port_rx_*): what another core handed on
+ * (PKT_RX_HANDED_OFF) was counted there.  Such a frame is never handed on or shared again.
  */
-void net_receive_from_core(struct net *net, struct pkt *pkt, uint64_t now_us);
+void net_receive(struct net *net, struct pkt *pkt, uint64_t now_us);
 
 /* net_transmit_flush gives the port what has been queued, one burst or more; the loop calls it once a turn.  What
  * the port does not take stays for the next turn; a port that takes nothing for NET_TX_STALL_US loses what is queued.
@@ -82,7 +80,7 @@ void net_announce(struct net *net, uint64_t now_us);
 
 /* ---- flows ---- */
 
-/* net_flow_open chooses source address (unless *local is set) and a source port of this core that is free for
+/* net_flow_open chooses a source address (unless local is given) and a source port of this core that is free for
  * remote, and enters the flow.  false: no route, no address of the family, no port left or table full (err says which).
  */
 bool net_flow_open(struct net *net, const struct ip_addr *local, const struct ip_addr *remote,
@@ -96,7 +94,8 @@ void net_flow_close(struct net *net, const struct flow_key *key);
 void net_flow_move(struct net *net, const struct flow_key *key, uint32_t flow);
 
 /* net_send_segment puts Ethernet and IP around a segment and queues it for the next flush; this is what a struct
- * tcp_emit calls.  false: no buffer.  A packet whose neighbour is not known yet is held (a few a neighbour) while ARP asks.
+ * tcp_emit calls.  false: no buffer, or the port does not keep up.  A packet whose neighbour is not known yet is held
+ * (a few a neighbour) while ARP asks.
  */
 bool net_send_segment(struct net *net, const struct flow_key *key, uint32_t flow,
                       const struct tcp_segment *seg, uint64_t now_us);
@@ -104,7 +103,9 @@ bool net_send_segment(struct net *net, const struct flow_key *key, uint32_t flow
 /* The payload bytes a segment to remote may have by our MTU: 1460 on Ethernet. */
 uint32_t net_mss(const struct net *net, const struct ip_addr *remote);
 
-/* net_owner: the core that owns a local port. */
+/* net_owner: the core that owns a local port.  Ports outside [port_first, port_last] belong to every core: a listener is
+ * one on all of them.
+ */
 uint32_t net_owner(const struct net *net, uint16_t local_port);
 
 /* ARP retries and expiry use the wheel given at open, through one timer of kind NET_TIMER: call net_timers when it

@@ -1,0 +1,69 @@
+/* icmp.c: pings are answered, errors go to the flow that they quote (RFC 792, RFC 1122 section 3.2.2, RFC 5927). */
+#include "engine/net/private.h"
+
+#define TTL 64u
+
+/* The reply goes back in the request's buffer to where the request came from; no ARP, no allocation. */
+static void answer_echo(struct net *net, const struct rx_frame *frame, uint64_t now_us)
+{
+    struct pkt *pkt = frame->pkt;
+    if (pkt_shared(pkt) || !reply_allowed(net, now_us)) {
+        drop(net, STAT_net_drop_icmp, pkt);
+        return;
+    }
+    icmp_echo_reply_in_place(frame->payload, frame->ip.payload_len);
+    struct ip_header ip = {
+        .src = frame->ip.dst,
+        .dst = frame->ip.src,
+        .protocol = IP_PROTO_ICMP,
+        .ttl = TTL,
+        .id = net->ip_id++,
+        .payload_len = frame->ip.payload_len,
+    };
+    pkt->data = frame->payload - IPV4_HEADER_MIN; /* the request's options, if any, are not sent back */
+    ipv4_emit(pkt->data, &ip, false);
+    struct eth_header eth = {.dst = frame->eth.src, .src = net->mac, .type = ETH_TYPE_IPV4};
+    pkt->data -= ETH_HEADER_BYTES;
+    eth_emit(pkt->data, &eth);
+    pkt->len = (uint16_t)(ETH_HEADER_BYTES + IPV4_HEADER_MIN + frame->ip.payload_len);
+    pkt->flags = 0;
+    stat_inc(net->stats, STAT_net_icmp_echo_replies);
+    tx_push(net, pkt, now_us);
+}
+
+/* RFC 5927 section 4: an error must quote a segment that we may have sent; the sequence number is TCP's to judge. */
+static bool concerns_a_flow(struct net *net, const struct icmp *icmp, uint32_t *flow)
+{
+    if (!icmp->inner_tcp || !net_is_ours(net, &icmp->inner.src))
+        return false;
+    struct flow_key key = {
+        .local = icmp->inner.src,
+        .remote = icmp->inner.dst,
+        .local_port = icmp->inner_src_port,
+        .remote_port = icmp->inner_dst_port,
+    };
+    *flow = flow_find(&net->flows, &key);
+    return *flow != NET_NO_FLOW && net->handler.icmp_error;
+}
+
+void icmp_receive(struct net *net, const struct rx_frame *frame, uint64_t now_us)
+{
+    struct icmp icmp;
+    uint32_t flow;
+    if (!icmp_parse(&icmp, frame->payload, frame->ip.payload_len)) {
+        drop(net, STAT_net_drop_icmp, frame->pkt);
+        return;
+    }
+    if (icmp.kind == ICMP_ECHO_REQUEST) {
+        answer_echo(net, frame, now_us);
+        return;
+    }
+    if (icmp.inner_tcp && net_hand_on(net, icmp.inner_src_port, frame->pkt))
+        return;
+    if (!concerns_a_flow(net, &icmp, &flow)) {
+        drop(net, STAT_net_drop_icmp, frame->pkt);
+        return;
+    }
+    net->handler.icmp_error(net->handler.ctx, flow, &icmp);
+    pkt_free(frame->pkt);
+}

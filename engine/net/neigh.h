@@ -1,0 +1,75 @@
+/* neigh.h: which Ethernet address a next hop has: asked for, kept, doubted, forgotten (RFC 826, RFC 1122 section 2.3.2).
+ *
+ *     free -> incomplete -> reachable <-> stale -> probe -> reachable
+ *                  |                        |        |
+ *                  v                        v        v
+ *                 free                    free   incomplete
+ *
+ * An entry changes by an answer to a question of ours alone: an announcement that nobody asked for makes us ask, it does
+ * not convince.
+ */
+#ifndef ENGINE_NET_NEIGH_H
+#define ENGINE_NET_NEIGH_H
+
+#include "engine/net/hash.h"
+#include "engine/net/net.h"
+
+#define NEIGH_RETRY_US     1000000u   /* RFC 1122 section 2.3.2.1: at most one request a second */
+#define NEIGH_TRIES        3u         /* requests before giving up */
+#define NEIGH_REACHABLE_US 60000000u  /* RFC 1122 section 2.3.2.1: on the order of a minute */
+#define NEIGH_STALE_US     600000000u /* an entry that nobody uses is forgotten */
+#define NEIGH_HELD_MAX     32u        /* packets that wait for one answer; RFC 1122 section 2.3.2.2 */
+#define NEIGH_HELD_TOTAL   1024u      /* and for all of them */
+
+enum neigh_state { NEIGH_FREE, NEIGH_INCOMPLETE, NEIGH_REACHABLE, NEIGH_STALE, NEIGH_PROBE };
+
+/* A packet that waits for its next hop's address. */
+struct held {
+    struct pkt *pkt;
+    uint32_t flow;
+    struct held *next;
+};
+
+struct neigh {
+    struct wheel_timer timer;
+    struct list link;        /* in free or stale, else detached */
+    struct neigh *hash_next; /* of its bucket */
+    struct ip_addr ip;
+    struct mac_addr mac;            /* known in REACHABLE, STALE, PROBE */
+    uint8_t state;                  /* enum neigh_state */
+    uint8_t tries;                  /* requests sent since we began to ask */
+    bool asked;                     /* a question of ours is open */
+    uint8_t held_count;             /* in [0, NEIGH_HELD_MAX]; 0 unless INCOMPLETE */
+    struct held *held, **held_tail; /* oldest first */
+};
+
+struct neigh_table {
+    struct hash_key key;
+    struct wheel wheel; /* the neighbours' timers; net's one timer stands for them all */
+    uint32_t max;       /* neighbours */
+    uint32_t mask;      /* buckets - 1 */
+    struct neigh *neighbour, **bucket;
+    struct neigh *recent;    /* the one that was looked up last */
+    struct list free, stale; /* stale: the one longest so first */
+    struct held *held_free;
+    struct held held[NEIGH_HELD_TOTAL];
+};
+
+bool neigh_table_open(struct neigh_table *table, uint32_t max, const struct hash_key *key,
+                      struct error *err) must_check;
+void neigh_table_close(struct neigh_table *table);
+
+/* neigh_output takes over a frame that is complete but for its destination address: queues it for the port, holds it
+ * while ARP asks, or drops and counts it.  The flow is told when nobody answers.
+ */
+void neigh_output(struct net *net, const struct ip_addr *next_hop, struct pkt *frame, uint32_t flow,
+                  uint64_t now_us);
+
+/* neigh_learn: ip says that it has this address.  answer: in a reply to us, so that it may settle a question. */
+void neigh_learn(struct net *net, const struct ip_addr *ip, const struct mac_addr *mac, bool answer,
+                 uint64_t now_us);
+
+/* neigh_timers does what has fallen due. */
+void neigh_timers(struct net *net, uint64_t now_us);
+
+#endif

@@ -1,0 +1,75 @@
+/* ports.c: RFC 6056 section 3.3.4 (double-hash port selection) over the ports of one core.
+ *
+ * A destination whose ports are all taken is remembered, so that asking again costs nothing; the port that is released
+ * first ends that and is the next one chosen.
+ */
+#include "engine/net/ports.h"
+
+struct place {
+    struct ports_bucket *bucket;
+    uint32_t offset; /* F() of RFC 6056: where this destination's numbering starts, in [0, count) */
+    uint32_t tag;    /* tells destinations of one bucket apart; not 0 */
+};
+
+void ports_init(struct ports *ports, const struct ports_range *range, const struct hash_key *key,
+                struct rand_source *rand)
+{
+    uint32_t skip = (range->core + range->cores - range->first % range->cores) % range->cores;
+    uint32_t first = range->first + skip;
+    ports->key = *key;
+    ports->step = (uint16_t)range->cores;
+    ports->count = first <= range->last ? (range->last - first) / range->cores + 1 : 0;
+    ports->first = (uint16_t)first;
+    for (unsigned i = 0; i < PORTS_BUCKETS; i++)
+        ports->bucket[i].next = ports->count ? rand_below(rand, ports->count) : 0;
+}
+
+static struct place place_of(struct ports *ports, const struct flow_key *key)
+{
+    uint64_t words[5];
+    memcpy(words, key->local.b, 16);
+    memcpy(words + 2, key->remote.b, 16);
+    words[4] = key->remote_port;
+    uint64_t hash = hash_words(&ports->key, words, ARRAY_LEN(words));
+    return (struct place){
+        .bucket = &ports->bucket[hash % PORTS_BUCKETS],
+        .offset = (uint32_t)(hash >> 10 & 0xffffff) % ports->count,
+        .tag = (uint32_t)(hash >> 32) | 1,
+    };
+}
+
+static uint16_t next_port(const struct ports *ports, const struct place *place)
+{
+    uint32_t index = (place->offset + place->bucket->next) % ports->count;
+    place->bucket->next = (place->bucket->next + 1) % ports->count;
+    return (uint16_t)(ports->first + index * ports->step);
+}
+
+bool ports_choose(struct ports *ports, struct flow_table *flows, struct flow_key *key)
+{
+    if (ports->count == 0)
+        return false;
+    struct place place = place_of(ports, key);
+    if (place.bucket->full == place.tag)
+        return false;
+    for (uint32_t tries = 0; tries < ports->count; tries++) {
+        key->local_port = next_port(ports, &place);
+        if (flow_find(flows, key) == NET_NO_FLOW)
+            return true;
+    }
+    place.bucket->full = place.tag;
+    return false;
+}
+
+void ports_released(struct ports *ports, const struct flow_key *key)
+{
+    if (ports->count == 0 || key->local_port < ports->first ||
+        (key->local_port - ports->first) % ports->step != 0)
+        return;
+    struct place place = place_of(ports, key);
+    if (place.bucket->full != place.tag)
+        return;
+    uint32_t index = (uint32_t)(key->local_port - ports->first) / ports->step;
+    place.bucket->full = 0;
+    place.bucket->next = (index + ports->count - place.offset) % ports->count;
+}

@@ -1,0 +1,38 @@
+/* ports.h: source ports of one core: unpredictable, free for their destination, and found in constant time. */
+#ifndef ENGINE_NET_PORTS_H
+#define ENGINE_NET_PORTS_H
+
+#include "engine/net/flow.h"
+
+#define PORTS_BUCKETS 1024u /* a power of two */
+
+struct ports_bucket {
+    uint32_t next; /* RFC 6056 section 3.3.4: table[] of the double-hash algorithm; in [0, count) */
+    uint32_t full; /* tag of a destination that had no port left when it was last looked at; 0: none */
+};
+
+struct ports {
+    struct hash_key key;
+    uint16_t first; /* the first port of this core */
+    uint16_t step;  /* cores */
+    uint32_t count; /* ports of this core; 0 when the range is too small for so many cores */
+    struct ports_bucket bucket[PORTS_BUCKETS]; /* .full 0 at first */
+};
+
+struct ports_range {
+    uint16_t first, last; /* inclusive */
+    uint32_t core, cores;
+};
+
+void ports_init(struct ports *ports, const struct ports_range *range, const struct hash_key *key,
+                struct rand_source *rand);
+
+/* ports_choose sets key->local_port to one that no flow in the table uses with the rest of the key; false when all
+ * are in use.
+ */
+bool ports_choose(struct ports *ports, struct flow_table *flows, struct flow_key *key) must_check;
+
+/* ports_released: the flow with this key is gone, its port may be chosen again. */
+void ports_released(struct ports *ports, const struct flow_key *key);
+
+#endif

@@ -1,0 +1,88 @@
+/* segment.c: a received segment finds its flow, its core, or a RST. */
+#include "engine/net/private.h"
+
+static bool checksum_is_right(const struct rx_frame *frame)
+{
+    if (likely(frame->pkt->flags & PKT_RX_L4_CSUM_OK))
+        return true;
+    uint32_t sum = checksum_tcp_pseudo(&frame->ip.src, &frame->ip.dst, frame->ip.payload_len);
+    return checksum_finish(checksum_add(sum, frame->payload, frame->ip.payload_len)) == 0;
+}
+
+/* RFC 9293 section 3.10.7.1: what a CLOSED connection answers. */
+static struct tcp_segment reset_for(const struct tcp_segment *seg)
+{
+    struct tcp_segment rst = {.src_port = seg->dst_port, .dst_port = seg->src_port, .flags = TCP_RST};
+    if (seg->flags & TCP_ACK) {
+        rst.seq = seg->ack;
+        return rst;
+    }
+    rst.flags |= TCP_ACK;
+    rst.ack = seg->seq + seg->len + !!(seg->flags & TCP_SYN) + !!(seg->flags & TCP_FIN);
+    return rst;
+}
+
+/* Sent to the station that the segment came from: a stranger does not make us ask ARP. */
+static void send_reset(struct net *net, const struct rx_frame *frame, const struct flow_key *key,
+                       const struct tcp_segment *seg, uint64_t now_us)
+{
+    if (!reply_allowed(net, now_us))
+        return;
+    struct pkt *pkt = pkt_alloc(net->port->tx_pool, PKT_CONTROL);
+    if (!pkt) {
+        stat_inc(net->stats, STAT_net_drop_no_buffer);
+        return;
+    }
+    struct tcp_segment rst = reset_for(seg);
+    frame_push_tcp(net, pkt, key, &rst);
+    frame_set_destination(pkt, &frame->eth.src);
+    stat_inc(net->stats, STAT_net_resets_sent);
+    tx_push(net, pkt, now_us);
+}
+
+static noinline void no_flow(struct net *net, const struct rx_frame *frame, const struct flow_key *key,
+                             const struct tcp_segment *seg, uint64_t now_us)
+{
+    bool is_syn = (seg->flags & (TCP_SYN | TCP_ACK | TCP_RST | TCP_FIN)) == TCP_SYN;
+    if (is_syn && net->handler.syn) {
+        net->handler.syn(net->handler.ctx, key, seg);
+        return;
+    }
+    stat_inc(net->stats, STAT_net_drop_no_flow);
+    if (!(seg->flags & TCP_RST)) /* RFC 9293 section 3.10.7.1: a RST is never answered */
+        send_reset(net, frame, key, seg, now_us);
+}
+
+void tcp_receive(struct net *net, const struct rx_frame *frame, uint64_t now_us)
+{
+    if (frame->ip.payload_len < TCP_HEADER_MIN) {
+        drop(net, STAT_net_drop_tcp_header, frame->pkt);
+        return;
+    }
+    uint16_t local_port = (uint16_t)(frame->payload[2] << 8 | frame->payload[3]);
+    if (net_hand_on(net, local_port, frame->pkt))
+        return;
+    if (!checksum_is_right(frame)) {
+        drop(net, STAT_net_drop_tcp_checksum, frame->pkt);
+        return;
+    }
+    struct tcp_segment seg;
+    if (!tcp_segment_parse(&seg, frame->payload, frame->ip.payload_len)) {
+        drop(net, STAT_net_drop_tcp_header, frame->pkt);
+        return;
+    }
+    seg.pkt = frame->pkt;
+    seg.ip_ecn = frame->ip.ecn;
+    struct flow_key key = {
+        .local = frame->ip.dst,
+        .remote = frame->ip.src,
+        .local_port = seg.dst_port,
+        .remote_port = seg.src_port,
+    };
+    uint32_t flow = flow_find(&net->flows, &key);
+    if (likely(flow != NET_NO_FLOW))
+        net->handler.segment(net->handler.ctx, flow, &frame->ip, &seg);
+    else
+        no_flow(net, frame, &key, &seg, now_us);
+    pkt_free(frame->pkt);
+}

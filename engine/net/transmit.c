@@ -1,0 +1,65 @@
+/* transmit.c: the queue of frames between the stack and its port. */
+#include "engine/net/private.h"
+
+static uint32_t waiting(const struct tx_queue *tx)
+{
+    return tx->tail - tx->head;
+}
+
+/* One burst; false when the port did not take all of it. */
+static bool transmit_burst(struct net *net, uint64_t now_us)
+{
+    struct tx_queue *tx = &net->tx;
+    uint32_t at = tx->head % NET_TX_QUEUE;
+    uint32_t count = min_u32(min_u32(waiting(tx), PORT_BURST), NET_TX_QUEUE - at);
+    uint32_t bytes[PORT_BURST]; /* once the port has the frames they are gone */
+    for (uint32_t i = 0; i < count; i++)
+        bytes[i] = tx->frame[at + i]->len;
+    uint32_t taken = port_transmit(net->port, &tx->frame[at], count, now_us);
+    tx->head += taken;
+    stat_add(net->stats, STAT_port_tx_packets, taken);
+    for (uint32_t i = 0; i < taken; i++)
+        stat_add(net->stats, STAT_port_tx_bytes, bytes[i]);
+    if (taken > 0)
+        tx->stalled_us = tx->retry_us = DEADLINE_NEVER;
+    return taken == count;
+}
+
+/* To TCP a port that takes nothing must look like a network that loses, or its timers never start. */
+static noinline void port_is_full(struct net *net, uint64_t now_us)
+{
+    struct tx_queue *tx = &net->tx;
+    if (tx->stalled_us == DEADLINE_NEVER)
+        tx->stalled_us = now_us;
+    if (now_us - tx->stalled_us >= NET_TX_STALL_US)
+        while (waiting(tx) > 0)
+            drop(net, STAT_port_tx_drop_full, tx->frame[tx->head++ % NET_TX_QUEUE]);
+    tx->retry_us = waiting(tx) > 0 ? now_us + NET_TX_RETRY_US : DEADLINE_NEVER;
+    net_rearm(net);
+}
+
+void net_transmit_flush(struct net *net, uint64_t now_us)
+{
+    while (waiting(&net->tx) > 0) {
+        if (!transmit_burst(net, now_us)) {
+            port_is_full(net, now_us);
+            return;
+        }
+    }
+}
+
+bool tx_has_room(struct net *net, uint64_t now_us)
+{
+    if (unlikely(waiting(&net->tx) == NET_TX_QUEUE))
+        net_transmit_flush(net, now_us);
+    return waiting(&net->tx) < NET_TX_QUEUE;
+}
+
+void tx_push(struct net *net, struct pkt *frame, uint64_t now_us)
+{
+    if (unlikely(!tx_has_room(net, now_us))) {
+        drop(net, STAT_port_tx_drop_full, frame);
+        return;
+    }
+    net->tx.frame[net->tx.tail++ % NET_TX_QUEUE] = frame;
+}

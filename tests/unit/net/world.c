@@ -1,0 +1,315 @@
+/* world.c: see world.h. */
+#include "world.h"
+
+#include <string.h>
+
+const struct mac_addr test_mac = {{0x02, 0, 0, 0, 0xaa, 0xaa}};
+
+struct ip_addr addr(const char *text)
+{
+    struct ip_addr a;
+    if (!ip_parse(text, &a))
+        fail_msg("%s is no address", text);
+    return a;
+}
+
+/* ---- the handler ---- */
+
+static void on_segment(void *ctx, uint32_t flow, const struct ip_header *ip, const struct tcp_segment *seg)
+{
+    struct heard *h = ctx;
+    (void)ip;
+    h->segments++;
+    h->flow = flow;
+    h->seg = *seg;
+    if (seg->len)
+        memcpy(h->payload, seg->payload, seg->len);
+}
+
+static void on_syn(void *ctx, const struct flow_key *key, const struct tcp_segment *seg)
+{
+    struct heard *h = ctx;
+    (void)seg;
+    h->syns++;
+    h->key = *key;
+}
+
+static void on_icmp_error(void *ctx, uint32_t flow, const struct icmp *icmp)
+{
+    struct heard *h = ctx;
+    h->icmp_errors++;
+    h->flow = flow;
+    h->icmp = *icmp;
+}
+
+static void on_unreachable(void *ctx, uint32_t flow)
+{
+    struct heard *h = ctx;
+    h->unreachables++;
+    h->flow = flow;
+}
+
+static bool on_handoff(void *ctx, uint32_t owner, struct pkt *pkt)
+{
+    struct heard *h = ctx;
+    if (h->refuse_handoff)
+        return false;
+    h->handoffs++;
+    h->owner = owner;
+    pkt_free(pkt);
+    return true;
+}
+
+static void on_share_arp(void *ctx, const struct pkt *pkt)
+{
+    struct heard *h = ctx;
+    (void)pkt;
+    h->arps++;
+}
+
+/* ---- the world ---- */
+
+static void open_net(struct world *w)
+{
+    struct error err;
+    struct net_handler handler = {
+        .ctx = &w->heard,
+        .segment = on_segment,
+        .syn = w->config.port_first == 1 ? NULL : on_syn,
+        .icmp_error = on_icmp_error,
+        .unreachable = on_unreachable,
+        .handoff = on_handoff,
+        .share_arp = on_share_arp,
+    };
+    w->net = net_open(&w->config, w->port[0], &w->wheel, &w->stats, &handler, &err);
+    if (!w->net)
+        fail_msg("%s", err.text);
+}
+
+void world_open(struct world *w)
+{
+    struct error err;
+    memset(w, 0, sizeof(*w));
+    w->now_us = 5000000000u; /* a machine that has been up for a while */
+    if (!port_sim_pair(w->port, 4096, 1500, &err))
+        fail_msg("%s", err.text);
+    wheel_init(&w->wheel, w->now_us);
+    w->config = (struct net_config){
+        .addresses = 1,
+        .routes = 2,
+        .flows_max = 1000,
+        .neighbours_max = 64,
+        .port_first = 1024,
+        .port_last = 65535,
+        .cores = 1,
+        .seed = 7,
+        .hash_key = {1, 2},
+    };
+    w->config.address[0] = addr("192.0.2.1");
+    if (!ip_net_parse("192.0.2.0/24", &w->config.route[0].to) ||
+        !ip_net_parse("0.0.0.0/0", &w->config.route[1].to))
+        fail();
+    w->config.route[0].on_link = true;
+    w->config.route[1].gateway = addr("192.0.2.254");
+    open_net(w);
+}
+
+void world_restart(struct world *w)
+{
+    net_close(w->net);
+    memset(&w->stats, 0, sizeof(w->stats));
+    memset(&w->heard, 0, sizeof(w->heard));
+    open_net(w);
+}
+
+static void assert_all_back(struct port *port)
+{
+    pkt_pool_refresh(port->tx_pool);
+    assert_int_equal(port->tx_pool->available, port->tx_pool->capacity);
+}
+
+void world_close(struct world *w)
+{
+    net_close(w->net);
+    world_drain(w);
+    assert_all_back(w->port[0]);
+    assert_all_back(w->port[1]);
+    port_close(w->port[0]);
+    port_close(w->port[1]);
+}
+
+void world_give(struct world *w, const struct frame *frame)
+{
+    struct pkt *p = pkt_alloc(w->port[0]->rx_pool, PKT_CONTROL);
+    assert_non_null(p);
+    /* As close to the end of the buffer as it goes: a read behind the frame's end is a read behind the buffer. */
+    p->data = p->buf + p->cap - frame->len;
+    memcpy(p->data, frame->data, frame->len);
+    p->len = (uint16_t)frame->len;
+    p->flags = frame->rx_flags;
+    net_receive(w->net, p, w->now_us);
+}
+
+bool world_take(struct world *w, struct frame *frame)
+{
+    struct pkt *p;
+    net_transmit_flush(w->net, w->now_us);
+    if (port_receive(w->port[1], &p, 1, w->now_us) == 0)
+        return false;
+    assert_true(p->len <= sizeof(frame->data));
+    memcpy(frame->data, p->data, p->len);
+    frame->len = p->len;
+    frame->rx_flags = 0;
+    pkt_free(p);
+    return true;
+}
+
+unsigned world_drain(struct world *w)
+{
+    struct pkt *p;
+    unsigned n = 0;
+    for (; port_receive(w->port[1], &p, 1, w->now_us); n++)
+        pkt_free(p);
+    return n;
+}
+
+void world_advance(struct world *w, uint64_t us)
+{
+    uint64_t end_us = w->now_us + us;
+    do {
+        uint64_t next_us = wheel_next(&w->wheel);
+        w->now_us = min_u64(end_us, max_u64(next_us, w->now_us + 1));
+        for (struct wheel_timer *t; (t = wheel_expire(&w->wheel, w->now_us));) {
+            assert_int_equal(t->kind, NET_TIMER);
+            net_timers(w->net, w->now_us);
+        }
+        net_transmit_flush(w->net, w->now_us);
+    } while (w->now_us < end_us);
+}
+
+uint64_t world_stat(const struct world *w, enum stat_id which)
+{
+    return w->stats.v[which];
+}
+
+/* ---- frames ---- */
+
+struct frame arp_frame(uint16_t op, const struct mac_addr *from, const char *sender, const char *target)
+{
+    static const struct mac_addr broadcast = {{0xff, 0xff, 0xff, 0xff, 0xff, 0xff}};
+    struct frame f = {.len = 60}; /* as short frames come: padded by the sender */
+    struct eth_header eth = {.dst = broadcast, .src = *from, .type = ETH_TYPE_ARP};
+    struct arp arp = {.op = op, .sender_mac = *from, .sender_ip = addr(sender), .target_ip = addr(target)};
+    eth_emit(f.data, &eth);
+    arp_emit(f.data + ETH_HEADER_BYTES, &arp);
+    return f;
+}
+
+static uint8_t *ip_frame(const struct world *w, struct frame *f, const char *src, const char *dst,
+                         uint8_t protocol, size_t len)
+{
+    struct eth_header eth = {.src = test_mac, .type = ETH_TYPE_IPV4};
+    memcpy(eth.dst.b, w->port[0]->mac, 6);
+    struct ip_header ip = {
+        .src = addr(src), .dst = addr(dst), .protocol = protocol, .ttl = 64, .payload_len = (uint16_t)len};
+    eth_emit(f->data, &eth);
+    ipv4_emit(f->data + ETH_HEADER_BYTES, &ip, false);
+    f->len = ETH_HEADER_BYTES + IPV4_HEADER_MIN + len;
+    assert_true(f->len <= sizeof(f->data));
+    return f->data + ETH_HEADER_BYTES + IPV4_HEADER_MIN;
+}
+
+struct frame tcp_frame(const struct world *w, const char *src, const char *dst, const struct tcp_segment *seg,
+                       const void *payload)
+{
+    struct frame f = {0};
+    size_t header_len = tcp_header_bytes(seg), len = header_len + seg->len;
+    uint8_t *tcp = ip_frame(w, &f, src, dst, IP_PROTO_TCP, len);
+    tcp_header_emit(tcp, seg);
+    if (seg->len)
+        memcpy(tcp + header_len, payload, seg->len);
+    struct ip_addr s = addr(src), d = addr(dst);
+    uint16_t sum = checksum_finish(checksum_add(checksum_tcp_pseudo(&s, &d, (uint32_t)len), tcp, len));
+    memcpy(tcp + 16, &sum, 2);
+    return f;
+}
+
+struct frame icmp_frame(const struct world *w, const char *src, const char *dst, const uint8_t *icmp,
+                        size_t len)
+{
+    struct frame f = {0};
+    uint8_t *at = ip_frame(w, &f, src, dst, IP_PROTO_ICMP, len);
+    memcpy(at, icmp, len);
+    memset(at + 2, 0, 2);
+    uint16_t sum = checksum_finish(checksum_add(0, at, len));
+    memcpy(at + 2, &sum, 2);
+    return f;
+}
+
+void frame_fix_ip_checksum(struct frame *frame)
+{
+    uint8_t *ip = frame->data + ETH_HEADER_BYTES;
+    memset(ip + 10, 0, 2);
+    uint16_t sum = checksum_finish(checksum_add(0, ip, (ip[0] & 0xfu) * 4));
+    memcpy(ip + 10, &sum, 2);
+}
+
+struct arp take_arp(struct world *w, struct eth_header *eth)
+{
+    struct frame f;
+    struct arp arp;
+    struct eth_header unused;
+    eth = eth ? eth : &unused;
+    if (!world_take(w, &f))
+        fail_msg("nothing was sent, an ARP packet was expected");
+    assert_true(eth_parse(eth, f.data, f.len));
+    assert_int_equal(eth->type, ETH_TYPE_ARP);
+    assert_true(arp_parse(&arp, f.data + ETH_HEADER_BYTES, f.len - ETH_HEADER_BYTES));
+    return arp;
+}
+
+struct tcp_segment take_tcp(struct world *w, struct eth_header *eth, struct ip_header *ip,
+                            struct frame *frame)
+{
+    struct tcp_segment seg;
+    struct eth_header unused_eth;
+    struct ip_header unused_ip;
+    eth = eth ? eth : &unused_eth;
+    ip = ip ? ip : &unused_ip;
+    if (!world_take(w, frame))
+        fail_msg("nothing was sent, a segment was expected");
+    assert_true(eth_parse(eth, frame->data, frame->len));
+    assert_int_equal(eth->type, ETH_TYPE_IPV4);
+    uint8_t *packet = frame->data + ETH_HEADER_BYTES;
+    assert_int_equal(ip_header_parse(ip, packet, frame->len - ETH_HEADER_BYTES, true), IP_OK);
+    assert_int_equal(ip->protocol, IP_PROTO_TCP);
+    uint8_t *tcp = packet + ip->header_len;
+    uint32_t sum = checksum_tcp_pseudo(&ip->src, &ip->dst, ip->payload_len);
+    assert_int_equal(checksum_finish(checksum_add(sum, tcp, ip->payload_len)), 0);
+    assert_true(tcp_segment_parse(&seg, tcp, ip->payload_len));
+    return seg;
+}
+
+void world_resolve(struct world *w, const char *address)
+{
+    static const struct tcp_segment ack = {.flags = TCP_ACK};
+    struct flow_key key = {.local = w->config.address[0], .remote = addr(address)};
+    struct frame f;
+    assert_true(net_send_segment(w->net, &key, NET_NO_FLOW, &ack, w->now_us));
+    struct arp arp = take_arp(w, NULL);
+    char asked[IP_ADDR_TEXT_MAX], asking[IP_ADDR_TEXT_MAX];
+    f = arp_frame(ARP_REPLY, &test_mac, ip_format(&arp.target_ip, asked), ip_format(&arp.sender_ip, asking));
+    world_give(w, &f);
+    take_tcp(w, NULL, NULL, &f);
+    memset(&w->heard, 0, sizeof(w->heard));
+}
+
+struct flow_key world_flow(struct world *w, const char *address, uint32_t flow)
+{
+    struct error err;
+    struct flow_key key;
+    struct ip_addr remote = addr(address);
+    if (!net_flow_open(w->net, NULL, &remote, 25, flow, &key, &err))
+        fail_msg("%s", err.text);
+    return key;
+}

@@ -55,8 +55,10 @@ const struct feed_rights *feed_rights(const struct feed *feed);
 bool feed_broken(const struct feed *feed);       /* any thread: a lane met a protocol error or a SIGBUS */
 const char *feed_fault(const struct feed *feed); /* a sentence for the log, once broken */
 
-/* feed_close unmaps; no core may use it any more. */
-void feed_close(struct feed *feed);
+/* feed_close unmaps; no core may use it any more.  wipe: the producer has let go; while it has not, results and bodies
+ * in there are still its own to read, and it wipes them.
+ */
+void feed_close(struct feed *feed, bool wipe);
 
 /* feed_sigbus_install: a SIGBUS inside a feed's region breaks that feed and nothing else: the page is replaced
  * by zeros.  Once a process, before the first feed.
@@ -76,7 +78,7 @@ enum feed_flags { /* of a job; the same numbers as HL_JOB_* in feed.h */
 struct feed_recipient {
     struct span address; /* in envelope; no control characters, spaces or angle brackets */
     struct span dsn;     /* in envelope; " NOTIFY=..." or empty */
-    uint32_t index;      /* the producer's number for it, goes back in the result */
+    uint32_t index;      /* its position in the job, goes back in the result */
 };
 
 /* The engine's own copy of one job; memory of the caller's pool: feed_job_bytes(shape) each. */

@@ -1,0 +1,188 @@
+/* job.c: one record of the arena, copied and then checked field by field. */
+#include "engine/ring/feed_private.h"
+#include "engine/ring/names.h"
+
+#include <string.h>
+
+static uint8_t *envelope_of(struct feed_job *job, const struct feed_shape *shape)
+{
+    return (uint8_t *)(job->recipient + shape->recipients_max);
+}
+
+size_t feed_job_bytes(const struct feed_shape *shape)
+{
+    size_t bytes = sizeof(struct feed_job) + shape->recipients_max * sizeof(struct feed_recipient);
+    return (bytes + shape->envelope_bytes_max + CACHE_LINE - 1) / CACHE_LINE * CACHE_LINE;
+}
+
+static bool refuse(struct outcome *why, const char *what, const char *wrong)
+{
+    outcome_set(why, VERDICT_FAILED, STAGE_SUBMIT, FAULT_PRODUCER, REASON_BAD_JOB, "%s %s", what, wrong);
+    return false;
+}
+
+static struct span take_span(struct bytes_in *in, size_t len)
+{
+    const uint8_t *p = bytes_take(in, len);
+    return (struct span){p, p ? len : 0};
+}
+
+static bool read_extents(const struct feed *feed, struct feed_job *job, struct bytes_in *in, uint16_t extents,
+                         struct outcome *why)
+{
+    if (extents < 1 || extents > RING_EXTENTS_MAX)
+        return refuse(why, "the body", "has no extents or too many");
+    uint64_t sum = 0;
+    for (uint16_t i = 0; i < extents; i++) {
+        struct ring_extent e = {0, 0};
+        const uint8_t *p = bytes_take(in, sizeof(e));
+        if (p)
+            memcpy(&e, p, sizeof(e));
+        uint64_t within = e.offset - feed->arena_offset;
+        if (e.offset < feed->arena_offset || within > feed->shape.arena_bytes ||
+            e.bytes > feed->shape.arena_bytes - within)
+            return refuse(why, "the body", "lies outside of the arena");
+        job->extent[i] = (struct span){feed->base + e.offset, e.bytes};
+        sum += e.bytes;
+    }
+    if (sum != job->body_bytes || sum == 0)
+        return refuse(why, "the body", "is empty, or its length is not that of its extents");
+    if (feed->rights.body_bytes_max && sum > feed->rights.body_bytes_max)
+        return refuse(why, "the body", "is longer than this feed may send");
+    job->extents = extents;
+    return true;
+}
+
+/* Lengths are read through `table`, strings through `in`; both are bounded by the copy. */
+static void split_recipients(struct feed_job *job, struct bytes_in *table, struct bytes_in *in)
+{
+    for (uint32_t i = 0; i < job->recipients; i++) {
+        struct ring_recipient r = {0, 0};
+        const uint8_t *p = bytes_take(table, sizeof(r));
+        if (p)
+            memcpy(&r, p, sizeof(r));
+        job->recipient[i].address = take_span(in, r.address_bytes);
+        job->recipient[i].dsn = take_span(in, r.dsn_bytes);
+    }
+}
+
+/* DSN parameters stand in the copy with a leading space, if there are any, so that they can follow RCPT as they are. */
+static bool check_recipients(const struct feed_job *job, const struct ring_name *domain, struct outcome *why)
+{
+    bool utf8 = job->flags & FEED_SMTPUTF8;
+    for (uint32_t i = 0; i < job->recipients; i++) {
+        const struct feed_recipient *r = &job->recipient[i];
+        struct ring_name own;
+        const char *wrong = ring_check_address(r->address, utf8, &own);
+        if (wrong)
+            return refuse(why, "a recipient's address", wrong);
+        /* Without a next hop of its own a job may not choose whose policy it is judged by. */
+        if (!job->next_hop[0] && (own.bytes != domain->bytes || memcmp(own.text, domain->text, own.bytes)))
+            return refuse(why, "a recipient's domain", "is not the job's");
+        if (r->dsn.len && (r->dsn.data[0] != ' ' ||
+                           (wrong = ring_check_dsn((struct span){r->dsn.data + 1, r->dsn.len - 1}))))
+            return refuse(why, "a recipient's DSN parameters", wrong ? wrong : "do not begin with a space");
+    }
+    return true;
+}
+
+static bool check_destination(const struct feed *feed, struct feed_job *job, struct span domain,
+                              struct span next_hop, struct ring_name *name, struct outcome *why)
+{
+    const char *wrong = ring_check_domain(domain, false, name);
+    if (wrong)
+        return refuse(why, "the job", wrong);
+    if (name->bytes != domain.len || memcmp(name->text, domain.data, domain.len))
+        return refuse(why, "the job's domain", "is not in lower case");
+    if (next_hop.len) {
+        struct ring_name host;
+        uint16_t port;
+        if ((wrong = ring_check_next_hop(next_hop, &host, &port)))
+            return refuse(why, "the next hop", wrong);
+        if (host.bytes != name->bytes || memcmp(host.text, name->text, host.bytes))
+            return refuse(why, "the job's domain", "is not its next hop");
+    }
+    if (ring_lane_of(name, feed->shape.hash_seed, feed->shape.lanes) != job->lane)
+        return refuse(why, "the job", "stands in another lane than its destination's");
+    memcpy(job->domain, name->text, name->bytes + 1u);
+    if (next_hop.len)
+        memcpy(job->next_hop, next_hop.data, next_hop.len);
+    job->next_hop[next_hop.len] = 0;
+    return true;
+}
+
+static bool check_sender(const struct feed_job *job, struct outcome *why)
+{
+    struct ring_name ignored;
+    if (job->sender.len == 0) /* the null reverse-path, RFC 5321 section 4.5.5 */
+        return true;
+    const char *wrong = ring_check_address(job->sender, job->flags & FEED_SMTPUTF8, &ignored);
+    return wrong ? refuse(why, "the sender's address", wrong) : true;
+}
+
+static bool check_head(const struct feed *feed, const struct ring_record *head, struct outcome *why)
+{
+    if (head->flags & ~(uint32_t)RING_JOB_KNOWN)
+        return refuse(why, "the job", "has a flag that this engine does not know");
+    if (head->tls_floor > RING_TLS_FLOOR_MAX)
+        return refuse(why, "the job", "has a TLS floor that this engine does not know");
+    if ((head->flags & FEED_EXCEPTION) && !feed->rights.allow_exceptions)
+        return refuse(why, "the job", "asks for an exception, which this feed may not");
+    return true;
+}
+
+static void set_head(struct feed_job *job, const struct ring_record *head)
+{
+    job->submitted_us = head->submitted_us;
+    job->deadline_us = head->deadline_us;
+    job->flags = head->flags;
+    job->tls_floor = head->tls_floor;
+    job->priority = head->priority;
+    job->source_pool = head->source_pool;
+    job->body_bytes = head->body_bytes;
+    job->extents = 0;
+    job->sender = (struct span){NULL, 0};
+    job->domain[0] = job->next_hop[0] = job->tag[0] = 0;
+    job->recipient = (struct feed_recipient *)(job + 1);
+    for (uint32_t i = 0; i < job->recipients; i++)
+        job->recipient[i] = (struct feed_recipient){.index = i};
+}
+
+static bool take_tag(struct feed_job *job, struct span tag, struct outcome *why)
+{
+    const char *wrong = ring_check_tag(tag);
+    if (wrong)
+        return refuse(why, "the tag", wrong);
+    if (tag.len)
+        memcpy(job->tag, tag.data, tag.len);
+    job->tag[tag.len] = 0;
+    return true;
+}
+
+bool feed_job_read(const struct feed *feed, struct feed_job *job, const struct ring_record *head,
+                   const uint8_t *record, uint32_t record_bytes, struct outcome *why)
+{
+    set_head(job, head);
+    uint8_t *copy = envelope_of(job, &feed->shape);
+    size_t bytes = record_bytes - sizeof(*head);
+    memcpy(copy, record + sizeof(*head), bytes);
+    feed_copied();
+    if (!check_head(feed, head, why))
+        return false;
+
+    struct bytes_in in = bytes_in(copy, bytes);
+    if (!read_extents(feed, job, &in, head->extents, why))
+        return false;
+    struct span lengths = take_span(&in, head->recipients * sizeof(struct ring_recipient));
+    struct span domain = take_span(&in, head->domain_bytes), next_hop = take_span(&in, head->next_hop_bytes);
+    struct span tag = take_span(&in, head->tag_bytes);
+    struct bytes_in table = bytes_in(lengths.data, lengths.len);
+    job->sender = take_span(&in, head->sender_bytes);
+    split_recipients(job, &table, &in);
+    if (in.failed || bytes_left(&in) != 0)
+        return refuse(why, "the job's record", "is not as long as its parts");
+
+    struct ring_name name;
+    return check_destination(feed, job, domain, next_hop, &name, why) && take_tag(job, tag, why) &&
+           check_sender(job, why) && check_recipients(job, &name, why);
+}

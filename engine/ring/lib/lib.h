@@ -1,0 +1,190 @@
+/* lib.h: the producer library's own state.  Nothing in here is shared with the engine. */
+#ifndef ENGINE_RING_LIB_LIB_H
+#define ENGINE_RING_LIB_LIB_H
+
+#include "engine/base/bytes.h"
+#include "engine/base/list.h"
+#include "engine/ring/feed.h"
+#include "engine/ring/layout.h"
+#include "engine/ring/lib/arena.h"
+#include "engine/ring/names.h"
+
+#define RECIPIENT_DONE UINT32_MAX
+
+/* A piece of the arena that a caller reserved. */
+struct hl_body {
+    struct list link; /* feed.bodies */
+    hl_feed *feed;    /* NULL: the feed is detached */
+    uint64_t offset;  /* in the arena; ARENA_NONE: lost in a reattach */
+    size_t bytes;
+    uint32_t claims; /* the caller's and those of messages; freed at 0 */
+};
+
+struct message_part {
+    hl_body *body;   /* NULL: in the message's own piece */
+    uint64_t offset; /* in the body, or in the message's piece */
+    uint64_t bytes;
+};
+
+/* What one hl_submit made; lives until the last result. */
+struct message {
+    uint64_t cookie;
+    uint64_t submitted_us;
+    uint64_t piece; /* of the arena: its records and copied parts */
+    uint64_t piece_bytes;
+    uint64_t engine_epoch; /* whose memory holds it */
+    uint32_t left;         /* recipients without result */
+    uint32_t parts;        /* of part[] */
+    uint32_t
+        *index; /* caller's index of each recipient, batch by batch; RECIPIENT_DONE once it has its result */
+    struct message_part part[];
+};
+
+/* One ring job: a slot of a lane in use. */
+struct job {
+    struct message *message; /* NULL: the slot is free */
+    uint64_t cookie;         /* on the ring */
+    uint64_t record;         /* offset in the message's piece */
+    uint32_t record_bytes;
+    uint32_t recipients; /* at least 1 */
+    uint32_t left;       /* of them without result */
+    uint32_t *index;     /* of them, in message.index */
+};
+
+struct lane {
+    struct ring_lane *shared;
+    _Atomic uint32_t *entry;
+    uint8_t *slots, *results;
+    uint32_t tail;          /* of the submission ring */
+    uint32_t complete_head; /* next result to read */
+    uint32_t head_published;
+    uint32_t free_count; /* of free_slot[]: slots that nobody uses */
+    uint32_t *free_slot;
+    struct job *job; /* of each slot */
+};
+
+/* The connection to one engine; a reattach makes another. */
+struct region {
+    int sock, wake_engine, wake_producer;
+    uint8_t *base;
+    size_t bytes;
+    struct ring_header head; /* a copy, checked once */
+    struct ring_header *shared;
+    struct arena arena;
+    struct lane *lane;
+};
+
+/* How far the engine is gone. */
+enum gone {
+    ENGINE_ALIVE = 0,
+    ENGINE_DEAD,       /* its stages can be read */
+    ENGINE_DISTRUSTED, /* it wrote what no engine writes: all that is unfinished is in doubt */
+};
+
+struct target; /* split.c */
+struct batch;
+
+struct hl_feed {
+    struct region region;
+    int epoll;
+    enum gone gone;
+    bool given_up; /* what the dead engine had not looked at is not sent */
+    bool drained;  /* hl_reap said -EPIPE */
+    bool armed;    /* producer_sleeping may be set, wake_producer may be readable */
+    uint32_t empty_reaps;
+    uint32_t next_lane;                  /* to reap */
+    uint32_t verdict_lane, verdict_slot; /* how far verdicts are given */
+    uint32_t recipients_in_flight;
+    uint64_t next_cookie;
+    struct list bodies;
+    struct job *stranded; /* could not move to a new engine: not sent */
+    uint32_t stranded_count;
+    char goodbye[HL_ERROR_TEXT_MAX];
+    int timeout_ms;
+    char socket_path[108];
+    char name[64];
+
+    /* Scratch of split.c, grown as needed. */
+    struct target *target;
+    struct batch *batch;
+    char *names;
+    size_t target_cap, batch_cap, names_cap;
+};
+
+/* error.c: fills *error, which may be NULL; returns -code. */
+int fail(struct hl_error *error, int code, const char *fmt, ...) printf_like(3, 4);
+
+/* attach.c */
+int region_open(struct region *region, const hl_feed *feed, int timeout_ms, struct hl_error *error);
+void region_close(struct region *region, bool wipe);
+int feed_watch(hl_feed *feed, const struct region *region, struct hl_error *error); /* wait.c */
+
+/* alive.c: looks at the socket; true when the engine is gone. */
+bool engine_is_gone(hl_feed *feed);
+void engine_distrust(hl_feed *feed, const char *what);
+int fail_gone(const hl_feed *feed, struct hl_error *error);
+
+/* lines.c: a message's line ends over its parts. */
+struct lines {
+    bool cr; /* the byte before was a CR */
+    bool has_8bit;
+    uint64_t bytes; /* seen */
+    uint64_t line;  /* complete ones */
+};
+
+/* lines_check judges one part; NULL, or what is bare there. */
+const char *lines_check(struct lines *lines, const uint8_t *data, size_t bytes);
+
+/* lines_normalise gives the bytes that a part takes once every bare CR and LF is CRLF, and writes them where out is
+ * not NULL.  lines_end gives what must follow the last part: 1 for the LF of a last CR, else 0.
+ */
+size_t lines_normalise(struct lines *lines, const uint8_t *data, size_t bytes, uint8_t *out);
+size_t lines_end(const struct lines *lines);
+
+/* body.c */
+void body_unclaim(hl_body *body);
+
+/* split.c: recipients to batches, one ring job each. */
+struct target {
+    const struct hl_recipient *recipient;
+    const char *name; /* destination, name_bytes long, in feed.names */
+    size_t name_at;
+    uint32_t index;
+    uint32_t bytes; /* in a record */
+    uint8_t name_bytes;
+};
+
+struct batch {
+    uint32_t lane;
+    uint32_t first, count; /* of target[] */
+    uint32_t record_bytes;
+    uint64_t record; /* offset in the message's piece */
+};
+
+int split(hl_feed *feed, const struct hl_job *job, uint32_t *batches, struct hl_error *error);
+
+/* submit.c: the extents of a message, into a record in the arena. */
+void write_extents(const hl_feed *feed, const struct message *message, uint8_t *record);
+
+/* place.c: jobs onto the ring. */
+struct message *message_new(uint64_t cookie, uint32_t parts, uint32_t recipients); /* NULL: out of memory */
+void message_free(hl_feed *feed, struct message *message);
+
+/* job_place gives a job, whose record stands in its message's piece, one of the lane's free slots, which there must
+ * be; its ring cookie is chosen here.  The engine sees it at the next lane_publish.
+ */
+void job_place(hl_feed *feed, uint32_t lane, const struct job *job);
+void job_settle(hl_feed *feed, uint32_t lane, uint32_t slot); /* all its results are in */
+void lane_publish(hl_feed *feed, uint32_t lane);
+
+static inline struct ring_slot *lane_slot(const struct lane *lane, uint32_t slot)
+{
+    return (struct ring_slot *)(lane->slots + (size_t)slot * sizeof(struct ring_slot));
+}
+
+static inline uint8_t *arena_at(const struct region *region, uint64_t offset)
+{
+    return region->base + region->head.arena_offset + offset;
+}
+
+#endif

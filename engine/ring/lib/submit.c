@@ -1,0 +1,318 @@
+/* submit.c: one message, checked, written into the arena and put onto its lanes. */
+#include "engine/ring/lib/lib.h"
+
+#include "engine/base/clock.h"
+
+#include <errno.h>
+#include <stdlib.h>
+
+static uint64_t round_up(uint64_t value, uint64_t to)
+{
+    return (value + to - 1) / to * to;
+}
+
+static int check_words(const struct hl_job *job, struct hl_error *error)
+{
+    struct ring_name ignored;
+    const char *wrong;
+    if (job->size < sizeof(struct hl_job))
+        return fail(error, EINVAL, "the job is not initialised: begin with hl_job_init()");
+    if (job->flags & ~(uint32_t)(RING_JOB_KNOWN | HL_JOB_NORMALISE) || job->flags & RING_JOB_8BITMIME)
+        return fail(error, EINVAL, "the job has flags 0x%x, some of which this library does not know",
+                    job->flags);
+    if (job->tls_floor > RING_TLS_FLOOR_MAX || job->body_type > HL_BODY_8BIT)
+        return fail(error, EINVAL, "the job's TLS floor %u or body type %u is unknown", job->tls_floor,
+                    job->body_type);
+    if ((wrong = ring_check_tag((struct span){(const uint8_t *)job->tag.data, job->tag.bytes})))
+        return fail(error, EINVAL, "the tag %s", wrong);
+    if (job->sender.bytes &&
+        (wrong = ring_check_address((struct span){(const uint8_t *)job->sender.data, job->sender.bytes},
+                                    job->flags & HL_JOB_SMTPUTF8, &ignored)))
+        return fail(error, EINVAL, "the sender's address %s", wrong);
+    return 0;
+}
+
+/* What the parts come to. */
+struct measure {
+    uint64_t bytes;  /* of the message */
+    uint64_t copied; /* of them, to be copied */
+    bool has_8bit;
+};
+
+static int check_part(const hl_feed *feed, const struct hl_part *part, size_t number, struct hl_error *error)
+{
+    if (!part->body)
+        return part->copy || part->bytes == 0
+                   ? 0
+                   : fail(error, EINVAL, "part %zu of the body is neither a body nor bytes to copy",
+                          number + 1);
+    if (part->body->feed != feed || part->body->offset == ARENA_NONE)
+        return fail(error, EINVAL, "part %zu of the body is of another feed, or was lost in a reattach",
+                    number + 1);
+    if (part->offset > part->body->bytes || part->bytes > part->body->bytes - part->offset)
+        return fail(error, EINVAL, "part %zu of the body ends behind the %zu bytes that were reserved",
+                    number + 1, part->body->bytes);
+    return 0;
+}
+
+static const uint8_t *part_data(const hl_feed *feed, const struct hl_part *part)
+{
+    return part->body ? arena_at(&feed->region, part->body->offset + part->offset) : part->copy;
+}
+
+static int check_lines(const hl_feed *feed, const struct hl_job *job, struct measure *m,
+                       struct hl_error *error)
+{
+    struct lines lines = {0};
+    const char *wrong = NULL;
+    for (size_t i = 0; i < job->parts_count && !wrong; i++) {
+        const struct hl_part *part = &job->parts[i];
+        if ((job->flags & HL_JOB_NORMALISE) && !part->body) {
+            size_t bytes = lines_normalise(&lines, part->copy, part->bytes, NULL);
+            m->bytes += bytes;
+            m->copied += bytes;
+            continue;
+        }
+        wrong = lines_check(&lines, part_data(feed, part), part->bytes);
+        m->bytes += part->bytes;
+        m->copied += part->body ? 0 : part->bytes;
+    }
+    m->has_8bit = lines.has_8bit;
+    if (lines.cr && !wrong) {
+        if ((job->flags & HL_JOB_NORMALISE) && !job->parts[job->parts_count - 1].body) {
+            m->bytes++;
+            m->copied++;
+        } else {
+            wrong = "CR";
+            lines.bytes--;
+        }
+    }
+    return wrong
+               ? fail(
+                     error, EINVAL,
+                     "the body has a bare %s in line %llu (byte %llu): lines end with CRLF; ask for normalising, "
+                     "or mend the message",
+                     wrong, (unsigned long long)lines.line + 1, (unsigned long long)lines.bytes)
+               : 0;
+}
+
+static int measure(const hl_feed *feed, const struct hl_job *job, struct measure *m, struct hl_error *error)
+{
+    uint64_t max = feed->region.head.body_bytes_max, sum = 0;
+    if (job->parts_count < 1 || job->parts_count > HL_PARTS_MAX)
+        return fail(error, EINVAL, "the body has %zu parts: 1 to %d are possible", job->parts_count,
+                    HL_PARTS_MAX);
+    for (size_t i = 0; i < job->parts_count; i++) {
+        int code = check_part(feed, &job->parts[i], i, error);
+        if (code)
+            return code;
+        sum += job->parts[i].bytes;
+        if (job->parts[i].bytes > max || sum > max)
+            return fail(error, EMSGSIZE, "the message is longer than the %llu bytes that this engine takes",
+                        (unsigned long long)max);
+    }
+    int code = check_lines(feed, job, m, error);
+    if (code)
+        return code;
+    if (m->bytes == 0)
+        return fail(error, EINVAL, "the body is empty: a message has at least a header");
+    if (m->bytes > max)
+        return fail(error, EMSGSIZE,
+                    "the message has %llu bytes with its line ends made CRLF: this engine takes %llu",
+                    (unsigned long long)m->bytes, (unsigned long long)max);
+    if (m->has_8bit && job->body_type == HL_BODY_7BIT)
+        return fail(error, EINVAL,
+                    "the body is declared as 7-bit and has 8-bit bytes in it: declare it 8-bit");
+    return 0;
+}
+
+static int check_room(const hl_feed *feed, uint32_t batches, struct hl_error *error)
+{
+    uint32_t wanted[RING_LANES_MAX] = {0};
+    for (uint32_t i = 0; i < batches; i++) {
+        uint32_t lane = feed->batch[i].lane;
+        if (++wanted[lane] > feed->region.head.submit_slots)
+            return fail(error, EINVAL,
+                        "the job's recipients take %u ring jobs in one lane, which has %u slots: "
+                        "submit it in several jobs",
+                        batches, feed->region.head.submit_slots);
+    }
+    for (uint32_t lane = 0; lane < feed->region.head.lanes; lane++)
+        if (wanted[lane] > feed->region.lane[lane].free_count)
+            return fail(error, EAGAIN, "lane %u is full, %u jobs are unfinished: reap results first", lane,
+                        feed->region.head.submit_slots - feed->region.lane[lane].free_count);
+    return 0;
+}
+
+/* The message's piece of the arena: its records, then what is copied. */
+static int take_piece(hl_feed *feed, struct message *m, uint32_t batches, uint64_t copied, uint64_t *body_at,
+                      struct hl_error *error)
+{
+    uint64_t at = 0;
+    for (uint32_t i = 0; i < batches; i++) {
+        feed->batch[i].record = at;
+        at = round_up(at + feed->batch[i].record_bytes, 8);
+    }
+    *body_at = round_up(at, CACHE_LINE);
+    m->piece_bytes = *body_at + copied;
+    if (m->piece_bytes > feed->region.head.arena_bytes)
+        return fail(error, EMSGSIZE,
+                    "the message takes %llu bytes, the whole arena has %llu: make the arena larger",
+                    (unsigned long long)m->piece_bytes, (unsigned long long)feed->region.head.arena_bytes);
+    m->piece = arena_take(&feed->region.arena, m->piece_bytes);
+    if (m->piece == ARENA_NONE)
+        return fail(
+            error, EAGAIN,
+            "the arena is full: it has no %llu bytes in one piece (%llu of %llu are free): reap results first",
+            (unsigned long long)m->piece_bytes,
+            (unsigned long long)feed->region.arena.free_units * ARENA_UNIT,
+            (unsigned long long)feed->region.head.arena_bytes);
+    return 0;
+}
+
+static void write_parts(hl_feed *feed, const struct hl_job *job, struct message *m, uint64_t at)
+{
+    struct lines lines = {0};
+    for (size_t i = 0; i < job->parts_count; i++) {
+        const struct hl_part *from = &job->parts[i];
+        struct message_part *to = &m->part[m->parts++];
+        *to = (struct message_part){.body = from->body, .offset = from->offset, .bytes = from->bytes};
+        if (from->body) {
+            from->body->claims++;
+            lines.cr = from->bytes ? part_data(feed, from)[from->bytes - 1] == '\r' : lines.cr;
+            continue;
+        }
+        uint8_t *out = arena_at(&feed->region, m->piece + at);
+        to->offset = at;
+        if (job->flags & HL_JOB_NORMALISE)
+            to->bytes = lines_normalise(&lines, from->copy, from->bytes, out);
+        else if (from->bytes)
+            memcpy(out, from->copy, from->bytes);
+        if ((job->flags & HL_JOB_NORMALISE) && i == job->parts_count - 1 && lines_end(&lines))
+            out[to->bytes++] = '\n';
+        at += to->bytes;
+    }
+}
+
+static uint64_t part_offset(const hl_feed *feed, const struct message *m, const struct message_part *part)
+{
+    return feed->region.head.arena_offset + (part->body ? part->body->offset : m->piece) + part->offset;
+}
+
+void write_extents(const hl_feed *feed, const struct message *m, uint8_t *record)
+{
+    for (uint32_t i = 0; i < m->parts; i++) {
+        struct ring_extent extent = {part_offset(feed, m, &m->part[i]), m->part[i].bytes};
+        memcpy(record + sizeof(struct ring_record) + i * sizeof(extent), &extent, sizeof(extent));
+    }
+}
+
+static void put_text(struct bytes_out *out, struct hl_text text)
+{
+    bytes_put(out, text.data, text.bytes);
+}
+
+static struct ring_record head_of(const struct hl_job *job, const struct message *m,
+                                  const struct measure *size, const struct batch *batch, uint8_t domain_bytes)
+{
+    bool is_8bit = size->has_8bit || job->body_type == HL_BODY_8BIT;
+    return (struct ring_record){
+        .submitted_us = m->submitted_us,
+        .deadline_us = job->deadline_us ? job->deadline_us : DEADLINE_NEVER,
+        .body_bytes = size->bytes,
+        .flags = (job->flags & RING_JOB_KNOWN) | (is_8bit ? RING_JOB_8BITMIME : 0),
+        .source_pool = job->source_pool,
+        .recipients = batch->count,
+        .extents = (uint16_t)m->parts,
+        .sender_bytes = (uint16_t)job->sender.bytes,
+        .domain_bytes = domain_bytes,
+        .next_hop_bytes = (uint8_t)job->next_hop.bytes,
+        .tag_bytes = (uint8_t)job->tag.bytes,
+        .tls_floor = job->tls_floor,
+        .priority = job->priority,
+    };
+}
+
+static void write_record(const hl_feed *feed, const struct hl_job *job, const struct message *m,
+                         const struct measure *size, const struct batch *batch)
+{
+    const struct target *first = &feed->target[batch->first];
+    uint8_t *record = arena_at(&feed->region, m->piece + batch->record);
+    struct bytes_out out = bytes_out(record, batch->record_bytes);
+    struct ring_record head = head_of(job, m, size, batch, first->name_bytes);
+    bytes_put(&out, &head, sizeof(head));
+    write_extents(feed, m, record);
+    bytes_reserve(&out, m->parts * sizeof(struct ring_extent));
+    for (const struct target *t = first; t < first + batch->count; t++) {
+        const struct hl_recipient *r = t->recipient;
+        struct ring_recipient lengths = {(uint16_t)r->address.bytes,
+                                         (uint16_t)(r->dsn.bytes + (r->dsn.bytes != 0))};
+        bytes_put(&out, &lengths, sizeof(lengths));
+    }
+    bytes_put(&out, first->name, first->name_bytes);
+    put_text(&out, job->next_hop);
+    put_text(&out, job->tag);
+    put_text(&out, job->sender);
+    for (const struct target *t = first; t < first + batch->count; t++) {
+        put_text(&out, t->recipient->address);
+        if (t->recipient->dsn.bytes)
+            bytes_put_u8(&out, ' ');
+        put_text(&out, t->recipient->dsn);
+    }
+    assert(!out.failed && bytes_room(&out) == 0);
+}
+
+static void place_batches(hl_feed *feed, struct message *m, uint32_t batches)
+{
+    uint32_t *index = m->index;
+    for (uint32_t i = 0; i < batches; i++) {
+        const struct batch *b = &feed->batch[i];
+        struct job job = {.message = m,
+                          .record = b->record,
+                          .record_bytes = b->record_bytes,
+                          .recipients = b->count,
+                          .left = b->count,
+                          .index = index};
+        for (uint32_t r = 0; r < b->count; r++)
+            *index++ = feed->target[b->first + r].index;
+        job_place(feed, b->lane, &job);
+    }
+    for (uint32_t i = 0; i < batches; i++)
+        lane_publish(feed, feed->batch[i].lane);
+}
+
+static int build(hl_feed *feed, const struct hl_job *job, const struct measure *size, uint32_t batches,
+                 struct hl_error *error)
+{
+    struct message *m = message_new(job->cookie, (uint32_t)job->parts_count, (uint32_t)job->recipients_count);
+    if (!m)
+        return fail(error, ENOMEM, "out of memory");
+    uint64_t body_at;
+    int code = take_piece(feed, m, batches, size->copied, &body_at, error);
+    if (code) {
+        free(m);
+        return code;
+    }
+    m->left = (uint32_t)job->recipients_count;
+    m->submitted_us = clock_now_us();
+    m->engine_epoch = feed->region.head.engine_epoch;
+    write_parts(feed, job, m, body_at);
+    for (uint32_t i = 0; i < batches; i++)
+        write_record(feed, job, m, size, &feed->batch[i]);
+    feed->recipients_in_flight += m->left;
+    place_batches(feed, m, batches);
+    return 0;
+}
+
+int hl_submit(hl_feed *feed, const struct hl_job *job, struct hl_error *error)
+{
+    struct measure size = {0};
+    uint32_t batches;
+    int code;
+    if (feed->gone)
+        return fail_gone(feed, error);
+    if ((code = check_words(job, error)) || (code = split(feed, job, &batches, error)) ||
+        (code = check_room(feed, batches, error)) || (code = measure(feed, job, &size, error)))
+        return code;
+    return build(feed, job, &size, batches, error);
+}

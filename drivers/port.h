@@ -73,19 +73,36 @@ bool port_sim_pair(struct port *pair[2], uint32_t buffers, uint16_t mtu, struct 
 
 /* ---- decorators (port_fault.c, port_pcap.c); closing one closes what is below ---- */
 
+/* Rates are for each frame, in parts per million.  A corrupted frame has one bit flipped behind its Ethernet header, IP
+ * frames only: what Ethernet's own checksum would have let through.
+ */
 struct port_faults {
     uint64_t seed;
-    uint32_t drop_ppm, duplicate_ppm, reorder_ppm, corrupt_ppm; /* per frame, parts per million */
-    uint32_t reorder_us;                                        /* how long a reordered frame is held back */
-    uint32_t delay_us;                                          /* every frame, in this direction */
-    uint32_t jitter_us; /* uniform in [0, jitter_us] on top, order kept */
+    uint32_t drop_ppm, duplicate_ppm, reorder_ppm, corrupt_ppm;
+    uint32_t reorder_us; /* how long a reordered frame is held back; 0: PORT_FAULT_REORDER_US */
+    uint32_t delay_us;   /* every frame, in this direction */
+    uint32_t jitter_us;  /* uniform in [0, jitter_us] on top, order kept */
 };
 
-/* port_fault_open: faults for what is received and for what is transmitted; either may be all zero. */
+#define PORT_FAULT_REORDER_US 5000u
+
+/* What has been done to the frames of one direction. */
+struct port_fault_counts {
+    uint64_t frames, dropped, duplicated, reordered, corrupted;
+    uint64_t overflowed; /* lost because too many were waiting or the pool ran short; in port->dropped, too */
+};
+
+/* port_fault_open: faults for what is received and for what is transmitted; either may be all zero.  The same seed gives
+ * the same faults to the same frames.  Waiting frames are bounded; the port's pools provide for them.
+ */
 struct port *port_fault_open(struct port *below, const struct port_faults *rx, const struct port_faults *tx,
                              struct error *err) must_check;
 
-/* port_fault_parse reads "drop=1%,reorder=0.5%,delay=20ms,seed=7" (duplicate, corrupt, jitter, hold likewise). */
+void port_fault_counts(const struct port *port, struct port_fault_counts *rx, struct port_fault_counts *tx);
+
+/* port_fault_parse reads "drop=1%,reorder=0.5%,delay=20ms,seed=7"; further: duplicate, corrupt, jitter, hold (how long
+ * what is reordered is held back).  Rates in % or ppm, times in us, ms or s.  "" is no faults.
+ */
 bool port_fault_parse(const char *text, struct port_faults *faults, struct error *err) must_check;
 
 /* port_pcap_open writes every frame of both directions into a pcap file (microseconds, Ethernet), flushed

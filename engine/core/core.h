@@ -17,16 +17,23 @@
 #include "engine/ring/ring.h"
 
 #define CORE_MAX         64u
-#define CORE_FEEDS_MAX   64u
+#define CORE_FEEDS_MAX   256u
 #define CORE_QUEUE_SLOTS 1024u /* hand-off and command queues */
 
 enum core_idle { CORE_IDLE_POLL, CORE_IDLE_SLEEP };
 
-/* How a log record leaves a core; never blocks. */
+/* What the log says of a recipient beside its outcome; all borrowed until the call returns. */
+struct core_log_entry {
+    const char *feed, *tag, *destination, *mx_host; /* "" where there is none */
+    uint64_t cookie;
+    struct span recipient;
+    const uint8_t *mx_addr; /* 16 bytes, NULL when none was tried */
+};
+
+/* How a result gets into the log; must not block.  result NULL: no log. */
 struct core_log {
     void *ctx;
-    int level;                                            /* records above it are not made: LOG_INFO */
-    void (*line)(void *ctx, int level, const char *text); /* level as in syslog(3); NULL: no log */
+    void (*result)(void *ctx, const struct core_log_entry *entry, const struct outcome *outcome);
 };
 
 struct core_config {
@@ -54,8 +61,12 @@ struct core_config {
 struct core_public {
     cache_aligned _Atomic uint64_t published_us;
     struct stats stats;
-    uint32_t connections, connections_max_seen, jobs, destinations;
-    uint32_t rx_buffers, tx_buffers;
+    uint32_t connections, connections_max_seen;
+    uint32_t jobs, jobs_max_seen;
+    uint32_t destinations, destinations_max_seen;
+    uint32_t rx_capacity, rx_available; /* packet buffers */
+    uint32_t tx_capacity, tx_available;
+    uint64_t rx_exhausted, tx_exhausted;
 };
 
 enum core_command { CORE_ATTACH, CORE_DETACH, CORE_DRAIN, CORE_STOP };

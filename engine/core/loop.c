@@ -146,13 +146,20 @@ static void let_feeds_go(struct core *core)
 void core_publish(struct core *core)
 {
     struct core_public *pub = &core->pub;
+    const struct pkt_pool *rx = core->port->rx_pool, *tx = core->port->tx_pool;
     pub->stats = core->stats;
     pub->connections = core->connections.in_use;
     pub->connections_max_seen = core->connections.in_use_max;
     pub->jobs = core->jobs.in_use;
+    pub->jobs_max_seen = core->jobs.in_use_max;
     pub->destinations = core->dests.pool.in_use;
-    pub->rx_buffers = core->port->rx_pool->available;
-    pub->tx_buffers = core->port->tx_pool->available;
+    pub->destinations_max_seen = core->dests.pool.in_use_max;
+    pub->rx_capacity = rx->capacity;
+    pub->rx_available = rx->ops->available(core->port->rx_pool);
+    pub->rx_exhausted = rx->exhausted;
+    pub->tx_capacity = tx->capacity;
+    pub->tx_available = tx->available;
+    pub->tx_exhausted = tx->exhausted;
     core->published_us = core->now_us;
     atomic_store_explicit(&pub->published_us, core->now_us, memory_order_release);
 }

@@ -1,11 +1,6 @@
 /* results.c: one result a recipient: into the feed, into the counters, into the log. */
 #include "engine/core/core_private.h"
 
-#include <stdio.h>
-#include <syslog.h>
-
-#define LOG_LINE_MAX 1024
-
 static struct feed_evidence evidence_of(const struct job *job, const struct conn *conn)
 {
     struct feed_evidence e = {.level = job->demand_level, .policy_source = job->demand_source};
@@ -36,26 +31,21 @@ static enum stat_id verdict_stat(uint8_t verdict)
     }
 }
 
-static void log_result(struct core *core, const struct job *job, const struct span *to,
-                       const struct outcome *o)
+static void log_result(const struct core *core, const struct job *job, uint32_t recipient,
+                       const struct outcome *outcome)
 {
-    int level = o->verdict == VERDICT_DELIVERED ? LOG_INFO : LOG_NOTICE;
-    if (!core->config.log.line || level > core->config.log.level)
+    if (!core->config.log.result)
         return;
-    char addr[IP_ADDR_TEXT_MAX] = "", code[24] = "", line[LOG_LINE_MAX];
-    if (job->hop.port) {
-        struct ip_addr a;
-        memcpy(a.b, job->hop.addr, sizeof(a.b));
-        ip_format(&a, addr);
-    }
-    if (o->smtp_code)
-        snprintf(code, sizeof(code), " code=%u", o->smtp_code);
-    snprintf(line, sizeof(line),
-             "job=%llx to=<%.*s> relay=%s[%s]:%u status=%s stage=%s fault=%s reason=%s%s (%s)",
-             (unsigned long long)job->feed_job.cookie, (int)to->len, (const char *)to->data, job->hop.host,
-             addr, job->hop.port, verdict_name(o->verdict), stage_name(o->stage), fault_name(o->fault),
-             reason_name(o->reason), code, o->text);
-    core->config.log.line(core->config.log.ctx, level, line);
+    const struct core_log_entry entry = {
+        .feed = feed_rights(job->feed_job.feed)->name,
+        .tag = job->feed_job.tag,
+        .destination = job->feed_job.domain,
+        .mx_host = job->hop.host,
+        .cookie = job->feed_job.cookie,
+        .recipient = job->feed_job.recipient[recipient].address,
+        .mx_addr = job->hop.port ? job->hop.addr : NULL,
+    };
+    core->config.log.result(core->config.log.ctx, &entry, outcome);
 }
 
 void result_report(struct core *core, struct job *job, uint32_t recipient, const struct conn *conn,
@@ -75,5 +65,5 @@ void result_report(struct core *core, struct job *job, uint32_t recipient, const
     };
     feed_report(&job->feed_job, recipient, outcome, &delivery);
     stat_inc(&core->stats, verdict_stat(outcome->verdict));
-    log_result(core, job, &job->feed_job.recipient[recipient].address, outcome);
+    log_result(core, job, recipient, outcome);
 }

@@ -115,6 +115,7 @@ struct config_run {
 };
 
 struct config_crypto {
+    bool pq_share;                 /* send the X25519MLKEM768 key share at once */
     char engine[64];               /* OpenSSL ENGINE id; "": probe */
     bool async;                    /* handshakes as ASYNC jobs */
     char ca_file[CONFIG_TEXT_MAX]; /* trust anchors where a rule names none; "": the system's store */
@@ -181,8 +182,7 @@ bool config_check_machine(const struct config *config, struct config_report *rep
 bool config_same_but_live(const struct config *running, const struct config *now,
                           struct config_report *report);
 
-/* config_policy makes the policy table of a configuration and loads its trust sets.  A rule "*" named "default" with
- * level verify and the default trust is added where the configuration has none.  On failure *table is NULL.
+/* config_policy makes the policy table of a configuration and loads its trust sets.  On failure *table is NULL.
  * Give the table to policy_publish with config_policy_free as release.
  */
 bool config_policy(const struct config *config, uint64_t generation, struct policy_table **table,

@@ -6,52 +6,49 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* The trust set of a CA file; one that an earlier rule has loaded is shared. */
-static struct tls_trust *trust_for(const struct config *config, struct policy_table *table,
+/* The trust set of a rule; one that is loaded already is shared. */
+static struct tls_trust *trust_for(const struct config *config, const struct policy_table *table,
                                    const char *ca_file, struct error *err)
 {
-    const char *wanted = *ca_file ? ca_file : config->crypto.ca_file;
-    for (uint32_t i = 0; i < table->rules; i++) {
-        const char *other = i < config->tls_rules ? config->tls_rule[i].ca_file : "";
-        if (strcmp(*other ? other : config->crypto.ca_file, wanted) == 0) {
-            tls_trust_ref(table->rule[i].trust);
-            return table->rule[i].trust;
-        }
-    }
-    return tls_trust_load(*wanted ? wanted : NULL, table->generation, err);
+    struct tls_trust *trust = NULL;
+    if (!*ca_file || strcmp(ca_file, config->crypto.ca_file) == 0)
+        trust = table->trust;
+    for (uint32_t i = 0; i < table->rules && !trust; i++)
+        if (strcmp(config->tls_rule[i].ca_file, ca_file) == 0)
+            trust = table->rule[i].trust;
+    if (!trust)
+        return tls_trust_load(ca_file, table->generation, err);
+    tls_trust_ref(trust);
+    return trust;
 }
 
-static bool add_rule(const struct config *config, struct policy_table *table,
-                     const struct config_tls_rule *from, const char *id, struct error *err)
+static bool add_rule(const struct config *config, struct policy_table *table, struct error *err)
 {
+    const struct config_tls_rule *from = &config->tls_rule[table->rules];
     struct policy_rule *rule = &table->rule[table->rules];
     memcpy(rule->pattern, from->pattern, sizeof(rule->pattern));
     memcpy(rule->match, from->name, sizeof(rule->match));
     rule->matches = from->names;
     rule->level = from->level;
     rule->min_version = from->min_version;
-    snprintf(rule->id, sizeof(rule->id), "%s", id);
+    snprintf(rule->id, sizeof(rule->id), "tls[%u] %.40s", table->rules, from->pattern);
     rule->trust = trust_for(config, table, from->ca_file, err);
     if (!rule->trust)
-        return error_prefix(err, "%s", id);
+        return error_prefix(err, "%s", rule->id);
     table->rules++;
     return true;
 }
 
 static bool add_rules(const struct config *config, struct policy_table *table, struct error *err)
 {
-    static const struct config_tls_rule fallback = {
-        .pattern = "*", .level = POLICY_VERIFY, .min_version = 0x0303};
-    bool has_fallback = false;
-    for (uint32_t i = 0; i < config->tls_rules; i++) {
-        const struct config_tls_rule *rule = &config->tls_rule[i];
-        char id[64];
-        snprintf(id, sizeof(id), "tls[%u] %.40s", i, rule->pattern);
-        has_fallback |= strcmp(rule->pattern, "*") == 0;
-        if (!add_rule(config, table, rule, id, err))
+    const char *ca_file = config->crypto.ca_file;
+    table->trust = tls_trust_load(*ca_file ? ca_file : NULL, table->generation, err);
+    if (!table->trust)
+        return error_prefix(err, "crypto.ca-file");
+    while (table->rules < config->tls_rules)
+        if (!add_rule(config, table, err))
             return false;
-    }
-    return has_fallback || add_rule(config, table, &fallback, "default", err);
+    return true;
 }
 
 /* A copy of count elements; a table without any has room for one, so that NULL means no memory. */
@@ -90,6 +87,8 @@ bool config_policy(const struct config *config, uint64_t generation, struct poli
 
 void config_policy_free(struct policy_table *table)
 {
+    if (table->trust)
+        tls_trust_free(table->trust);
     for (uint32_t i = 0; i < table->rules; i++)
         tls_trust_free(table->rule[i].trust);
     free(table->rule);

@@ -108,6 +108,8 @@ static const struct config_key tcp_keys[] = {
      .help = "most bytes of a connection written and not yet acknowledged"},
     {NUMBER("receive-buffer-bytes", tcp.recv_buffer_bytes, 2048, 1u << 30, 1, "bytes"), .set_before = true,
      .help = "most bytes of a connection received and not yet read"},
+    {NUMBER("receive-packets", tcp.recv_packets, 4, 65535, 1, "packets"), .set_before = true,
+     .help = "most packets of a connection waiting to be read"},
     {NUMBER("initial-window-segments", tcp.initial_cwnd, 1, 100, 1, "segments"), .set_before = true,
      .help = "RFC 6928"},
     {CHOICE("congestion-control", tcp_congestion, congestion_names), .number = CONFIG_CC_CUBIC,
@@ -126,6 +128,8 @@ static const struct config_key tcp_keys[] = {
      .help = "for the whole TCP handshake"},
     {NUMBER("user-timeout-s", tcp.user_timeout_us, 1, 3600, SECOND, "seconds"), .set_before = true,
      .help = "bytes unacknowledged for so long end the connection, RFC 9293 3.8.3"},
+    {NUMBER("fin-wait-2-s", tcp.fin_wait_2_us, 1, 600, SECOND, "seconds"), .set_before = true,
+     .help = "we have closed and the peer has not"},
     {NUMBER("time-wait-s", tcp.time_wait_us, 0, 240, SECOND, "seconds"), .set_before = true, .help = "2 MSL"},
     {SWITCH("timestamps", tcp.timestamps), .set_before = true, .help = "offer RFC 7323 time stamps"},
     {SWITCH("window-scaling", tcp.window_scaling), .set_before = true,
@@ -142,6 +146,8 @@ static const struct config_key smtp_keys[] = {
 
 static const struct config_key crypto_keys[] = {
     {TEXT("engine", crypto.engine, ""), .help = "OpenSSL engine for public-key work; none: what is found"},
+    {SWITCH("pq-share", crypto.pq_share), .number = false,
+     .help = "send the X25519MLKEM768 key share unasked: old servers stumble over the long ClientHello"},
     {SWITCH("async", crypto.async), .number = false, .help = "suspend handshakes while the engine works"},
     {TEXT("ca-file", crypto.ca_file, ""), .live = true,
      .help = "trust anchors (PEM) where a tls rule names none; none: the system's"},

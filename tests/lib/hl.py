@@ -86,13 +86,13 @@ class Netns:
 
 
 class Process:
-    """A started command. Its output, both kinds, goes to a file."""
+    """A started command. Its output, both kinds, goes to a file; where stdout is given, only its errors do."""
 
-    def __init__(self, cmd, name, log_path, env, cwd, session):
+    def __init__(self, cmd, name, log_path, env, cwd, session, stdout):
         self.name = name
         self.log_path = log_path
-        with open(log_path, "wb") as out:
-            self.popen = subprocess.Popen(cmd, stdin=subprocess.DEVNULL, stdout=out, stderr=subprocess.STDOUT,
+        with open(log_path, "wb") as log:
+            self.popen = subprocess.Popen(cmd, stdin=subprocess.DEVNULL, stdout=stdout or log, stderr=log,
                                           env=env, cwd=cwd, start_new_session=session, preexec_fn=_die_with_parent)
         self.pid = self.popen.pid
 
@@ -172,15 +172,17 @@ class Lab:
             f.write(text.encode() if isinstance(text, str) else text)
         return self.path(name)
 
-    def start(self, cmd, *, name=None, ns=None, ready=None, timeout_s=30, env=None, cwd=None, session=False):
+    def start(self, cmd, *, name=None, ns=None, ready=None, timeout_s=30, env=None, cwd=None, session=False,
+              stdout=None):
         """Starts a command, within a namespace if one is given; waits until its output matches `ready`.
 
         session   it leads a process group of its own: for programs that signal their whole group
+        stdout    an open file for its standard output
         """
         name = name or os.path.basename(cmd[0])
         log = self.path(f"{name}.{len(self.processes)}.log")
         process = Process(ns.command(cmd) if ns else cmd, name, log, {**os.environ, **(env or {})}, cwd,
-                          session)
+                          session, stdout)
         self.processes.append(process)
         if ready:
             process.wait_ready(ready, timeout_s)

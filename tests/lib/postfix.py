@@ -43,6 +43,7 @@ smtpd_client_connection_count_limit = 0
 smtpd_client_connection_rate_limit = 0
 smtpd_error_sleep_time = 0
 default_process_limit = 100
+in_flow_delay = 0
 message_size_limit = 50000000
 smtputf8_enable = yes
 
@@ -141,11 +142,14 @@ class Postfix:
     def log(self):
         return self.process.log()
 
+    def mail_paths(self):
+        """All mail, {user: [path]}, in no order."""
+        return {user: glob.glob(os.path.join(self.folder, "mail", user, "new", "*")) for user in self.users}
+
     def mail(self, user):
         """The user's messages, bytes, the oldest first."""
-        paths = glob.glob(os.path.join(self.folder, "mail", user, "new", "*"))
         messages = []
-        for path in sorted(paths, key=lambda p: (os.stat(p).st_mtime_ns, p)):
+        for path in sorted(self.mail_paths()[user], key=lambda p: (os.stat(p).st_mtime_ns, p)):
             with open(path, "rb") as f:
                 messages.append(f.read())
         return messages

@@ -28,9 +28,9 @@ bool privilege_harden(struct error *err)
 
 bool privilege_lock_memory(struct error *err)
 {
-    struct rlimit all = {RLIM_INFINITY, RLIM_INFINITY};
-    (void)setrlimit(RLIMIT_MEMLOCK, &all); /* else later maps fail for want of CAP_IPC_LOCK */
-    if (mlockall(MCL_CURRENT | MCL_FUTURE | MCL_ONFAULT) == 0)
+    /* Without a raised limit locked memory outlives CAP_IPC_LOCK badly: later maps and stacks would fail to grow. */
+    const struct rlimit all = {RLIM_INFINITY, RLIM_INFINITY};
+    if (setrlimit(RLIMIT_MEMLOCK, &all) == 0 && mlockall(MCL_CURRENT | MCL_FUTURE | MCL_ONFAULT) == 0)
         return true;
     return error_set(
         err,
@@ -142,7 +142,8 @@ static bool check_threads(uint32_t uid, struct error *err)
     bool clean = true;
     if (!tasks)
         return error_set(err,
-                         "/proc/self/task cannot be read to check that privileges are gone: mount /proc");
+                         "/proc/self/task cannot be read to check that privileges are gone (%s): mount /proc",
+                         strerror(errno));
     for (struct dirent *task; clean && (task = readdir(tasks));) {
         char path[300], offending[128];
         if (task->d_name[0] == '.')

@@ -12,13 +12,13 @@ struct tcp_cc;
 
 /* State of CUBIC (RFC 9438 section 4.1.2). */
 struct cc_cubic {
-    uint32_t w_max;       /* cwnd at the last reduction, after fast convergence; bytes */
-    uint32_t w_est;       /* what Reno would have by now; bytes */
-    uint32_t est_acked;   /* acknowledged bytes not yet turned into w_est */
-    uint32_t cwnd_prior;  /* cwnd at the last reduction; bytes */
-    uint32_t k_ms;        /* time for growing back to w_max */
-    uint64_t epoch_us;    /* start of this avoidance stage; 0: not begun */
-    uint64_t limited_us;  /* last time that cwnd was full */
+    uint32_t w_max;      /* cwnd at the last reduction, after fast convergence; bytes */
+    uint32_t w_est;      /* what Reno would have by now; bytes */
+    uint32_t est_acked;  /* acknowledged bytes not yet turned into w_est */
+    uint32_t cwnd_prior; /* cwnd at the last reduction; bytes */
+    uint32_t k_ms;       /* time for growing back to w_max */
+    uint64_t epoch_us;   /* start of this avoidance stage; 0: not begun */
+    uint64_t limited_us; /* last time that cwnd was full */
 };
 
 struct cc {
@@ -34,7 +34,7 @@ struct cc_ack {
     uint64_t now_us;
     uint32_t acked_bytes; /* newly acknowledged */
     uint32_t srtt_us;
-    bool after_timeout;   /* going back over what a time-out left: RFC 3465 section 2.3 */
+    bool after_timeout; /* going back over what a time-out left: RFC 3465 section 2.3 */
 };
 
 struct tcp_cc {

@@ -1,10 +1,10 @@
 /* options.c: what the two SYNs agree on, and the options of every segment after them. */
 #include "engine/tcp/tcb.h"
 
-#define TS_BYTES 12u          /* with the two NOPs that align it */
+#define TS_BYTES      12u             /* with the two NOPs that align it */
 #define SACK_BYTES(n) (4u + 8u * (n)) /* likewise */
-#define OPTIONS_MAX 40u
-#define MSS_MIN 64u /* a peer that names less gets no more than this many headers for its bytes */
+#define OPTIONS_MAX   40u
+#define MSS_MIN       64u /* a peer that names less gets no more than this many headers for its bytes */
 
 void options_offer(const struct tcb *tcb, struct tcp_options *opt, uint64_t now_us)
 {

@@ -83,7 +83,8 @@ static void enter_fast(struct tcb *tcb, uint64_t now_us)
 static void leave(struct tcb *tcb)
 {
     struct cc *cc = &tcb->cc;
-    if (!tcb->sack_on && tcb->recovery == RECOVERY_FAST) /* RFC 6582 section 3.2 (3), full acknowledgment (1) */
+    if (!tcb->sack_on &&
+        tcb->recovery == RECOVERY_FAST) /* RFC 6582 section 3.2 (3), full acknowledgment (1) */
         cc->cwnd = min_u32(cc->cwnd, max_u32(recovery_pipe(tcb), cc->mss) + cc->mss);
     tcb->recovery = RECOVERY_OPEN;
     tcb->rexmit_now = false;
@@ -138,7 +139,8 @@ void recovery_on_timeout(struct tcb *tcb, uint64_t now_us)
 {
     struct cc *cc = &tcb->cc;
     assert(tcb->txq.out > 0);
-    bool same = tcb->recovery == RECOVERY_FAST || (tcb->recovery == RECOVERY_LOSS && tcb->rto_una == tcb->snd_una);
+    bool same =
+        tcb->recovery == RECOVERY_FAST || (tcb->recovery == RECOVERY_LOSS && tcb->rto_una == tcb->snd_una);
     if (!same)
         cc->ops->on_congestion(cc, min_u32(tcb->txq.out, cc->cwnd), now_us);
     cc->cwnd = cc->mss;

@@ -2,7 +2,7 @@
 #include "engine/tcp/rtt.h"
 
 #define SAMPLE_MAX_US 600000000u /* ten minutes: longer is no round trip */
-#define BACKOFF_MAX 16u
+#define BACKOFF_MAX   16u
 
 void rtt_init(struct rtt *rtt, const struct rtt_limits *limits)
 {

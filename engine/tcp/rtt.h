@@ -7,9 +7,9 @@
 struct rtt {
     uint32_t srtt_us; /* 0: no measurement yet */
     uint32_t rttvar_us;
-    uint32_t min_us;  /* the least ever measured; UINT32_MAX: none */
-    uint32_t rto_us;  /* in [rto_min, rto_max], back-off not counted */
-    uint8_t backoff;  /* time-outs in a row: the RTO in force is rto_us << backoff, at most rto_max */
+    uint32_t min_us; /* the least ever measured; UINT32_MAX: none */
+    uint32_t rto_us; /* in [rto_min, rto_max], back-off not counted */
+    uint8_t backoff; /* time-outs in a row: the RTO in force is rto_us << backoff, at most rto_max */
 };
 
 struct rtt_limits {

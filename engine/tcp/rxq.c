@@ -3,7 +3,8 @@
 
 #include <string.h>
 
-#define COPY_BYTES 256u /* a payload so small is copied behind the last one: it must not hold a whole buffer */
+#define COPY_BYTES \
+    256u /* a payload so small is copied behind the last one: it must not hold a whole buffer */
 
 void rxq_init(struct rxq *q, uint16_t max_packets)
 {

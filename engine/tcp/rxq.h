@@ -12,14 +12,14 @@
 #include "engine/wire/wire.h"
 
 struct rxq {
-    struct pkt *head, *tail; /* in order, sequence numbers without a gap; NULL: none */
+    struct pkt *head, *tail;        /* in order, sequence numbers without a gap; NULL: none */
     struct pkt *early, *early_tail; /* beyond a gap: ascending, no overlap */
-    uint32_t bytes;          /* stream bytes in order */
+    uint32_t bytes;                 /* stream bytes in order */
     uint32_t early_bytes;
-    uint16_t packets;        /* in [0, 2 * max_packets]: what was early is never refused when its turn comes */
-    uint16_t early_packets;  /* in [0, max_packets] */
+    uint16_t packets;       /* in [0, 2 * max_packets]: what was early is never refused when its turn comes */
+    uint16_t early_packets; /* in [0, max_packets] */
     uint16_t max_packets;
-    uint32_t arrivals;       /* early segments so far: the newest block is reported first (RFC 2018) */
+    uint32_t arrivals; /* early segments so far: the newest block is reported first (RFC 2018) */
 };
 
 enum rxq_result {

@@ -55,14 +55,14 @@ struct tcb {
     uint8_t recovery; /* enum tcp_recovery */
     uint8_t events;   /* enum tcp_event since tcp_events was asked */
 
-    bool ack_now;       /* an ACK must leave with the next tcp_output */
-    bool rst_now;       /* a RST that answers one segment, the connection stays; its sequence number is rst_seq */
-    bool abort_now;     /* tcp_abort: RST, then CLOSED */
-    bool rexmit_now;    /* one retransmission may leave whatever cwnd says */
-    bool probe_now;     /* a zero-window probe is due */
-    bool override_now;  /* the sender's silly-window override is due (RFC 9293 3.8.6.2.1) */
-    bool passive;       /* opened by a SYN */
-    bool close_asked;   /* tcp_close: a FIN is queued, or will be when ESTABLISHED */
+    bool ack_now;   /* an ACK must leave with the next tcp_output */
+    bool rst_now;   /* a RST that answers one segment, the connection stays; its sequence number is rst_seq */
+    bool abort_now; /* tcp_abort: RST, then CLOSED */
+    bool rexmit_now;   /* one retransmission may leave whatever cwnd says */
+    bool probe_now;    /* a zero-window probe is due */
+    bool override_now; /* the sender's silly-window override is due (RFC 9293 3.8.6.2.1) */
+    bool passive;      /* opened by a SYN */
+    bool close_asked;  /* tcp_close: a FIN is queued, or will be when ESTABLISHED */
 
     bool ts_on, sack_on, wscale_on; /* negotiated; before that: offered */
     uint8_t snd_scale, rcv_scale;   /* shifts in [0, 14] (RFC 7323 section 2.3) */
@@ -70,13 +70,14 @@ struct tcb {
     bool syn_lost;                  /* the SYN was sent more than once */
     uint8_t dup_acks;               /* in a row, saturating */
 
-    uint32_t snd_una;     /* snd_una <= snd_nxt */
-    uint32_t snd_nxt;     /* snd_nxt - snd_una == txq.out; retransmissions do not move it back */
-    uint32_t snd_wnd;     /* bytes, scaled */
+    uint32_t snd_una; /* snd_una <= snd_nxt */
+    uint32_t snd_nxt; /* snd_nxt - snd_una == txq.out; retransmissions do not move it back */
+    uint32_t snd_wnd; /* bytes, scaled */
     uint32_t snd_wl1, snd_wl2;
     uint32_t snd_wnd_max; /* the largest ever offered: RFC 5961 section 5, RFC 9293 3.8.6.2.1 */
     uint32_t rcv_nxt;
-    uint32_t rcv_wnd; /* what we have offered from rcv_nxt on; the right edge rcv_nxt + rcv_wnd never moves left */
+    uint32_t
+        rcv_wnd; /* what we have offered from rcv_nxt on; the right edge rcv_nxt + rcv_wnd never moves left */
     uint32_t ack_sent; /* Last.ACK.sent of RFC 7323 */
     uint32_t ts_recent;
     uint32_t snd_mss; /* payload bytes of a full segment, its usual options counted off; > 0 */
@@ -91,10 +92,10 @@ struct tcb {
     struct rxq rxq;
 
     /* Recovery. */
-    uint32_t recover;      /* RecoveryPoint: snd_nxt when the loss was found */
-    uint32_t reno_sacked;  /* without SACK: sequence numbers that duplicate ACKs stand for; in [0, txq.out] */
-    uint32_t rto_una;      /* snd_una at the last time-out */
-    uint32_t rtt_seq;      /* a measurement counts when this is acknowledged: one a round trip */
+    uint32_t recover;     /* RecoveryPoint: snd_nxt when the loss was found */
+    uint32_t reno_sacked; /* without SACK: sequence numbers that duplicate ACKs stand for; in [0, txq.out] */
+    uint32_t rto_una;     /* snd_una at the last time-out */
+    uint32_t rtt_seq;     /* a measurement counts when this is acknowledged: one a round trip */
 
     /* Seldom touched. */
     uint32_t iss, irs;
@@ -106,17 +107,17 @@ struct tcb {
     uint8_t persist_backoff;
     uint8_t syn_retries; /* SYNs sent after the first */
     struct tcp_sack_block dsack;
-    uint32_t our_mss;     /* what we accept: the MSS option of our SYN */
-    uint32_t path_mss;    /* payload bytes that the path takes, options not counted off; <= our_mss */
-    uint32_t peer_mss;    /* what the peer accepts, likewise */
+    uint32_t our_mss;  /* what we accept: the MSS option of our SYN */
+    uint32_t path_mss; /* payload bytes that the path takes, options not counted off; <= our_mss */
+    uint32_t peer_mss; /* what the peer accepts, likewise */
     uint32_t ts_offset;
     uint16_t local_port, remote_port;
     uint8_t ip_header_bytes;
-    uint16_t syn_window;  /* as our SYN offered it, never scaled */
-    uint8_t challenge_acks;    /* in this interval (RFC 5961 section 7) */
-    uint64_t challenge_us;     /* when the interval began */
-    uint64_t ts_recent_us;     /* when ts_recent was set (RFC 7323 section 5.5) */
-    uint64_t last_send_us;     /* of data; 0: never */
+    uint16_t syn_window;    /* as our SYN offered it, never scaled */
+    uint8_t challenge_acks; /* in this interval (RFC 5961 section 7) */
+    uint64_t challenge_us;  /* when the interval began */
+    uint64_t ts_recent_us;  /* when ts_recent was set (RFC 7323 section 5.5) */
+    uint64_t last_send_us;  /* of data; 0: never */
     uint64_t bytes_acked, bytes_received, retransmits;
 
     const struct tcp_config *config;

@@ -1,9 +1,9 @@
 /* tcp.c: opening, closing, reading and writing: RFC 9293 section 3.10.1 to 3.10.6. */
 #include "engine/tcp/tcb.h"
 
-#define MSS_DEFAULT_V4 536u  /* RFC 9293 section 3.7.1: when the peer's SYN has no MSS option */
+#define MSS_DEFAULT_V4 536u /* RFC 9293 section 3.7.1: when the peer's SYN has no MSS option */
 #define MSS_DEFAULT_V6 1220u
-#define IPV6_HEADER 40u
+#define IPV6_HEADER    40u
 
 struct tcp_config tcp_config_default(void)
 {
@@ -84,7 +84,8 @@ void tcp_open_active(struct tcb *tcb, const struct tcp_open *open, uint64_t now_
 }
 
 /* RFC 9293 section 3.10.7.2, third: data on a SYN is not acknowledged and comes again. */
-void tcp_open_passive(struct tcb *tcb, const struct tcp_open *open, const struct tcp_segment *syn, uint64_t now_us)
+void tcp_open_passive(struct tcb *tcb, const struct tcp_open *open, const struct tcp_segment *syn,
+                      uint64_t now_us)
 {
     assert((syn->flags & (TCP_SYN | TCP_ACK | TCP_RST)) == TCP_SYN);
     open_common(tcb, open, TCP_SYN_RECEIVED, now_us);
@@ -167,7 +168,8 @@ void tcb_enter_time_wait(struct tcb *tcb, uint64_t now_us)
 
 static bool can_write(const struct tcb *tcb)
 {
-    return (tcb->state == TCP_ESTABLISHED || tcb->state == TCP_CLOSE_WAIT) && !tcb->abort_now && !tcb->close_asked;
+    return (tcb->state == TCP_ESTABLISHED || tcb->state == TCP_CLOSE_WAIT) && !tcb->abort_now &&
+           !tcb->close_asked;
 }
 
 /* A peer that insists on a tiny MSS must not get a buffer for each of its crumbs: twice the packets that
@@ -176,7 +178,8 @@ static bool can_write(const struct tcb *tcb)
 static bool queue_full(const struct tcb *tcb)
 {
     const struct tcp_config *c = tcb->config;
-    return tcb->txq.bytes >= c->send_buffer_bytes || tcb->txq.packets >= 2 * c->send_buffer_bytes / c->mss + 16;
+    return tcb->txq.bytes >= c->send_buffer_bytes ||
+           tcb->txq.packets >= 2 * c->send_buffer_bytes / c->mss + 16;
 }
 
 uint8_t *tcp_write_reserve(struct tcb *tcb, size_t *room)
@@ -293,16 +296,11 @@ enum tcp_error tcp_error(const struct tcb *tcb)
 const char *tcp_state_name(enum tcp_state state)
 {
     static const char *const name[] = {
-        [TCP_CLOSED] = "CLOSED",
-        [TCP_LISTEN] = "LISTEN",
-        [TCP_SYN_SENT] = "SYN_SENT",
-        [TCP_SYN_RECEIVED] = "SYN_RECEIVED",
-        [TCP_ESTABLISHED] = "ESTABLISHED",
-        [TCP_FIN_WAIT_1] = "FIN_WAIT_1",
-        [TCP_FIN_WAIT_2] = "FIN_WAIT_2",
-        [TCP_CLOSE_WAIT] = "CLOSE_WAIT",
-        [TCP_CLOSING] = "CLOSING",
-        [TCP_LAST_ACK] = "LAST_ACK",
+        [TCP_CLOSED] = "CLOSED",           [TCP_LISTEN] = "LISTEN",
+        [TCP_SYN_SENT] = "SYN_SENT",       [TCP_SYN_RECEIVED] = "SYN_RECEIVED",
+        [TCP_ESTABLISHED] = "ESTABLISHED", [TCP_FIN_WAIT_1] = "FIN_WAIT_1",
+        [TCP_FIN_WAIT_2] = "FIN_WAIT_2",   [TCP_CLOSE_WAIT] = "CLOSE_WAIT",
+        [TCP_CLOSING] = "CLOSING",         [TCP_LAST_ACK] = "LAST_ACK",
         [TCP_TIME_WAIT] = "TIME_WAIT",
     };
     return state < ARRAY_LEN(name) ? name[state] : "unknown";

@@ -12,7 +12,8 @@ static struct rtt_limits limits(const struct tcb *tcb)
 /* SND.WL1 and SND.WL2 keep an old segment from setting an old window; returns whether the window changed. */
 static bool update_window(struct tcb *tcb, const struct tcp_segment *seg)
 {
-    bool newer = seq_lt(tcb->snd_wl1, seg->seq) || (tcb->snd_wl1 == seg->seq && seq_le(tcb->snd_wl2, seg->ack));
+    bool newer =
+        seq_lt(tcb->snd_wl1, seg->seq) || (tcb->snd_wl1 == seg->seq && seq_le(tcb->snd_wl2, seg->ack));
     if (!newer)
         return false;
     uint32_t old = tcb->snd_wnd;
@@ -37,7 +38,8 @@ static uint64_t sample_by_stamp(const struct tcb *tcb, const struct tcp_segment 
 /* One measurement a round trip (RFC 6298 section 3), never of a segment that was sent twice unless the stamp
  * tells which one was acknowledged (Karn).
  */
-static void measure(struct tcb *tcb, const struct tcp_segment *seg, const struct txq_report *report, uint64_t now_us)
+static void measure(struct tcb *tcb, const struct tcp_segment *seg, const struct txq_report *report,
+                    uint64_t now_us)
 {
     uint64_t sample = 0;
     if (report->first_us && !report->retrans_acked)
@@ -57,8 +59,8 @@ static void measure(struct tcb *tcb, const struct tcp_segment *seg, const struct
 /* RFC 5681 section 2: outstanding data, no text, no SYN or FIN, the same ACK, the same window. */
 static bool is_duplicate(const struct tcb *tcb, const struct tcp_segment *seg, bool window_changed)
 {
-    return seg->ack == tcb->snd_una && tcb->txq.out > 0 && seg->len == 0 && !(seg->flags & (TCP_SYN | TCP_FIN)) &&
-           !window_changed;
+    return seg->ack == tcb->snd_una && tcb->txq.out > 0 && seg->len == 0 &&
+           !(seg->flags & (TCP_SYN | TCP_FIN)) && !window_changed;
 }
 
 /* cwnd grows only while it is what limits us (RFC 7661 section 4.3, RFC 9438 section 5.8). */

@@ -2,9 +2,9 @@
 #include "engine/tcp/tcb.h"
 
 #define IPV6_HEADER 40u
-#define TCP_HEADER 20u
-#define MTU_MIN_V4 552u /* smaller ones are an attack on us rather than a path (RFC 1191 says 68); as Linux */
-#define MTU_MIN_V6 1280u
+#define TCP_HEADER  20u
+#define MTU_MIN_V4  552u /* smaller ones are an attack on us rather than a path (RFC 1191 says 68); as Linux */
+#define MTU_MIN_V6  1280u
 
 /* RFC 1191 section 6.4, RFC 8201: what was too big is sent again at once, cut; that is no congestion. */
 static void reduce_mtu(struct tcb *tcb, uint32_t mtu)

@@ -6,8 +6,8 @@
 #include "engine/tcp/tcb.h"
 
 #define CHALLENGE_INTERVAL_US 5000000u /* RFC 5961 section 7: 10 in any 5 seconds, here for each connection */
-#define CHALLENGE_MAX 10u
-#define PAWS_IDLE_US (24ull * 86400 * 1000000) /* RFC 7323 section 5.5 */
+#define CHALLENGE_MAX         10u
+#define PAWS_IDLE_US          (24ull * 86400 * 1000000) /* RFC 7323 section 5.5 */
 
 /* Text and FIN of a segment, cut to what is new and inside the window. */
 struct text {
@@ -116,13 +116,15 @@ static void answer_unacceptable(struct tcb *tcb, const struct tcp_segment *seg, 
     stat_inc(tcb->stats, STAT_tcp_drop_window);
     if (seg->flags & TCP_RST)
         return;
-    if (tcb->state == TCP_SYN_RECEIVED && (seg->flags & (TCP_SYN | TCP_ACK)) == TCP_SYN && seg->seq == tcb->irs) {
+    if (tcb->state == TCP_SYN_RECEIVED && (seg->flags & (TCP_SYN | TCP_ACK)) == TCP_SYN &&
+        seg->seq == tcb->irs) {
         /* The peer's SYN again: our SYN-ACK was lost; an ACK alone would not help it. */
         if (tcb->txq.head->tcp.sends)
             txq_set_flags(&tcb->txq, tcb->txq.head, TXQ_SYN | TXQ_LOST);
         return;
     }
-    if (tcb->state == TCP_TIME_WAIT && (seg->flags & TCP_FIN)) /* 3.10.7.4, eighth: restart the 2 MSL time-out */
+    if (tcb->state == TCP_TIME_WAIT &&
+        (seg->flags & TCP_FIN)) /* 3.10.7.4, eighth: restart the 2 MSL time-out */
         timer_set(tcb, TIMER_LIFE, now_us + tcb->config->time_wait_us);
     if (seg->len == 0) {
         challenge_ack(tcb, now_us);
@@ -345,7 +347,8 @@ static void take_text(struct tcb *tcb, const struct tcp_segment *seg, uint64_t n
     if (t.len == 0 && !t.fin) {
         tcb->ack_now = true;
     } else if (t.len > 0) {
-        bool taken = t.seq == tcb->rcv_nxt ? take_in_order(tcb, &t, seg->pkt, now_us) : take_early(tcb, &t, seg->pkt);
+        bool taken =
+            t.seq == tcb->rcv_nxt ? take_in_order(tcb, &t, seg->pkt, now_us) : take_early(tcb, &t, seg->pkt);
         if (!taken)
             return;
     } else {

@@ -330,8 +330,8 @@ void txq_check(const struct txq *q, uint32_t snd_una, uint32_t snd_nxt)
         assert(!(mark & TXQ_SACKED) || mark == TXQ_SACKED);
         assert(p->tcp.sends || !mark);
         assert(p->next || p == q->tail);
-        assert(!p->pool || (p->tcp.payload >= p->buf + PKT_HEADROOM &&
-                            p->tcp.payload + p->tcp.len <= p->buf + p->cap));
+        assert(!p->pool ||
+               (p->tcp.payload >= p->buf + PKT_HEADROOM && p->tcp.payload + p->tcp.len <= p->buf + p->cap));
         seq = txq_end(p);
         assert(p->tcp.sends == 0 || seq_le(seq, snd_nxt));
         sum.packets++;

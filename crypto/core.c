@@ -9,7 +9,7 @@
 
 static bool make_context(struct tls_core *core, const struct tls_core_config *config, struct error *err)
 {
-    core->ctx = tls_ctx_make(err);
+    core->ctx = tls_ctx_make(config->pq_share, err);
     if (!core->ctx)
         return false;
     core->bio_method = tls_bio_method();

@@ -13,7 +13,7 @@
 #include <string.h>
 
 static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
-static ENGINE *held;
+static ENGINE *loaded; /* once, for good: threads of an engine do not survive that its code is unmapped */
 static unsigned holders;
 
 static bool refuse(ENGINE *engine, const char *id, const char *what, struct error *err)
@@ -26,27 +26,25 @@ static bool refuse(ENGINE *engine, const char *id, const char *what, struct erro
 
 static bool load(const char *id, struct error *err)
 {
-    ERR_clear_error();
     ENGINE *engine = ENGINE_by_id(id);
     if (!engine)
         return refuse(NULL, id, "is not there", err);
     if (!ENGINE_init(engine))
         return refuse(engine, id, "does not start", err);
-    if (!ENGINE_set_default(engine, ENGINE_METHOD_RSA | ENGINE_METHOD_EC)) {
-        ENGINE_finish(engine);
-        return refuse(engine, id, "cannot be made the default for RSA and EC", err);
-    }
-    held = engine;
+    loaded = engine;
     return true;
 }
 
 static bool hold_locked(const char *id, struct error *err)
 {
-    if (held && strcmp(ENGINE_get_id(held), id) != 0)
+    ERR_clear_error();
+    if (loaded && strcmp(ENGINE_get_id(loaded), id) != 0)
         return error_set(err, "OpenSSL engine \"%s\" is in use, \"%s\" cannot be beside it",
-                         ENGINE_get_id(held), id);
-    if (!held && !load(id, err))
+                         ENGINE_get_id(loaded), id);
+    if (!loaded && !load(id, err))
         return false;
+    if (holders == 0 && !ENGINE_set_default(loaded, ENGINE_METHOD_RSA | ENGINE_METHOD_EC))
+        return refuse(NULL, id, "cannot be made the default for RSA and EC", err);
     holders++;
     return true;
 }
@@ -63,11 +61,8 @@ void tls_engine_drop(void)
 {
     pthread_mutex_lock(&lock);
     if (--holders == 0) {
-        ENGINE_unregister_RSA(held);
-        ENGINE_unregister_EC(held);
-        ENGINE_finish(held);
-        ENGINE_free(held);
-        held = NULL;
+        ENGINE_unregister_RSA(loaded);
+        ENGINE_unregister_EC(loaded);
     }
     pthread_mutex_unlock(&lock);
 }

@@ -4,6 +4,7 @@
  */
 #include "crypto/session.h"
 
+#include <arpa/inet.h>
 #include <openssl/err.h>
 #include <openssl/x509v3.h>
 #include <stdarg.h>
@@ -62,7 +63,22 @@ static void add_text(char *out, size_t cap, const char *separator, const char *t
     snprintf(out + used, cap - used, "%s%s", used ? separator : "", text);
 }
 
-/* "a.example, b.example and 7 more": the certificate's DNS names as far as they fit. */
+/* The text of a DNS name or an address; false for what proves no host. */
+static bool host_of(const GENERAL_NAME *name, char out[SUBJECT_MAX])
+{
+    const ASN1_STRING *value = name->type == GEN_DNS ? name->d.dNSName : name->d.iPAddress;
+    if (name->type == GEN_DNS)
+        put_printable(out, SUBJECT_MAX, ASN1_STRING_get0_data(value), ASN1_STRING_length(value));
+    else if (name->type == GEN_IPADD && ASN1_STRING_length(value) == 4)
+        inet_ntop(AF_INET, ASN1_STRING_get0_data(value), out, SUBJECT_MAX);
+    else if (name->type == GEN_IPADD && ASN1_STRING_length(value) == 16)
+        inet_ntop(AF_INET6, ASN1_STRING_get0_data(value), out, SUBJECT_MAX);
+    else
+        return false;
+    return true;
+}
+
+/* "a.example, b.example and 7 more": the certificate's hosts as far as they fit. */
 static void presented_names(X509 *leaf, char out[PRESENTED_MAX])
 {
     GENERAL_NAMES *names = X509_get_ext_d2i(leaf, NID_subject_alt_name, NULL, NULL);
@@ -70,11 +86,8 @@ static void presented_names(X509 *leaf, char out[PRESENTED_MAX])
     int left = 0;
     out[0] = '\0';
     for (int i = 0; i < sk_GENERAL_NAME_num(names); i++) {
-        const GENERAL_NAME *name = sk_GENERAL_NAME_value(names, i);
-        if (name->type != GEN_DNS)
+        if (!host_of(sk_GENERAL_NAME_value(names, i), one))
             continue;
-        put_printable(one, sizeof(one), ASN1_STRING_get0_data(name->d.dNSName),
-                      ASN1_STRING_length(name->d.dNSName));
         if (left || strlen(out) + strlen(one) + 20 > PRESENTED_MAX)
             left++;
         else
@@ -174,10 +187,20 @@ void explain_weak(struct tls *tls, X509 *cert, const char *what)
     short_name(X509_get_subject_name(cert), subject);
     explain(
         tls, FAULT_REMOTE, REASON_CERTIFICATE_WEAK,
-        "certificate \"%s\" of %s (%s, %d bits, signed with %s): its %s is too weak; wanted RSA from 2048 bits, "
+        "certificate \"%s\" of %s (%s, %d bits, signed with %s): its %s is not accepted; wanted RSA from 2048 bits, "
         "P-256, P-384 or Ed25519, and SHA-256 or better",
         subject, tls->peer, key ? EVP_PKEY_get0_type_name(key) : "unknown key",
         key ? EVP_PKEY_get_bits(key) : 0, OBJ_nid2sn(X509_get_signature_nid(cert)), what);
+}
+
+static void explain_signature(struct tls *tls, X509_STORE_CTX *ctx)
+{
+    char which[SUBJECT_MAX + 48];
+    which_certificate(ctx, which);
+    explain(
+        tls, FAULT_REMOTE, REASON_CERTIFICATE_NOT_TRUSTED,
+        "%s of %s was not signed by the CA that it names: a CA of that name is known here, but with another key",
+        which, tls->peer);
 }
 
 static void explain_other(struct tls *tls, X509_STORE_CTX *ctx, int code)
@@ -200,6 +223,7 @@ void explain_chain(struct tls *tls, X509_STORE_CTX *ctx)
     case X509_V_ERR_UNABLE_TO_GET_ISSUER_CERT:
     case X509_V_ERR_UNABLE_TO_GET_ISSUER_CERT_LOCALLY:
     case X509_V_ERR_UNABLE_TO_VERIFY_LEAF_SIGNATURE: explain_issuer(tls, ctx); return;
+    case X509_V_ERR_CERT_SIGNATURE_FAILURE: explain_signature(tls, ctx); return;
     case X509_V_ERR_EE_KEY_TOO_SMALL:
     case X509_V_ERR_CA_KEY_TOO_SMALL:
         explain_weak(tls, cert ? cert : X509_STORE_CTX_get0_cert(ctx), "key");
@@ -227,34 +251,47 @@ void explain_names(struct tls *tls, X509 *leaf)
 
 struct library_failure {
     int code; /* SSL_R_* */
+    enum fault fault;
     enum reason reason;
     const char *text; /* behind the server's name */
 };
 
-#define TOO_OLD "offers no TLS version that is accepted here; its operator has to update it"
-#define NOTHING_SHARED \
-    "shares no cipher suite, key exchange group or signature algorithm with us that is strong enough"
+#define TOO_OLD "offers no TLS version that is accepted"
+#define NOTHING_SHARED                                                                                            \
+    "refused the handshake, most likely for want of a cipher suite, group or signature algorithm that is strong " \
+    "enough"
+#define BAD_SUITE "chose a cipher suite that was not offered"
 
 static const struct library_failure library_failures[] = {
-    {SSL_R_UNSUPPORTED_PROTOCOL, REASON_TLS_VERSION, TOO_OLD},
-    {SSL_R_WRONG_SSL_VERSION, REASON_TLS_VERSION, TOO_OLD},
-    {SSL_R_UNSUPPORTED_SSL_VERSION, REASON_TLS_VERSION, TOO_OLD},
-    {SSL_R_VERSION_TOO_LOW, REASON_TLS_VERSION, TOO_OLD},
-    {SSL_R_TLSV1_ALERT_PROTOCOL_VERSION, REASON_TLS_VERSION, TOO_OLD},
-    {SSL_R_DH_KEY_TOO_SMALL, REASON_TLS_HANDSHAKE, NOTHING_SHARED},
-    {SSL_R_EE_KEY_TOO_SMALL, REASON_CERTIFICATE_WEAK, "has a certificate whose key is too weak"},
-    {SSL_R_CA_KEY_TOO_SMALL, REASON_CERTIFICATE_WEAK, "has a certificate from a CA whose key is too weak"},
-    {SSL_R_CA_MD_TOO_WEAK, REASON_CERTIFICATE_WEAK, "has a certificate with too weak a signature"},
-    {SSL_R_SSLV3_ALERT_HANDSHAKE_FAILURE, REASON_TLS_HANDSHAKE, NOTHING_SHARED},
-    {SSL_R_TLSV1_ALERT_INSUFFICIENT_SECURITY, REASON_TLS_HANDSHAKE, NOTHING_SHARED},
-    {SSL_R_WRONG_CIPHER_RETURNED, REASON_TLS_HANDSHAKE, "chose a cipher suite that was not offered"},
-    {SSL_R_UNKNOWN_CIPHER_RETURNED, REASON_TLS_HANDSHAKE, "chose a cipher suite that was not offered"},
-    {SSL_R_UNSAFE_LEGACY_RENEGOTIATION_DISABLED, REASON_TLS_HANDSHAKE,
+    {SSL_R_UNSUPPORTED_PROTOCOL, FAULT_REMOTE, REASON_TLS_VERSION, TOO_OLD},
+    {SSL_R_WRONG_SSL_VERSION, FAULT_REMOTE, REASON_TLS_VERSION, TOO_OLD},
+    {SSL_R_UNSUPPORTED_SSL_VERSION, FAULT_REMOTE, REASON_TLS_VERSION, TOO_OLD},
+    {SSL_R_VERSION_TOO_LOW, FAULT_REMOTE, REASON_TLS_VERSION, TOO_OLD},
+    {SSL_R_TLSV1_ALERT_PROTOCOL_VERSION, FAULT_REMOTE, REASON_TLS_VERSION, TOO_OLD},
+    {SSL_R_INAPPROPRIATE_FALLBACK, FAULT_ATTACK, REASON_TLS_VERSION,
+     "speaks a newer TLS version than what arrived here: somebody in between forces the older one"},
+    {SSL_R_EE_KEY_TOO_SMALL, FAULT_REMOTE, REASON_CERTIFICATE_WEAK,
+     "has a certificate whose key is too weak"},
+    {SSL_R_CA_KEY_TOO_SMALL, FAULT_REMOTE, REASON_CERTIFICATE_WEAK,
+     "has a certificate from a CA whose key is too weak"},
+    {SSL_R_CA_MD_TOO_WEAK, FAULT_REMOTE, REASON_CERTIFICATE_WEAK,
+     "has a certificate with too weak a signature"},
+    {SSL_R_DH_KEY_TOO_SMALL, FAULT_REMOTE, REASON_TLS_HANDSHAKE, NOTHING_SHARED},
+    {SSL_R_SSLV3_ALERT_HANDSHAKE_FAILURE, FAULT_REMOTE, REASON_TLS_HANDSHAKE, NOTHING_SHARED},
+    {SSL_R_TLSV1_ALERT_INSUFFICIENT_SECURITY, FAULT_REMOTE, REASON_TLS_HANDSHAKE, NOTHING_SHARED},
+    {SSL_R_WRONG_CIPHER_RETURNED, FAULT_REMOTE, REASON_TLS_HANDSHAKE, BAD_SUITE},
+    {SSL_R_UNKNOWN_CIPHER_RETURNED, FAULT_REMOTE, REASON_TLS_HANDSHAKE, BAD_SUITE},
+    {SSL_R_UNSAFE_LEGACY_RENEGOTIATION_DISABLED, FAULT_REMOTE, REASON_TLS_HANDSHAKE,
      "does not signal secure renegotiation (RFC 5746): its TLS library is too old and has to be updated"},
-    {SSL_R_WRONG_VERSION_NUMBER, REASON_TLS_HANDSHAKE, "sent something that is not TLS"},
-    {SSL_R_BAD_SIGNATURE, REASON_TLS_HANDSHAKE, "did not prove that it has the key of its certificate"},
-    {SSL_R_TLSV13_ALERT_CERTIFICATE_REQUIRED, REASON_TLS_HANDSHAKE, "demands a client certificate"},
-    {SSL_R_EXCESSIVE_MESSAGE_SIZE, REASON_TLS_HANDSHAKE, "sent a handshake message that is too long"},
+    {SSL_R_WRONG_VERSION_NUMBER, FAULT_REMOTE, REASON_TLS_HANDSHAKE, "sent something that is not TLS"},
+    {SSL_R_BAD_SIGNATURE, FAULT_ATTACK, REASON_TLS_HANDSHAKE,
+     "did not prove that it has the key of its certificate"},
+    {SSL_R_TLSV13_ALERT_CERTIFICATE_REQUIRED, FAULT_REMOTE, REASON_TLS_HANDSHAKE,
+     "demands a client certificate"},
+    {SSL_R_EXCESSIVE_MESSAGE_SIZE, FAULT_REMOTE, REASON_TLS_HANDSHAKE,
+     "sent a handshake message that is too long"},
+    {SSL_R_DECRYPTION_FAILED_OR_BAD_RECORD_MAC, FAULT_NETWORK, REASON_TLS_HANDSHAKE,
+     "and we do not see the same bytes: a record was damaged or forged on its way"},
 };
 
 static const struct library_failure *find_library_failure(unsigned long error)
@@ -265,21 +302,52 @@ static const struct library_failure *find_library_failure(unsigned long error)
     return NULL;
 }
 
-static const char *phase(const struct tls *tls)
+/* What libssl says is often the second word: libcrypto has complained of a detail before.  Empties the queue. */
+static const struct library_failure *next_known_failure(unsigned long *first)
 {
-    return tls->status == TLS_OPEN || tls->status == TLS_PEER_CLOSED ? "TLS with" : "the TLS handshake with";
+    const struct library_failure *known = NULL;
+    unsigned long error;
+    *first = ERR_peek_error();
+    while (!known && (error = ERR_get_error()) != 0)
+        known = find_library_failure(error);
+    return known;
+}
+
+static const char *wanted_version(const struct tls *tls, const struct library_failure *known)
+{
+    if (known->reason != REASON_TLS_VERSION || known->fault != FAULT_REMOTE)
+        return "";
+    return tls->min_version == TLS1_3_VERSION ? "; wanted TLS 1.3" : "; wanted TLS 1.2 or 1.3";
+}
+
+static void explain_unknown(struct tls *tls, unsigned long error)
+{
+    const char *open =
+        tls->status == TLS_OPEN || tls->status == TLS_PEER_CLOSED ? "TLS" : "the TLS handshake";
+    const char *text = ERR_reason_error_string(error);
+    int alert = ERR_GET_LIB(error) == ERR_LIB_SSL ? ERR_GET_REASON(error) - SSL_AD_REASON_OFFSET : -1;
+    if (alert >= 0 && alert <= UINT8_MAX)
+        explain(tls, FAULT_REMOTE, REASON_TLS_HANDSHAKE, "%s broke off %s with the alert \"%s\"", tls->peer,
+                open, SSL_alert_desc_string_long(alert));
+    else if (text)
+        explain(tls, FAULT_REMOTE, REASON_TLS_HANDSHAKE, "%s with %s failed: %s", open, tls->peer, text);
+    else if (SSL_get_shutdown(tls->ssl) & SSL_RECEIVED_SHUTDOWN)
+        explain(tls, FAULT_REMOTE, REASON_TLS_HANDSHAKE, "%s ended the session before %s was complete",
+                tls->peer, open);
+    else
+        explain(tls, FAULT_LOCAL, REASON_LIMIT, "%s with %s failed: no room for what has to be sent", open,
+                tls->peer);
 }
 
 void explain_library(struct tls *tls)
 {
-    unsigned long error = ERR_peek_error();
-    const struct library_failure *known = find_library_failure(error);
-    const char *text = ERR_reason_error_string(error);
+    unsigned long first;
+    const struct library_failure *known = next_known_failure(&first);
     if (known)
-        explain(tls, FAULT_REMOTE, known->reason, "%s %s", tls->peer, known->text);
-    else if (ERR_GET_REASON(error) == ERR_R_MALLOC_FAILURE)
-        explain(tls, FAULT_LOCAL, REASON_LIMIT, "no memory for %s %s", phase(tls), tls->peer);
+        explain(tls, known->fault, known->reason, "%s %s%s", tls->peer, known->text,
+                wanted_version(tls, known));
+    else if (ERR_GET_REASON(first) == ERR_R_MALLOC_FAILURE)
+        explain(tls, FAULT_LOCAL, REASON_LIMIT, "no memory for TLS with %s", tls->peer);
     else
-        explain(tls, FAULT_REMOTE, REASON_TLS_HANDSHAKE, "%s %s failed: %s", phase(tls), tls->peer,
-                text ? text : "the output did not fit or the session ended without a word");
+        explain_unknown(tls, first);
 }

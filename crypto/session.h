@@ -55,7 +55,7 @@ struct tls {
 #define TLS_PROTOCOL_OUTPUT_MAX (64u << 10)
 
 /* tls_ctx.c: the one place that says which TLS is spoken. */
-SSL_CTX *tls_ctx_make(struct error *err) must_check;
+SSL_CTX *tls_ctx_make(bool pq_share, struct error *err) must_check;
 
 /* keylog.c */
 bool tls_keylog_open(struct tls_core *core, const char *path, struct error *err) must_check;

@@ -38,6 +38,7 @@ uint64_t tls_trust_version(const struct tls_trust *trust);
 struct tls_core_config {
     uint32_t sessions_max;   /* most sessions open at once */
     const char *engine;      /* OpenSSL ENGINE id for RSA and EC work, or NULL; the same for all cores */
+    bool pq_share;           /* send the X25519MLKEM768 key share at once, not only when it is asked for */
     bool async;              /* run handshakes as ASYNC jobs (SSL_MODE_ASYNC); needs an engine that pauses */
     const char *keylog_path; /* NSS key log; NULL (the default) for none.  Logged loudly by whoever sets it */
     struct stats *stats;     /* the core's counters */

@@ -10,10 +10,11 @@
     "ECDHE-ECDSA-CHACHA20-POLY1305:ECDHE-RSA-CHACHA20-POLY1305"
 #define SUITES_13 "TLS_AES_128_GCM_SHA256:TLS_AES_256_GCM_SHA384:TLS_CHACHA20_POLY1305_SHA256"
 
-/* The star is the one key share of the first flight.  X25519MLKEM768's would make the ClientHello 1.5 kB long,
- * on which old servers hang (openssl#27557); who prefers it asks for it with a HelloRetryRequest.
+/* A star sends the key share with the first flight.  X25519MLKEM768's makes the ClientHello 1.5 kB long, on which old
+ * servers hang (openssl#27557); unless told to send it, whoever prefers it asks for it with a HelloRetryRequest.
  */
-#define GROUPS "X25519MLKEM768:*X25519:P-256:P-384"
+#define GROUPS          "X25519MLKEM768:*X25519:P-256:P-384"
+#define GROUPS_PQ_SHARE "*X25519MLKEM768:*X25519:P-256:P-384"
 
 #define SIGNATURES                                                 \
     "ecdsa_secp256r1_sha256:ecdsa_secp384r1_sha384:ed25519:"       \
@@ -25,14 +26,15 @@
 #define CERTIFICATES_MAX_BYTES 65536 /* of a server's Certificate message */
 #define CHAIN_DEPTH_MAX        8     /* intermediates */
 
-static bool set_limits(SSL_CTX *ctx)
+static bool set_limits(SSL_CTX *ctx, bool pq_share)
 {
     SSL_CTX_set_security_level(ctx, SECURITY_LEVEL);
     SSL_CTX_set_max_cert_list(ctx, CERTIFICATES_MAX_BYTES);
     SSL_CTX_set_verify_depth(ctx, CHAIN_DEPTH_MAX);
     return SSL_CTX_set_min_proto_version(ctx, TLS1_2_VERSION) &&
            SSL_CTX_set_max_proto_version(ctx, TLS1_3_VERSION) && SSL_CTX_set_cipher_list(ctx, SUITES_12) &&
-           SSL_CTX_set_ciphersuites(ctx, SUITES_13) && SSL_CTX_set1_groups_list(ctx, GROUPS) &&
+           SSL_CTX_set_ciphersuites(ctx, SUITES_13) &&
+           SSL_CTX_set1_groups_list(ctx, pq_share ? GROUPS_PQ_SHARE : GROUPS) &&
            SSL_CTX_set1_sigalgs_list(ctx, SIGNATURES);
 }
 
@@ -48,11 +50,11 @@ static void set_options(SSL_CTX *ctx)
     SSL_CTX_set_read_ahead(ctx, 0); /* tls_input counts what was consumed: never more than whole records */
 }
 
-SSL_CTX *tls_ctx_make(struct error *err)
+SSL_CTX *tls_ctx_make(bool pq_share, struct error *err)
 {
     ERR_clear_error();
     SSL_CTX *ctx = SSL_CTX_new(TLS_client_method());
-    if (!ctx || !set_limits(ctx)) {
+    if (!ctx || !set_limits(ctx, pq_share)) {
         error_set(err, "OpenSSL does not take the TLS settings: %s",
                   ERR_reason_error_string(ERR_peek_error()));
         SSL_CTX_free(ctx);

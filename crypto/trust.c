@@ -1,6 +1,7 @@
 /* trust.c: sets of trust anchors, read once into memory: no core ever waits for a file. */
 #include "crypto/session.h"
 
+#include <errno.h>
 #include <openssl/err.h>
 #include <openssl/pem.h>
 #include <stdatomic.h>
@@ -39,11 +40,11 @@ static bool at_end_of_pem(void)
 
 static bool read_certificates(struct tls_trust *trust, const char *path, struct error *err)
 {
+    errno = 0;
     ERR_clear_error();
     BIO *file = BIO_new_file(path, "r");
     if (!file)
-        return error_set(err, "CA file %s cannot be read: %s", path,
-                         ERR_reason_error_string(ERR_peek_error()));
+        return error_set(err, "CA file %s cannot be read: %s", path, strerror(errno));
     X509 *cert;
     bool added = true;
     while (added && (cert = PEM_read_bio_X509_AUX(file, NULL, NULL, NULL)) != NULL)

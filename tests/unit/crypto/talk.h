@@ -1,0 +1,69 @@
+/* talk.h: a client session of ours and an OpenSSL server, joined by memory. */
+#ifndef HARDLINE_TESTS_TALK_H
+#define HARDLINE_TESTS_TALK_H
+
+#include "crypto/tls.h"
+#include "tests/unit/crypto/pki.h"
+
+#include <openssl/ssl.h>
+
+#define TALK_PIPE_BYTES (4u << 20)
+
+struct talk {
+    struct stats stats;
+    struct tls_core *core;
+    struct tls_trust *trust;
+    struct tls *tls;
+    SSL_CTX *server_ctx;
+    SSL *server;
+    BIO *to_server, *from_server;
+    struct byte_sink sink;
+    uint8_t *pipe; /* client to server; taken by talk_step */
+    size_t pipe_used;
+    size_t pipe_cap;   /* what the sink takes between two steps */
+    size_t sink_chunk; /* bytes a reserve gives at the most */
+    size_t feed_chunk; /* bytes given to tls_input at a time */
+    uint8_t *held;     /* server to client: what tls_input has not consumed */
+    size_t held_len;
+    unsigned resumes; /* times that TLS_WANT_WORK was seen */
+};
+
+/* What a test may want of the server; all zero: TLS 1.2 and 1.3, OpenSSL's defaults. */
+struct talk_server {
+    const struct pki *leaf;
+    const struct pki *middle; /* NULL: not sent */
+    const struct pki *extra;  /* sent behind middle; NULL: none */
+    int version;              /* TLS1_2_VERSION: only that; 0: any */
+    const char *suites_12, *suites_13, *groups, *sigalgs;
+    int security_level; /* -1: 0, for servers that must not be accepted */
+    uint64_t options;
+};
+
+/* talk_open makes the core, and the trust set from ca_file (NULL: no trust). */
+void talk_open(struct talk *talk, const char *ca_file);
+void talk_open_config(struct talk *talk, const char *ca_file, const struct tls_core_config *config);
+void talk_close(struct talk *talk);
+
+/* talk_meet makes a server and a session; the session is started.  demand.trust is filled in where NULL. */
+void talk_meet(struct talk *talk, const struct talk_server *server, const struct tls_demand *demand);
+void talk_part(struct talk *talk); /* ends both; the core stays */
+
+/* talk_run moves bytes both ways until nothing moves; gives the client's status. */
+enum tls_status talk_run(struct talk *talk);
+bool talk_step(struct talk *talk); /* once; true if anything moved */
+
+/* talk_feed gives the client bytes of a test's own making instead of a server's. */
+enum tls_status talk_feed(struct talk *talk, const void *bytes, size_t len);
+
+/* A demand for one name with pkix; and one for encryption only. */
+struct tls_demand talk_pkix(const char *name);
+struct tls_demand talk_encrypt(const char *sni);
+
+/* talk_expect runs a meeting and asserts that it is refused with that reason; the outcome is left in *why. */
+void talk_refused(struct talk *talk, const struct talk_server *server, const struct tls_demand *demand,
+                  enum reason reason, struct outcome *why);
+/* Asserts that it opens; the session stays for the test to use. */
+const struct tls_verified *talk_accepted(struct talk *talk, const struct talk_server *server,
+                                         const struct tls_demand *demand);
+
+#endif

@@ -1,47 +1,43 @@
 #include "engine/smtp/body.h"
 
-#include <endian.h>
+#define LANES 16u /* bytes that are looked at together */
 
-#define LANES     8u /* bytes that are looked at together, one in each lane of a 64-bit word */
-#define LOW_BITS  0x7f7f7f7f7f7f7f7fu
-#define HIGH_BITS 0x8080808080808080u
+static_assert(SMTP_BODY_ROOM_MIN >= 2 * LANES, "every byte of a block may become two");
 
-static_assert(SMTP_BODY_ROOM_MIN >= 2 * LANES, "every byte of a word may become two");
+typedef uint8_t block __attribute__((vector_size(LANES)));
+typedef int8_t mask __attribute__((vector_size(LANES))); /* 0 or -1 in each lane */
+
+struct unaligned_block {
+    block bytes;
+} __attribute__((packed, may_alias));
 
 void smtp_body_open(struct smtp_body *body, const struct span *extent, uint32_t extents)
 {
     *body = (struct smtp_body){.extent = extent, .extents = extents, .line_start = true};
 }
 
-struct unaligned_word {
-    uint64_t value;
-} __attribute__((packed, may_alias));
-
 /* volatile: what is stored must be the value that was judged, not another look at the same place. */
-static inline uint64_t read_word_once(const uint8_t *at)
+static inline block read_once(const uint8_t *at)
 {
-    return le64toh(((const volatile struct unaligned_word *)at)->value);
+    return ((const volatile struct unaligned_block *)at)->bytes;
 }
 
-/* The high bit of every lane that holds c.  The sum cannot carry into the next lane, so it is exact. */
-static inline uint64_t lanes_with(uint64_t word, uint8_t c)
+static inline void store(uint8_t *at, block bytes)
 {
-    uint64_t differs = word ^ (c * 0x0101010101010101u);
-    return ~(((differs & LOW_BITS) + LOW_BITS) | differs) & HIGH_BITS;
+    ((struct unaligned_block *)at)->bytes = bytes;
 }
 
-/* A word may be copied as it is when every CR in it is followed by an LF in it, every LF has its CR before it,
- * and no line begins with a dot.  after_lf: bit 7 when lane 0 begins a line; updated.
- */
-static inline bool take_plain_word(uint64_t word, uint64_t *after_lf)
+static inline bool any(mask m)
 {
-    uint64_t cr = lanes_with(word, '\r'), lf = lanes_with(word, '\n');
-    uint64_t line_starts = lf << 8 | *after_lf;
-    bool cr_at_end = cr >> 63;
-    if (lf != cr << 8 || cr_at_end || (lanes_with(word, '.') & line_starts))
-        return false;
-    *after_lf = lf >> 56;
-    return true;
+    typedef uint64_t pair __attribute__((vector_size(LANES)));
+    pair halves = (pair)m;
+    return (halves[0] | halves[1]) != 0;
+}
+
+/* Every lane gets what the lane before it has; the first gets the last of the block before. */
+static inline mask one_later(mask before, mask m)
+{
+    return __builtin_shufflevector(before, m, 15, 16, 17, 18, 19, 20, 21, 22, 23, 24, 25, 26, 27, 28, 29, 30);
 }
 
 /* False on a CR without LF or an LF without CR.  A CR is held back until its LF has been seen. */
@@ -63,24 +59,40 @@ static bool put_byte(struct smtp_body *body, struct bytes_out *out, uint8_t c)
     return true;
 }
 
-/* The short way: copies words as long as they are plain. */
-static void put_plain_words(struct smtp_body *body, struct bytes_out *out, struct bytes_in *in)
+/* The short way: copies blocks in which every LF has its CR before it, every CR its LF behind it, and no line
+ * begins with a dot.  A CR in the last lane is left for the next block.
+ */
+static void put_plain_blocks(struct smtp_body *body, struct bytes_out *out, struct bytes_in *in)
 {
-    size_t words = min_size(bytes_left(in), bytes_room(out)) / LANES;
-    uint64_t after_lf = body->line_start ? 0x80 : 0;
-    while (words--) {
-        uint64_t word = read_word_once(in->at);
-        if (!take_plain_word(word, &after_lf))
+    const mask none = {0};
+    const uint8_t *from = in->at;
+    uint8_t *to = out->at;
+    mask lf_before = none;
+    lf_before[LANES - 1] = body->line_start ? -1 : 0;
+    while ((size_t)(in->end - from) >= LANES && (size_t)(out->end - to) >= LANES) {
+        block bytes = read_once(from);
+        mask cr = bytes == '\r', lf = bytes == '\n', dot = bytes == '.';
+        mask line_start = one_later(lf_before, lf);
+        if (any((lf ^ one_later(none, cr)) | (dot & line_start)))
             break;
-        word = htole64(word);
-        memcpy(out->at, &word, LANES);
-        in->at += LANES;
-        out->at += LANES;
+        store(to, bytes);
+        bool cr_is_last = cr[LANES - 1];
+        if (unlikely(cr_is_last)) { /* a branch: the next load should not have to wait for this one */
+            lf_before = line_start;
+            from += LANES - 1;
+            to += LANES - 1;
+            continue;
+        }
+        lf_before = lf;
+        from += LANES;
+        to += LANES;
     }
-    body->line_start = after_lf != 0;
+    body->line_start = lf_before[LANES - 1];
+    in->at = from;
+    out->at = to;
 }
 
-/* The long way, byte by byte, for a word that is not plain and for the ends of extents. */
+/* The long way, byte by byte, for a block that is not plain and for the ends of extents. */
 static bool put_closely(struct smtp_body *body, struct bytes_out *out, struct bytes_in *in)
 {
     for (size_t n = min_size(bytes_left(in), LANES); n; n--)
@@ -96,7 +108,7 @@ static bool put_extent(struct smtp_body *body, struct bytes_out *out)
     bool sound = true;
     while (sound && bytes_left(&in) && bytes_room(out) >= SMTP_BODY_ROOM_MIN) {
         if (!body->held_cr)
-            put_plain_words(body, out, &in);
+            put_plain_blocks(body, out, &in);
         if (bytes_room(out) >= SMTP_BODY_ROOM_MIN)
             sound = put_closely(body, out, &in);
     }
@@ -107,9 +119,10 @@ static bool put_extent(struct smtp_body *body, struct bytes_out *out)
 enum body_status smtp_body_put(struct smtp_body *body, struct bytes_out *out)
 {
     for (; body->at < body->extents; body->at++, body->offset = 0) {
-        if (!put_extent(body, out))
+        size_t len = body->extent[body->at].len;
+        if (body->offset < len && !put_extent(body, out))
             return BODY_BARE;
-        if (body->offset < body->extent[body->at].len)
+        if (body->offset < len)
             return BODY_MORE;
     }
     return body->held_cr ? BODY_BARE : BODY_END;
@@ -121,17 +134,21 @@ void smtp_body_end(const struct smtp_body *body, struct bytes_out *out)
     bytes_put_str(out, body->line_start ? ".\r\n" : "\r\n.\r\n");
 }
 
+static bool is_7bit(struct bytes_in in)
+{
+    block seen = {0};
+    uint8_t rest = 0;
+    for (; bytes_left(&in) >= LANES; in.at += LANES)
+        seen |= read_once(in.at);
+    while (bytes_left(&in))
+        rest |= bytes_u8(&in);
+    return !any(seen >= 0x80) && rest < 0x80;
+}
+
 bool smtp_body_is_7bit(const struct span *extent, uint32_t extents)
 {
-    for (uint32_t i = 0; i < extents; i++) {
-        uint64_t seen = 0;
-        struct bytes_in in = bytes_in(extent[i].data, extent[i].len);
-        for (; bytes_left(&in) >= LANES; in.at += LANES)
-            seen |= read_word_once(in.at);
-        while (bytes_left(&in))
-            seen |= bytes_u8(&in);
-        if (seen & HIGH_BITS)
+    for (uint32_t i = 0; i < extents; i++)
+        if (extent[i].len && !is_7bit(bytes_in(extent[i].data, extent[i].len)))
             return false;
-    }
     return true;
 }

@@ -27,7 +27,7 @@ enum body_status {
     BODY_BARE, /* met a CR or LF on its own; what is out is safe, no more may follow */
 };
 
-#define SMTP_BODY_ROOM_MIN 16 /* bytes of room that smtp_body_put needs to go on */
+#define SMTP_BODY_ROOM_MIN 32 /* bytes of room that smtp_body_put needs to go on */
 #define SMTP_BODY_END_MAX  5  /* CRLF . CRLF */
 
 void smtp_body_open(struct smtp_body *body, const struct span *extent, uint32_t extents);

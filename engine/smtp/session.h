@@ -61,7 +61,7 @@ struct smtp_session {
 
     struct smtp_cursor send_at;
     struct smtp_cursor reply_at; /* <= send_at */
-    uint64_t deadline_us;        /* DEADLINE_NEVER in S_READY and S_CLOSED */
+    uint64_t deadline_us;        /* DEADLINE_NEVER in states without time-out */
     bool plain_start;            /* STARTTLS, not implicit TLS */
     bool quit_wanted;            /* QUIT instead of the next S_READY */
     bool mail_accepted;          /* the receiver has a transaction open */

@@ -139,7 +139,7 @@ void smtp_quit(struct smtp_session *s, uint64_t now_us);
  */
 void smtp_lost(struct smtp_session *s, const struct outcome *why, uint64_t now_us);
 
-/* smtp_next_deadline: absolute; DEADLINE_NEVER when idle: how long an idle connection is kept is conn's. */
+/* smtp_next_deadline: absolute; DEADLINE_NEVER when idle and while TLS is being started: those times are conn's. */
 uint64_t smtp_next_deadline(const struct smtp_session *s);
 void smtp_timers(struct smtp_session *s, uint64_t now_us);
 

@@ -147,6 +147,20 @@ struct control_events engine_control_events(struct hl_engine *engine)
     };
 }
 
+static void look_at_drain(struct hl_engine *engine, uint64_t now_us)
+{
+    bool drained = true;
+    for (uint32_t i = 0; i < engine->cores; i++)
+        drained &= atomic_load_explicit(&core_public(engine->core[i].core)->drained, memory_order_acquire);
+    if (drained) {
+        engine->state = ENGINE_STOPPING;
+        engine_tell_cores(engine, CORE_STOP, NULL);
+    } else if (now_us >= engine->drain_until_us) {
+        log_warning("run.drain-s is over");
+        engine_stop_now(engine);
+    }
+}
+
 void engine_tick(void *ctx, uint64_t now_us)
 {
     struct hl_engine *engine = ctx;
@@ -154,10 +168,8 @@ void engine_tick(void *ctx, uint64_t now_us)
         log_queue_drain(&engine->core[i].log, now_us);
     log_tick(now_us);
     engine_collect_feeds(engine);
-    if (engine->state == ENGINE_DRAINING && now_us >= engine->drain_until_us) {
-        log_warning("run.drain-s is over");
-        engine_stop_now(engine);
-    }
+    if (engine->state == ENGINE_DRAINING)
+        look_at_drain(engine, now_us);
     if (engine_cores_stopped(engine)) {
         engine->state = ENGINE_STOPPED;
         control_stop(engine->control);

@@ -60,6 +60,7 @@ struct core_config {
 /* What others read: written by this core alone in housekeeping; a reader may see numbers of two moments. */
 struct core_public {
     cache_aligned _Atomic uint64_t published_us;
+    _Atomic bool drained; /* CORE_DRAIN was told, and no job and no connection is left */
     struct stats stats;
     uint32_t connections, connections_max_seen;
     uint32_t jobs, jobs_max_seen;
@@ -85,7 +86,9 @@ void core_close(struct core *core);
 /* core_join lets two cores hand frames to each other; before either runs. */
 bool core_join(struct core *from, struct core *to, struct error *err) must_check;
 
-/* core_run is the loop; it returns after CORE_STOP, or after CORE_DRAIN once all jobs are reported. */
+/* core_run is the loop; it returns after CORE_STOP.  A drained core goes on: others may need the frames that its
+ * queue receives.
+ */
 void core_run(struct core *core);
 
 /* core_turn is one turn of the loop with a given time, for tests in virtual time; true if it found work. */

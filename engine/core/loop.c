@@ -216,7 +216,7 @@ static bool drained(const struct core *core)
 }
 
 /* Draining: nothing new is taken; idle connections say goodbye, the others when their message is done. */
-static void say_goodbye(struct core *core)
+static void drain(struct core *core)
 {
     for (struct list *it; (it = list_head(&core->lru));) {
         struct conn *conn = list_entry(it, struct conn, lru);
@@ -225,6 +225,7 @@ static void say_goodbye(struct core *core)
         conn_quit(conn, core->now_us);
         core_mark(core, conn);
     }
+    atomic_store_explicit(&core->pub.drained, drained(core), memory_order_release);
 }
 
 static void abort_all(struct core *core)
@@ -253,11 +254,10 @@ void core_loop(struct core *core)
 {
     for (;;) {
         core_turn(core, clock_now_us()); /* the only clock read */
-        if (core->draining) {
-            say_goodbye(core);
-            if (core->stopping || drained(core))
-                break;
-        }
+        if (core->stopping)
+            break;
+        if (core->draining)
+            drain(core);
         urcu_qsbr_quiescent_state(); /* no policy pointer is held here */
         rest(core);
     }

@@ -127,6 +127,7 @@ static struct core_config core_config(const struct hl_engine *engine, uint32_t i
         .connections_max = c->limits.connections,
         .jobs_max = c->limits.jobs_in_flight,
         .destinations_max = c->limits.destinations,
+        .time_wait_max = c->limits.time_wait,
         .connections_per_destination = c->limits.connections_per_destination,
         .handshake_timeout_ms = HANDSHAKE_TIMEOUT_MS,
         .idle_timeout_ms = (uint32_t)(c->limits.idle_connection_us / 1000),

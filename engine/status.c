@@ -32,6 +32,10 @@ static void fill_core(struct admin_core *to, const struct hl_engine *engine, uin
                                                 .capacity = limits->destinations,
                                                 .in_use = pub->destinations,
                                                 .in_use_max = pub->destinations_max_seen};
+    to->pool[to->pools++] = (struct admin_pool){.name = "time-waits",
+                                                .capacity = limits->time_wait,
+                                                .in_use = pub->time_waits,
+                                                .in_use_max = pub->time_waits_max_seen};
     to->pool[to->pools++] = (struct admin_pool){.name = "tx-buffers",
                                                 .capacity = pub->tx_capacity,
                                                 .in_use = pub->tx_capacity - pub->tx_available,

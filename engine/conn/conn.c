@@ -230,6 +230,8 @@ void conn_gone(struct conn *conn)
     if (conn->demand.trust)
         tls_trust_free(conn->demand.trust);
     wheel_cancel(conn->env->wheel, &conn->timer);
+    if (tcp_state(&conn->tcb) == TCP_TIME_WAIT)
+        conn->env->events.time_wait(conn->env->events.ctx, conn);
     tcp_release(&conn->tcb);
     if (conn->flow_entered)
         net_flow_close(conn->env->net, &conn->key);

@@ -38,6 +38,8 @@ struct conn_events {
     void (*message_returned)(void *ctx, struct conn *conn, const struct smtp_message *message);
     /* It will take no more messages.  why->verdict is VERDICT_NONE for an orderly end. */
     void (*ended)(void *ctx, struct conn *conn, const struct outcome *why);
+    /* Only TIME-WAIT is left of it: the owner may keep a record of its flow (and then clears flow_entered). */
+    void (*time_wait)(void *ctx, struct conn *conn);
     /* Its memory may be used again. */
     void (*gone)(void *ctx, struct conn *conn);
 };

@@ -11,8 +11,12 @@
 static void on_segment(void *ctx, uint32_t flow, const struct ip_header *ip, const struct tcp_segment *seg)
 {
     struct core *core = ctx;
-    struct conn *conn = pool_at(&core->connections, flow);
     (void)ip;
+    if (unlikely(time_wait_owns(core, flow))) {
+        time_wait_segment(core, flow, seg);
+        return;
+    }
+    struct conn *conn = pool_at(&core->connections, flow);
     conn_segment(conn, seg, core->now_us);
     core_mark(core, conn);
 }
@@ -20,6 +24,8 @@ static void on_segment(void *ctx, uint32_t flow, const struct ip_header *ip, con
 static void on_icmp_error(void *ctx, uint32_t flow, const struct icmp *icmp)
 {
     struct core *core = ctx;
+    if (time_wait_owns(core, flow))
+        return;
     struct conn *conn = pool_at(&core->connections, flow);
     conn_icmp(conn, icmp, core->now_us);
     core_mark(core, conn);
@@ -28,6 +34,8 @@ static void on_icmp_error(void *ctx, uint32_t flow, const struct icmp *icmp)
 static void on_unreachable(void *ctx, uint32_t flow)
 {
     struct core *core = ctx;
+    if (time_wait_owns(core, flow))
+        return;
     struct conn *conn = pool_at(&core->connections, flow);
     conn_unreachable(conn, core->now_us);
     core_mark(core, conn);
@@ -51,6 +59,8 @@ static bool open_pools(struct core *core, struct error *err)
     if (!core->scratch)
         return error_set(err, "no memory for a core's buffers");
     return pool_open(&core->connections, "connections", sizeof(struct conn), c->connections_max, err) &&
+           (c->time_wait_max == 0 ||
+            pool_open(&core->time_waits, "time-waits", sizeof(struct time_wait), c->time_wait_max, err)) &&
            pool_open(&core->jobs, "jobs", job_bytes(c), c->jobs_max, err) &&
            dest_table_open(&core->dests, c->destinations_max, c->connections_per_destination, seed, err);
 }
@@ -68,7 +78,7 @@ static bool open_net(struct core *core, struct error *err)
     struct net_config config = core->config.net;
     config.core = core->config.index;
     config.cores = core->config.cores;
-    config.flows_max = core->config.connections_max;
+    config.flows_max = core->config.connections_max + core->config.time_wait_max;
     prf_random(&config.seed, sizeof(config.seed));
     prf_random(config.hash_key, sizeof(config.hash_key));
     core->net = net_open(&config, core->port, &core->wheel, &core->stats, &handler, err);
@@ -93,6 +103,7 @@ struct core *core_open(const struct core_config *config, struct port *port, stru
     list_init(&core->suspended);
     list_init(&core->lru);
     list_init(&core->all_jobs);
+    list_init(&core->time_wait_order);
     wheel_init(&core->wheel, core->now_us);
     spsc_init(&core->commands, core->command_slot, CORE_QUEUE_SLOTS);
     spsc_init(&core->detached, core->detached_slot, CORE_QUEUE_SLOTS);
@@ -112,6 +123,7 @@ void core_close(struct core *core)
     if (core->dests.bucket)
         dest_table_close(&core->dests);
     pool_close(&core->jobs);
+    pool_close(&core->time_waits);
     pool_close(&core->connections);
     if (core->prf)
         prf_close(core->prf);

@@ -44,6 +44,7 @@ struct core_config {
     uint32_t connections_max; /* at the same time */
     uint32_t jobs_max;        /* taken from feeds and not yet reported */
     uint32_t destinations_max;
+    uint32_t time_wait_max; /* closed connections remembered for tcp.time_wait_us; 0: none */
     uint32_t connections_per_destination;
     uint32_t handshake_timeout_ms, idle_timeout_ms, close_timeout_ms;
     struct tcp_config tcp;
@@ -65,6 +66,7 @@ struct core_public {
     uint32_t connections, connections_max_seen;
     uint32_t jobs, jobs_max_seen;
     uint32_t destinations, destinations_max_seen;
+    uint32_t time_waits, time_waits_max_seen;
     uint32_t rx_capacity, rx_available; /* packet buffers */
     uint32_t tx_capacity, tx_available;
     uint64_t rx_exhausted, tx_exhausted;

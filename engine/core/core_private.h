@@ -3,12 +3,14 @@
 #define ENGINE_CORE_CORE_PRIVATE_H
 
 #include "engine/core/core.h"
+#include "engine/tcp/time_wait.h"
 
 #include <pthread.h>
 
-#define JOB_TIMER    3u
-#define INTAKE_BURST 64u /* jobs a turn */
-#define JOB_SCAN_MAX 64u /* waiting jobs looked at for one that a connection satisfies */
+#define JOB_TIMER       3u
+#define TIME_WAIT_TIMER 4u
+#define INTAKE_BURST    64u /* jobs a turn */
+#define JOB_SCAN_MAX    64u /* waiting jobs looked at for one that a connection satisfies */
 
 /* A job from a feed: waits at a destination, then is a connection's message. */
 struct job {
@@ -31,6 +33,14 @@ struct job {
 
 enum core_state { CORE_NEW, CORE_RUNNING, CORE_START_FAILED, CORE_STOPPED };
 
+/* A connection in TIME-WAIT: no connection any more. */
+struct time_wait {
+    struct list link; /* core's, the oldest first */
+    struct wheel_timer timer;
+    struct flow_key key;
+    struct tcp_time_wait record;
+};
+
 struct core {
     /* every turn */
     uint64_t now_us;
@@ -48,6 +58,8 @@ struct core {
     struct pool connections;
     struct pool jobs;
     struct list all_jobs;
+    struct pool time_waits;
+    struct list time_wait_order; /* the oldest first */
     struct feed *feed[CORE_FEEDS_MAX];
     struct feed *leaving[CORE_FEEDS_MAX]; /* detached, jobs of theirs still in flight */
     uint32_t feeds, leavings, next_feed;
@@ -96,6 +108,12 @@ void result_report(struct core *core, struct job *job, uint32_t recipient, const
 struct conn_events core_conn_events(struct core *core);
 void core_schedule(struct core *core);
 void core_mark(struct core *core, struct conn *conn);
+
+/* ---- time_wait.c ---- */
+bool time_wait_owns(const struct core *core, uint32_t flow);
+void time_wait_take(struct core *core, struct conn *conn);
+void time_wait_segment(struct core *core, uint32_t flow, const struct tcp_segment *seg);
+void time_wait_expire(struct core *core, struct wheel_timer *timer);
 
 /* ---- loop.c ---- */
 void core_loop(struct core *core); /* returns when the core is drained or stopped */

@@ -229,6 +229,11 @@ static void on_ended(void *ctx, struct conn *conn, const struct outcome *why)
     dest_mark(&core->dests, dest);
 }
 
+static void on_time_wait(void *ctx, struct conn *conn)
+{
+    time_wait_take(ctx, conn);
+}
+
 static void on_gone(void *ctx, struct conn *conn)
 {
     struct core *core = ctx;
@@ -248,6 +253,7 @@ struct conn_events core_conn_events(struct core *core)
         .message_done = on_message_done,
         .message_returned = on_message_returned,
         .ended = on_ended,
+        .time_wait = on_time_wait,
         .gone = on_gone,
     };
 }

@@ -39,20 +39,26 @@ static bool find_ethdev(struct dpdk_device *dev)
     return found;
 }
 
+static bool take_possession(const struct dpdk_device *dev, struct error *err)
+{
+    struct rte_eth_dev_owner owner = {.name = "hardline"};
+    if (rte_eth_dev_owner_new(&owner.id) == 0 && rte_eth_dev_owner_set(dev->id, &owner) == 0)
+        return true;
+    return error_set(err, "port %s: the device is in use already: give each port a device of its own",
+                     dev->devargs);
+}
+
 static bool probe(struct dpdk_device *dev, struct error *err)
 {
     if (!dpdk_check_device(dev->devargs, err))
         return false;
     dpdk_log_forget();
-    int rc = rte_dev_probe(dev->devargs);
-    if (rc == -EEXIST)
-        return error_set(err, "port %s: the device is in use already: a device can be one port only",
-                         dev->devargs);
+    int rc = rte_dev_probe(dev->devargs); /* succeeds for one that was probed before, too */
     if (rc < 0)
         return refused(dev, "no driver took the device", rc, err);
     if (!find_ethdev(dev))
         return error_set(err, "port %s: a driver took it, but it is no network device", dev->devargs);
-    return true;
+    return take_possession(dev, err);
 }
 
 /* ---- configuration ---- */
@@ -129,6 +135,14 @@ static bool configure(struct dpdk_device *dev, const struct port_dpdk_config *co
 
 /* ---- queues ---- */
 
+/* Receive buffers that a driver takes for itself beside its descriptors.  net_af_xdp fills a ring of 2,048 whatever it was
+ * told, and copies what is sent into as many more of the same pool.
+ */
+static uint32_t buffers_of_driver(const struct dpdk_device *dev)
+{
+    return strcmp(dev->info.driver_name, "net_af_xdp") == 0 ? 2 * 2048 : 0;
+}
+
 static bool open_pools(struct dpdk_port *dp, const struct port_dpdk_config *config, struct error *err)
 {
     const struct dpdk_device *dev = dp->device;
@@ -141,7 +155,7 @@ static bool open_pools(struct dpdk_port *dp, const struct port_dpdk_config *conf
     if (!dp->port.tx_pool)
         return error_prefix(err, "port %s", dev->devargs);
     snprintf(name, sizeof(name), "hl_rx_%u_%u", dev->id, dp->port.queue);
-    uint32_t rx_buffers = config->buffers / 4 + dev->rx_descriptors + 2 * PORT_BURST;
+    uint32_t rx_buffers = config->buffers / 4 + dev->rx_descriptors + 2 * PORT_BURST + buffers_of_driver(dev);
     dp->port.rx_pool = pool_dpdk_open(name, rx_buffers, 0, data_bytes, dev->socket_id, err);
     return dp->port.rx_pool || error_prefix(err, "port %s", dev->devargs);
 }

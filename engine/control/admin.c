@@ -24,7 +24,7 @@ struct admin_client {
 
 struct admin {
     struct control *control;
-    const struct admin_source *source;
+    struct admin_source source;
     const char *version;
     struct control_fd listener;
     char path[108];
@@ -62,13 +62,13 @@ static void client_patience(struct admin_client *client)
 static char *status_answer(struct admin *admin, size_t *len)
 {
     memset(&admin->status, 0, sizeof(admin->status));
-    admin->source->status(admin->source->ctx, &admin->status);
+    admin->source.status(admin->source.ctx, &admin->status);
     return admin_json_status(&admin->status, clock_now_us(), len);
 }
 
 static char *answer_to(struct admin *admin, enum admin_command command, size_t *len)
 {
-    const struct admin_source *source = admin->source;
+    const struct admin_source *source = &admin->source;
     struct error err;
     switch (command) {
     case ADMIN_STATUS: return status_answer(admin, len);
@@ -187,7 +187,7 @@ struct admin *admin_open(struct control *control, const char *path, uint32_t mod
         return NULL;
     }
     admin->control = control;
-    admin->source = source;
+    admin->source = *source;
     admin->version = version;
     for (uint32_t i = 0; i < ADMIN_CLIENTS_MAX; i++) {
         admin->client[i].admin = admin;

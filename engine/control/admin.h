@@ -76,7 +76,7 @@ struct admin_source {
 struct admin;
 
 /* admin_open makes the socket (a stale one of the same path is removed, a living one is an error), owned by gid
- * and with mode.  gid (uint32_t)-1: ours.
+ * and with mode.  gid (uint32_t)-1: ours.  source is copied; version is borrowed.
  */
 struct admin *admin_open(struct control *control, const char *path, uint32_t mode, uint32_t gid,
                          const char *version, const struct admin_source *source,

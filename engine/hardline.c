@@ -77,25 +77,30 @@ static void eal_line(void *ctx, enum eal_log_level level, const char *line)
               "dpdk: %s", line);
 }
 
-/* Memory for DPDK: the packets, what descriptors and drivers take, and some air. */
-static uint32_t memory_mb(const struct config *config)
+/* Memory for DPDK: the packets, what descriptors and drivers take, and some air.  On ordinary pages a buffer does not
+ * cross a page: half as many fit.
+ */
+static uint32_t memory_mb(const struct config *config, uint64_t huge_free_mb)
 {
     if (config->memory.megabytes)
         return config->memory.megabytes;
-    return (uint32_t)(config_packet_bytes(config) / 1000000 * 5 / 4) + 64;
+    uint64_t mb = config_packet_bytes(config) / 1000000 * 5 / 4 + 64;
+    bool huge = config->memory.huge == CONFIG_HUGE_REQUIRE ||
+                (config->memory.huge == CONFIG_HUGE_AUTO && huge_free_mb >= mb);
+    return (uint32_t)(huge ? mb : mb * 2);
 }
 
 static bool start_eal(struct hl_engine *engine, struct error *err)
 {
     const struct config *c = &engine->config;
+    uint64_t free_mb = eal_hugepages_free_mb();
     struct eal_config eal = {
         .app = "hardlined",
-        .memory_mb = memory_mb(c),
+        .memory_mb = memory_mb(c, free_mb),
         .no_huge = c->memory.huge == CONFIG_HUGE_NO,
         .pci = strchr(c->port.device, ':') != NULL && strncmp(c->port.device, "net_", 4) != 0,
         .log = eal_line,
     };
-    uint64_t free_mb = eal_hugepages_free_mb();
     if (c->memory.huge == CONFIG_HUGE_REQUIRE && free_mb < eal.memory_mb)
         return error_set(
             err,

@@ -1,0 +1,63 @@
+/* Replays a corpus through a fuzz target, without a fuzz engine: a case a file.
+ *
+ *     fuzz_x_replay FOLDER
+ *
+ * With clang the same target is also built against libFuzzer, as fuzz_x (not by default): fuzz_x -max_total_time=60
+ * FOLDER looks for more.
+ */
+#include "tests/lib/tap.h"
+
+#include <dirent.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdlib.h>
+
+#define INPUT_MAX (1u << 20)
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
+
+static int is_input(const struct dirent *entry)
+{
+    return entry->d_name[0] != '.';
+}
+
+/* In memory of exactly its size, so that the address sanitizer sees one byte too many. */
+static bool replay(const char *path)
+{
+    FILE *in = fopen(path, "rb");
+    uint8_t *bytes = malloc(INPUT_MAX);
+    if (!in || !bytes) {
+        free(bytes);
+        return false;
+    }
+    size_t size = fread(bytes, 1, INPUT_MAX, in);
+    fclose(in);
+    uint8_t *exact = realloc(bytes, size ? size : 1);
+    if (!exact) {
+        free(bytes);
+        return false;
+    }
+    LLVMFuzzerTestOneInput(exact, size);
+    free(exact);
+    return true;
+}
+
+int main(int argc, char **argv)
+{
+    struct dirent **entry;
+    int n = argc == 2 ? scandir(argv[1], &entry, is_input, alphasort) : -1;
+    if (n <= 0) {
+        tap_ok(false, "the corpus is in %s", argc == 2 ? argv[1] : "the folder that must be given");
+        return tap_done();
+    }
+    for (int i = 0; i < n; i++) {
+        char path[4096];
+        snprintf(path, sizeof(path), "%s/%s", argv[1], entry[i]->d_name);
+        tap_note("%s", entry[i]->d_name); /* if the target aborts, this was the one */
+        fflush(stdout);
+        tap_ok(replay(path), "%s", entry[i]->d_name);
+        free(entry[i]);
+    }
+    free(entry);
+    return tap_done();
+}

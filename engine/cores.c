@@ -129,7 +129,7 @@ static struct core_config core_config(const struct hl_engine *engine, uint32_t i
         .destinations_max = c->limits.destinations,
         .time_wait_max = c->limits.time_wait,
         .connections_per_destination = c->limits.connections_per_destination,
-        .handshake_timeout_ms = HANDSHAKE_TIMEOUT_MS,
+        .handshake_timeout_ms = HANDSHAKE_TIMEOUT_MS * c->smtp.timeout_percent / 100,
         .idle_timeout_ms = (uint32_t)(c->limits.idle_connection_us / 1000),
         .close_timeout_ms = CLOSE_TIMEOUT_MS,
         .tcp = c->tcp,

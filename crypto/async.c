@@ -42,8 +42,7 @@ bool tls_async_open(uint32_t jobs_max, struct error *err)
         return error_set(err,
                          "OpenSSL's asynchronous jobs are in use by this process already; switch ours off");
     if (!ASYNC_init_thread(jobs_max, 0))
-        return error_set(err, "OpenSSL's asynchronous jobs do not start: %s",
-                         ERR_reason_error_string(ERR_peek_error()));
+        return error_set(err, "OpenSSL's asynchronous jobs do not start: %s", tls_reason());
     return true;
 }
 

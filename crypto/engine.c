@@ -18,10 +18,9 @@ static unsigned holders;
 
 static bool refuse(ENGINE *engine, const char *id, const char *what, struct error *err)
 {
-    const char *why = ERR_reason_error_string(ERR_peek_last_error());
+    const char *why = tls_reason();
     ENGINE_free(engine);
-    return error_set(err, "OpenSSL engine \"%s\" %s: %s; install it, or configure none", id, what,
-                     why ? why : "no reason given");
+    return error_set(err, "OpenSSL engine \"%s\" %s: %s; install it, or configure none", id, what, why);
 }
 
 static bool load(const char *id, struct error *err)

@@ -3,7 +3,6 @@
 
 #include <openssl/core_names.h>
 #include <openssl/crypto.h>
-#include <openssl/err.h>
 #include <openssl/evp.h>
 #include <openssl/rand.h>
 #include <stdlib.h>
@@ -32,8 +31,7 @@ struct prf *prf_open(struct error *err)
     struct prf *prf = calloc(1, sizeof(*prf));
     if (prf && prepare(prf))
         return prf;
-    error_set(err, "OpenSSL gives no SipHash or no random key: %s",
-              ERR_reason_error_string(ERR_peek_error()));
+    error_set(err, "OpenSSL gives no SipHash or no random key; is its default provider switched off?");
     prf_close(prf);
     return NULL;
 }

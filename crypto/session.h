@@ -6,6 +6,7 @@
 #include "engine/base/list.h"
 #include "engine/base/pool.h"
 
+#include <openssl/err.h>
 #include <openssl/ssl.h>
 
 struct tls_core {
@@ -53,6 +54,13 @@ struct tls {
 
 /* Non-application output that a session may hold back: a handshake's flights and alerts, no more. */
 #define TLS_PROTOCOL_OUTPUT_MAX (64u << 10)
+
+/* What OpenSSL last complained of on this thread; never NULL. */
+static inline const char *tls_reason(void)
+{
+    const char *text = ERR_reason_error_string(ERR_peek_last_error());
+    return text ? text : "it gives no reason";
+}
 
 /* tls_ctx.c: the one place that says which TLS is spoken. */
 SSL_CTX *tls_ctx_make(bool pq_share, struct error *err) must_check;

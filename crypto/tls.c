@@ -102,7 +102,7 @@ struct tls *tls_open(struct tls_core *core, const struct tls_demand *demand)
     keep_demand(tls, demand);
     if (!make_ssl(tls, demand->sni)) {
         explain(tls, FAULT_LOCAL, REASON_LIMIT, "no TLS session for %s could be made: %s", tls->peer,
-                ERR_reason_error_string(ERR_peek_error()));
+                tls_reason());
         fail(tls);
     }
     return tls;

@@ -55,8 +55,7 @@ SSL_CTX *tls_ctx_make(bool pq_share, struct error *err)
     ERR_clear_error();
     SSL_CTX *ctx = SSL_CTX_new(TLS_client_method());
     if (!ctx || !set_limits(ctx, pq_share)) {
-        error_set(err, "OpenSSL does not take the TLS settings: %s",
-                  ERR_reason_error_string(ERR_peek_error()));
+        error_set(err, "OpenSSL does not take the TLS settings: %s", tls_reason());
         SSL_CTX_free(ctx);
         return NULL;
     }

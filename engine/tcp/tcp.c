@@ -223,11 +223,13 @@ uint8_t *tcp_read_peek(struct tcb *tcb, size_t *len)
     return rxq_peek(&tcb->rxq, len);
 }
 
+/* A window update of its own leaves when it at least doubles what the peer knows; smaller ones ride on ACKs. */
 void tcp_read_consume(struct tcb *tcb, size_t len)
 {
     rxq_consume(&tcb->rxq, len);
     bool receives = tcb->state >= TCP_ESTABLISHED && tcb->state <= TCP_FIN_WAIT_2;
-    if (receives && out_receive_window(tcb) > tcb->rcv_wnd)
+    uint32_t window = out_receive_window(tcb);
+    if (receives && window > tcb->rcv_wnd && window / 2 >= tcb->rcv_wnd)
         tcb->ack_now = true;
 }
 

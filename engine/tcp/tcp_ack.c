@@ -64,7 +64,8 @@ static bool is_duplicate(const struct tcb *tcb, const struct tcp_segment *seg, b
 }
 
 /* cwnd grows only while it is what limits us (RFC 7661 section 4.3, RFC 9438 section 5.8). */
-static void grow_cwnd(struct tcb *tcb, const struct txq_report *report, uint32_t flight, uint64_t now_us)
+static void grow_cwnd(struct tcb *tcb, const struct txq_report *report, uint32_t flight, bool after_timeout,
+                      uint64_t now_us)
 {
     struct cc *cc = &tcb->cc;
     bool limited = tcb->cwnd_limited || (cc_in_slow_start(cc) && cc->cwnd < 2 * flight);
@@ -74,7 +75,7 @@ static void grow_cwnd(struct tcb *tcb, const struct txq_report *report, uint32_t
         .now_us = now_us,
         .acked_bytes = report->acked_bytes,
         .srtt_us = tcb->rtt.srtt_us,
-        .after_timeout = tcb->recovery == RECOVERY_LOSS,
+        .after_timeout = after_timeout,
     };
     cc->ops->on_ack(cc, &ack);
 }
@@ -93,7 +94,7 @@ void ack_process(struct tcb *tcb, const struct tcp_segment *seg, uint64_t now_us
 {
     struct txq_report report = {0};
     uint32_t una = tcb->snd_una, flight = recovery_pipe(tcb);
-    bool repairing = tcb->recovery == RECOVERY_FAST;
+    enum tcp_recovery before = tcb->recovery;
     bool window_changed = update_window(tcb, seg);
     bool duplicate = is_duplicate(tcb, seg, window_changed);
     if (tcb->timer[TIMER_PERSIST] != DEADLINE_NEVER) /* the peer answers our probes: it is alive */
@@ -106,8 +107,8 @@ void ack_process(struct tcb *tcb, const struct tcp_segment *seg, uint64_t now_us
         stat_inc(tcb->stats, STAT_tcp_dup_acks_in);
     measure(tcb, seg, &report, now_us);
     recovery_on_ack(tcb, &report, duplicate, now_us);
-    if (!repairing && tcb->recovery != RECOVERY_FAST)
-        grow_cwnd(tcb, &report, flight, now_us);
+    if (before != RECOVERY_FAST && tcb->recovery != RECOVERY_FAST)
+        grow_cwnd(tcb, &report, flight, before == RECOVERY_LOSS, now_us);
     if (report.acked)
         timer_acked(tcb, now_us);
 }

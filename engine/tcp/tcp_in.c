@@ -187,8 +187,8 @@ static bool check_rst(struct tcb *tcb, const struct tcp_segment *seg, uint64_t n
     switch (tcb->state) {
     case TCP_SYN_RECEIVED: tcb_finish(tcb, TCP_ERR_REFUSED); break;
     case TCP_CLOSING:
-    case TCP_LAST_ACK:
-    case TCP_TIME_WAIT: tcb_finish(tcb, TCP_OK); break;
+    case TCP_LAST_ACK: tcb_finish(tcb, TCP_OK); break;
+    case TCP_TIME_WAIT: break; /* RFC 1337 section 3: an old RST must not cut it short */
     default: tcb_finish(tcb, TCP_ERR_RESET); break;
     }
     return false;

@@ -45,7 +45,7 @@ static void expect_good(int (*check)(void))
 static void needs_root(void)
 {
     if (geteuid() != 0) {
-        print_message("only root can give privileges up\n");
+        print_message("# only root can give privileges up\n");
         skip();
     }
 }
@@ -294,7 +294,7 @@ static void memory_is_locked(void **state)
     int status;
     waitpid(child, &status, 0);
     if (status != 0) {
-        print_message("locking memory is not permitted here\n");
+        print_message("# locking memory is not permitted here\n");
         skip();
     }
     expect_good(lock);

@@ -11,6 +11,7 @@
 #include <stddef.h>
 #include <stdint.h>
 #include <stdlib.h>
+#include <string.h>
 
 #define INPUT_MAX (1u << 20)
 
@@ -21,22 +22,25 @@ static int is_input(const struct dirent *entry)
     return entry->d_name[0] != '.';
 }
 
+static size_t read_file(const char *path, uint8_t *bytes)
+{
+    FILE *in = fopen(path, "rb");
+    if (!in)
+        return 0;
+    size_t size = fread(bytes, 1, INPUT_MAX, in);
+    fclose(in);
+    return size;
+}
+
 /* In memory of exactly its size, so that the address sanitizer sees one byte too many. */
 static bool replay(const char *path)
 {
-    FILE *in = fopen(path, "rb");
-    uint8_t *bytes = malloc(INPUT_MAX);
-    if (!in || !bytes) {
-        free(bytes);
+    static uint8_t bytes[INPUT_MAX];
+    size_t size = read_file(path, bytes);
+    uint8_t *exact = malloc(size + !size);
+    if (!exact)
         return false;
-    }
-    size_t size = fread(bytes, 1, INPUT_MAX, in);
-    fclose(in);
-    uint8_t *exact = realloc(bytes, size ? size : 1);
-    if (!exact) {
-        free(bytes);
-        return false;
-    }
+    memcpy(exact, bytes, size);
     LLVMFuzzerTestOneInput(exact, size);
     free(exact);
     return true;

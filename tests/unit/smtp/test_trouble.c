@@ -89,9 +89,7 @@ static void reach(enum smtp_state state)
             smtp_begin(&session, &message, 0);
         else
             smtp_input(&session, (const uint8_t *)way[i].reply, strlen(way[i].reply), 0);
-        if (way[i].from != S_DATA) /* the body stays in, so that S_BODY can be reached */
-            pull();
-        else if (state == S_DOT)
+        if (way[i].from != S_DATA || state == S_DOT) /* the body stays in, so that S_BODY can be reached */
             pull();
     }
 }

@@ -21,6 +21,11 @@ static bool refuse(struct outcome *why, const char *what, const char *wrong)
     return false;
 }
 
+static bool same_text(const struct ring_name *name, const void *text, size_t bytes)
+{
+    return name->bytes == bytes && memcmp(name->text, text, bytes) == 0;
+}
+
 static struct span take_span(struct bytes_in *in, size_t len)
 {
     const uint8_t *p = bytes_take(in, len);
@@ -77,7 +82,7 @@ static bool check_recipients(const struct feed_job *job, const struct ring_name 
         if (wrong)
             return refuse(why, "a recipient's address", wrong);
         /* Without a next hop of its own a job may not choose whose policy it is judged by. */
-        if (!job->next_hop[0] && (own.bytes != domain->bytes || memcmp(own.text, domain->text, own.bytes)))
+        if (!job->next_hop[0] && !same_text(&own, domain->text, domain->bytes))
             return refuse(why, "a recipient's domain", "is not the job's");
         if (r->dsn.len && (r->dsn.data[0] != ' ' ||
                            (wrong = ring_check_dsn((struct span){r->dsn.data + 1, r->dsn.len - 1}))))
@@ -92,14 +97,14 @@ static bool check_destination(const struct feed *feed, struct feed_job *job, str
     const char *wrong = ring_check_domain(domain, false, name);
     if (wrong)
         return refuse(why, "the job", wrong);
-    if (name->bytes != domain.len || memcmp(name->text, domain.data, domain.len))
+    if (!same_text(name, domain.data, domain.len))
         return refuse(why, "the job's domain", "is not in lower case");
     if (next_hop.len) {
         struct ring_name host;
         uint16_t port;
         if ((wrong = ring_check_next_hop(next_hop, &host, &port)))
             return refuse(why, "the next hop", wrong);
-        if (host.bytes != name->bytes || memcmp(host.text, name->text, host.bytes))
+        if (!same_text(&host, name->text, name->bytes))
             return refuse(why, "the job's domain", "is not its next hop");
     }
     if (ring_lane_of(name, feed->shape.hash_seed, feed->shape.lanes) != job->lane)

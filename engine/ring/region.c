@@ -83,12 +83,13 @@ static bool map_region(struct feed *feed, uint64_t bytes, unsigned memfd_flags, 
     if (feed->memfd < 0)
         return false;
     if (ftruncate(feed->memfd, (off_t)feed->bytes) == 0) {
-        feed->base = mmap(NULL, feed->bytes, PROT_READ | PROT_WRITE, MAP_SHARED, feed->memfd, 0);
-        if (feed->base != MAP_FAILED)
+        void *map = mmap(NULL, feed->bytes, PROT_READ | PROT_WRITE, MAP_SHARED, feed->memfd, 0);
+        if (map != MAP_FAILED) {
+            feed->base = map;
             return true;
+        }
     }
     int kept = errno;
-    feed->base = NULL;
     close(feed->memfd);
     feed->memfd = -1;
     errno = kept;
@@ -97,11 +98,12 @@ static bool map_region(struct feed *feed, uint64_t bytes, unsigned memfd_flags, 
 
 static bool make_region(struct feed *feed, uint64_t bytes, struct error *err)
 {
-    if (!map_region(feed, bytes, MFD_HUGETLB | MFD_HUGE_2MB, HUGE_PAGE_BYTES)) {
+    if (feed->shape.ordinary_pages || !map_region(feed, bytes, MFD_HUGETLB | MFD_HUGE_2MB, HUGE_PAGE_BYTES)) {
         if (!map_region(feed, bytes, 0, (size_t)sysconf(_SC_PAGESIZE)))
             return error_set(err, "feed: no shared memory of %llu bytes: %s: lower the size of the arena",
                              (unsigned long long)bytes, strerror(errno));
-        madvise(feed->base, feed->bytes, MADV_HUGEPAGE); /* a wish */
+        if (!feed->shape.ordinary_pages)
+            madvise(feed->base, feed->bytes, MADV_HUGEPAGE); /* a wish */
     }
     if (madvise(feed->base, feed->bytes, MADV_DONTDUMP) < 0)
         return error_set(err, "feed: cannot keep its memory out of core dumps: %s", strerror(errno));
@@ -125,8 +127,7 @@ static bool fill_feed(struct feed *feed, struct error *err)
     struct ring_header h = plan(&feed->shape, &feed->rights);
     if (!make_region(feed, h.region_bytes, err))
         return false;
-    h.region_bytes = feed->bytes;
-    h.arena_bytes = feed->bytes - h.arena_offset; /* what rounding up to pages gave */
+    assert(feed->base);
     feed->shape.arena_bytes = h.arena_bytes;
     feed->arena_offset = h.arena_offset;
     feed->header = (struct ring_header *)feed->base;
@@ -195,9 +196,9 @@ static void close_fd(int fd)
 void feed_close(struct feed *feed, bool wipe)
 {
     if (feed->base) {
-        feed_sigbus_remove(feed);
         if (wipe)
             explicit_bzero(feed->base, feed->bytes);
+        feed_sigbus_remove(feed); /* not before: a page that fails does so here as well */
         munmap(feed->base, feed->bytes);
     }
     close_fd(feed->memfd);

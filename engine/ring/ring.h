@@ -36,6 +36,7 @@ struct feed_shape {
     uint32_t envelope_bytes_max; /* of one ring job: what its copy may take */
     uint64_t hash_seed;
     uint64_t engine_epoch; /* differs after every start */
+    bool ordinary_pages;   /* do not ask for huge pages */
 };
 
 /* ---- control thread ---- */
@@ -49,6 +50,9 @@ struct feed; /* one attached producer */
 struct feed *feed_open(const struct feed_shape *shape, const struct feed_rights *rights, int *fd,
                        struct error *err) must_check;
 bool feed_seal(struct feed *feed, struct error *err) must_check;
+/* wake_engine is rung when some lane's core sleeps (feed_sleep).  Where several cores wait for it, each has it in an epoll
+ * set of its own with EPOLLET and nobody reads it, so that no core takes another's ring.
+ */
 int feed_wake_engine_fd(const struct feed *feed);
 int feed_wake_producer_fd(const struct feed *feed);
 const struct feed_rights *feed_rights(const struct feed *feed);

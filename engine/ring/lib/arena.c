@@ -99,12 +99,12 @@ bool arena_open(struct arena *a, uint64_t bytes)
     a->units = (uint32_t)(bytes / ARENA_UNIT);
     a->map_bytes = 3 * sizeof(uint32_t) * (size_t)a->units;
     /* Only the ends of pieces are ever touched, so most of this never becomes memory. */
-    a->size =
+    void *map =
         mmap(NULL, a->map_bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
-    if (a->size == MAP_FAILED) {
-        a->size = NULL;
+    if (map == MAP_FAILED)
         return false;
-    }
+    a->size = map;
+    // cppcheck-suppress nullPointerArithmeticOutOfMemory ; mmap does not fail with NULL
     a->next = a->size + a->units;
     a->prev = a->next + a->units;
     a->free_units = a->units;

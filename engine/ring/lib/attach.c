@@ -23,19 +23,19 @@ static void close_fd(int *fd)
     *fd = -1;
 }
 
-static int connect_to(const char *path, int timeout_ms, int *sock, struct hl_error *error)
+static int connect_to(const char *path, int timeout_ms, struct hl_error *error)
 {
     struct sockaddr_un to = {.sun_family = AF_UNIX};
     struct timeval limit = {.tv_sec = timeout_ms / 1000, .tv_usec = timeout_ms % 1000 * 1000};
     snprintf(to.sun_path, sizeof(to.sun_path), "%s", path);
-    *sock = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0);
-    if (*sock < 0)
+    int sock = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0);
+    if (sock < 0)
         return fail(error, errno, "no socket: %s", strerror(errno));
-    if (setsockopt(*sock, SOL_SOCKET, SO_SNDTIMEO, &limit, sizeof(limit)) == 0 &&
-        connect(*sock, (struct sockaddr *)&to, sizeof(to)) == 0)
-        return 0;
+    if (setsockopt(sock, SOL_SOCKET, SO_SNDTIMEO, &limit, sizeof(limit)) == 0 &&
+        connect(sock, (struct sockaddr *)&to, sizeof(to)) == 0)
+        return sock;
     int code = errno == EAGAIN ? ETIMEDOUT : errno;
-    close_fd(sock);
+    close_fd(&sock);
     return fail(error, code, "no engine at %s: %s: is hardlined running, and may this user use its socket?",
                 path, strerror(code));
 }
@@ -198,7 +198,7 @@ static int prepare(struct region *region, struct hl_error *error)
 static int hand_over(struct region *region, const hl_feed *feed, uint64_t until_us, int *memfd,
                      struct hl_error *error)
 {
-    struct ring_message m;
+    struct ring_message m = {0};
     int fds[FDS_GRANTED] = {-1, -1, -1}, none[FDS_GRANTED] = {-1, -1, -1};
     send_message(region->sock, RING_HELLO, 0, feed->name); /* an engine that hung up has said why */
     int code = expect(region, RING_GRANT, until_us, feed->socket_path, &m, fds, error);
@@ -222,9 +222,11 @@ int region_open(struct region *region, const hl_feed *feed, int timeout_ms, stru
     int memfd = -1;
     memset(region, 0, sizeof(*region));
     region->sock = region->wake_engine = region->wake_producer = -1;
-    int code = connect_to(feed->socket_path, timeout_ms, &region->sock, error);
-    if (code == 0)
-        code = hand_over(region, feed, until_us, &memfd, error);
+    int sock = connect_to(feed->socket_path, timeout_ms, error);
+    if (sock < 0)
+        return sock;
+    region->sock = sock;
+    int code = hand_over(region, feed, until_us, &memfd, error);
     close_fd(&memfd);
     if (code)
         region_close(region, false);

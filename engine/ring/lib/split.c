@@ -9,17 +9,40 @@ static struct span span_of(struct hl_text text)
     return (struct span){(const uint8_t *)text.data, text.bytes};
 }
 
-static bool grow(void *array, size_t *cap, size_t need, size_t item)
+/* grow gives an array with room for `need` items: the same one, or a larger copy; NULL, and the old one stays. */
+static void *grow(void *array, size_t *cap, size_t need, size_t item)
 {
     if (need <= *cap)
-        return true;
+        return array;
     size_t next = need + need / 2;
-    void *bigger = realloc(*(void **)array, next * item);
-    if (!bigger)
-        return false;
-    *(void **)array = bigger;
-    *cap = next;
-    return true;
+    void *bigger = realloc(array, next * item);
+    if (bigger)
+        *cap = next;
+    return bigger;
+}
+
+static bool grow_names(hl_feed *feed, size_t bytes)
+{
+    char *names = grow(feed->names, &feed->names_cap, bytes, 1);
+    if (names)
+        feed->names = names;
+    return names != NULL;
+}
+
+static bool grow_targets(hl_feed *feed, size_t count)
+{
+    struct target *target = grow(feed->target, &feed->target_cap, count, sizeof(*target));
+    if (target)
+        feed->target = target;
+    return target != NULL;
+}
+
+static bool grow_batches(hl_feed *feed, size_t count)
+{
+    struct batch *batch = grow(feed->batch, &feed->batch_cap, count, sizeof(*batch));
+    if (batch)
+        feed->batch = batch;
+    return batch != NULL;
 }
 
 /* What a message to a person may show of an address: the start, with what is not printable made visible. */
@@ -43,7 +66,7 @@ static int aim(hl_feed *feed, const struct hl_job *job, uint32_t i, size_t *name
     if ((wrong = ring_check_dsn(span_of(r->dsn))))
         return fail(error, EINVAL, "recipient %u, \"%s\": its DSN parameters %s", i + 1,
                     shown(r->address, text), wrong);
-    if (!grow(&feed->names, &feed->names_cap, *names + name.bytes, 1))
+    if (!grow_names(feed, *names + name.bytes))
         return fail(error, ENOMEM, "out of memory");
     memcpy(feed->names + *names, name.text, name.bytes);
     feed->target[i] = (struct target){
@@ -67,7 +90,7 @@ static int aim_at_next_hop(hl_feed *feed, const struct hl_job *job, uint32_t cou
     const char *wrong = ring_check_next_hop(span_of(job->next_hop), &name, &port);
     if (wrong)
         return fail(error, EINVAL, "the next hop \"%s\" %s", shown(job->next_hop, text), wrong);
-    if (!grow(&feed->names, &feed->names_cap, name.bytes, 1))
+    if (!grow_names(feed, name.bytes))
         return fail(error, ENOMEM, "out of memory");
     memcpy(feed->names, name.text, name.bytes);
     for (uint32_t i = 0; i < count; i++) {
@@ -126,7 +149,7 @@ static int make_batches(hl_feed *feed, const struct hl_job *job, uint32_t count,
         const struct target *t = &feed->target[i];
         if (!b || b->count == h->recipients_max || t->bytes > h->record_bytes_max - b->record_bytes ||
             !same_destination(t - 1, t)) {
-            if (!grow(&feed->batch, &feed->batch_cap, *batches + 1, sizeof(*b)))
+            if (!grow_batches(feed, *batches + 1))
                 return -ENOMEM;
             b = begin_batch(feed, job, i, (*batches)++);
         }
@@ -145,7 +168,7 @@ int split(hl_feed *feed, const struct hl_job *job, uint32_t *batches, struct hl_
                     job->recipients_count);
     uint32_t count = (uint32_t)job->recipients_count;
     size_t names = 0;
-    if (!grow(&feed->target, &feed->target_cap, count, sizeof(struct target)))
+    if (!grow_targets(feed, count))
         return fail(error, ENOMEM, "out of memory");
     for (uint32_t i = 0; i < count; i++) {
         int code = aim(feed, job, i, &names, error);

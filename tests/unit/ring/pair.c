@@ -54,6 +54,7 @@ struct feed_shape pair_shape(void)
         .envelope_bytes_max = 4096,
         .hash_seed = 1,
         .engine_epoch = 1000,
+        .ordinary_pages = true, /* the machine's huge pages are for others */
     };
 }
 

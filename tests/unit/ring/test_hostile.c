@@ -1,0 +1,538 @@
+/* A producer that writes what it likes into its region breaks its own feed, or gets its own job refused. */
+#include "engine/base/rand.h"
+#include "engine/ring/lib/lib.h"
+#include "tests/unit/ring/pair.h"
+
+#include "tests/unit/cmocka.h"
+
+#include <errno.h>
+#include <stdlib.h>
+
+static struct pair pair;
+static struct feed_job *memory;
+static struct outcome why;
+
+static int open_pair(void **state)
+{
+    (void)state;
+    struct feed_shape shape = pair_shape();
+    memset(&pair, 0, sizeof(pair));
+    pair.rights.body_bytes_max = 100000;
+    pair_open(&pair, NULL);
+    memory = pair_job_memory(&shape);
+    return 0;
+}
+
+static int close_pair(void **state)
+{
+    (void)state;
+    pair_close(&pair);
+    free(memory);
+    return 0;
+}
+
+static struct lane *lane(void)
+{
+    return &pair.producer->region.lane[0];
+}
+
+/* Puts a sound job on the lane and gives its slot and record to be spoilt before the engine looks. */
+static struct ring_slot *place(uint8_t **record)
+{
+    struct hl_job job = pair_job(1);
+    if (hl_submit(pair.producer, &job, &pair.error) != 0)
+        fail_msg("%s", pair.error.text);
+    uint32_t at = (lane()->tail - 1) & 7;
+    struct ring_slot *slot = lane_slot(lane(), atomic_load(&lane()->entry[at]));
+    *record = pair.producer->region.base + slot->record_offset;
+    return slot;
+}
+
+static enum feed_take_result take(void)
+{
+    return feed_take(pair.engine, 0, memory, &why);
+}
+
+static void broken(const char *fault)
+{
+    assert_int_equal(take(), FEED_BROKEN);
+    assert_true(feed_broken(pair.engine));
+    if (!strstr(feed_fault(pair.engine), fault))
+        fail_msg("\"%s\" does not say \"%s\"", feed_fault(pair.engine), fault);
+    assert_int_equal(take(), FEED_BROKEN); /* for ever */
+    feed_server_handle(pair.server, 0);
+    assert_int_equal(pair.detaches, 1);
+    struct hl_result r;
+    int n;
+    for (int i = 0; i < 2000 && (n = hl_reap(pair.producer, &r, 1, &pair.error)) == 0; i++)
+        continue;
+    if (n < 0) /* else: the verdict */
+        assert_non_null(strstr(pair.error.text, fault));
+}
+
+static void refused(const char *text)
+{
+    assert_int_equal(take(), FEED_REFUSED);
+    assert_false(feed_broken(pair.engine));
+    assert_int_equal(why.verdict, VERDICT_FAILED);
+    assert_int_equal(why.stage, STAGE_SUBMIT);
+    assert_int_equal(why.fault, FAULT_PRODUCER);
+    assert_int_equal(why.reason, REASON_BAD_JOB);
+    if (!strstr(why.text, text))
+        fail_msg("\"%s\" does not say \"%s\"", why.text, text);
+    for (uint32_t r = 0; r < memory->recipients; r++)
+        feed_report(memory, r, &why, NULL);
+    feed_flush(pair.engine, 0);
+    struct hl_result result;
+    assert_int_equal(hl_reap(pair.producer, &result, 1, NULL), 1);
+    assert_int_equal(result.verdict, HL_FAILED);
+    assert_int_equal(take(), FEED_EMPTY);
+}
+
+static void submission_index_jumps(void **state)
+{
+    (void)state;
+    atomic_store(&lane()->shared->submit_tail, 9);
+    broken("submission index jumped from 0 to 9");
+}
+
+static void submission_index_goes_back(void **state)
+{
+    (void)state;
+    uint8_t *record;
+    place(&record);
+    assert_int_equal(take(), FEED_TAKEN);
+    atomic_store(&lane()->shared->submit_tail, 0);
+    broken("submission index jumped");
+}
+
+static void completion_index_goes_back(void **state)
+{
+    (void)state;
+    struct hl_result r;
+    uint8_t *record;
+    for (unsigned i = 0; i < 9; i++) { /* at the ninth the engine reads that eight were reaped */
+        place(&record);
+        pair_deliver(pair_take(&pair, 0));
+        hl_reap(pair.producer, &r, 1, NULL);
+    }
+    atomic_store(&lane()->shared->complete_head, 7);
+    for (unsigned i = 0; i < 7; i++) {
+        place(&record);
+        pair_deliver(pair_take(&pair, 0));
+    }
+    place(&record);
+    broken("completion index jumped from 8 to 7");
+}
+
+static void completion_index_runs_ahead(void **state)
+{
+    (void)state;
+    uint8_t *record;
+    for (unsigned i = 0; i < 8; i++) {
+        place(&record);
+        pair_deliver(pair_take(&pair, 0));
+    }
+    atomic_store(&lane()->shared->complete_head, 9);
+    atomic_store(&lane()->shared->submit_tail, 9);
+    atomic_store(&lane()->entry[0], 0);
+    lane_slot(lane(), 0)->record_offset = pair.producer->region.head.arena_offset;
+    broken("completion index jumped");
+}
+
+static void slot_number_outside(void **state)
+{
+    (void)state;
+    uint8_t *record;
+    place(&record);
+    atomic_store(&lane()->entry[0], 8);
+    broken("submitted slot 8, which is not its own");
+}
+
+static void slot_submitted_twice(void **state)
+{
+    (void)state;
+    uint8_t *record;
+    place(&record);
+    assert_int_equal(take(), FEED_TAKEN);
+    uint32_t slot = atomic_load(&lane()->entry[0]);
+    atomic_store(&lane()->entry[1], slot);
+    atomic_store(&lane()->shared->submit_tail, 2);
+    broken("which is not its own");
+}
+
+static void spoil_slot(uint64_t offset, uint32_t bytes)
+{
+    uint8_t *record;
+    struct ring_slot *slot = place(&record);
+    slot->record_offset = offset;
+    slot->record_bytes = bytes;
+    broken("outside of its arena");
+}
+
+#define ARENA (pair.producer->region.head.arena_offset)
+#define END   (pair.producer->region.head.arena_offset + pair.producer->region.head.arena_bytes)
+
+static void record_before_the_arena(void **state)
+{
+    (void)state;
+    spoil_slot(ARENA - 8, 200);
+}
+
+static void record_behind_the_arena(void **state)
+{
+    (void)state;
+    spoil_slot(END, 200);
+}
+
+static void record_across_the_end(void **state)
+{
+    (void)state;
+    spoil_slot(END - 64, 72);
+}
+
+static void record_wraps_around(void **state)
+{
+    (void)state;
+    spoil_slot(UINT64_MAX - 7, 200);
+}
+
+static void record_is_not_aligned(void **state)
+{
+    (void)state;
+    spoil_slot(ARENA + 4, 200);
+}
+
+static void record_is_shorter_than_its_head(void **state)
+{
+    (void)state;
+    spoil_slot(ARENA, sizeof(struct ring_record) - 1);
+}
+
+static void record_is_longer_than_allowed(void **state)
+{
+    (void)state;
+    spoil_slot(ARENA, 4097);
+}
+
+static void no_recipients(void **state)
+{
+    (void)state;
+    uint8_t *record;
+    place(&record);
+    ((struct ring_record *)record)->recipients = 0;
+    broken("0 recipients");
+}
+
+static void too_many_recipients(void **state)
+{
+    (void)state;
+    uint8_t *record;
+    place(&record);
+    ((struct ring_record *)record)->recipients = 5;
+    broken("5 recipients");
+}
+
+/* Each row spoils one field of a sound record. */
+static void spoil_none(struct ring_record *r)
+{
+    r->reserved[0] = 1; /* a newer minor may use it */
+}
+
+static void spoil_recipients(struct ring_record *r)
+{
+    r->recipients = 4; /* and has one */
+}
+
+static void spoil_flags(struct ring_record *r)
+{
+    r->flags = 1u << 31;
+}
+
+static void spoil_exception(struct ring_record *r)
+{
+    r->flags |= FEED_EXCEPTION;
+}
+
+static void spoil_floor(struct ring_record *r)
+{
+    r->tls_floor = 200;
+}
+
+static void spoil_sender_length(struct ring_record *r)
+{
+    r->sender_bytes = UINT16_MAX;
+}
+
+static void spoil_sender_shorter(struct ring_record *r)
+{
+    r->sender_bytes--;
+}
+
+static void spoil_domain_length(struct ring_record *r)
+{
+    r->domain_bytes = 255;
+}
+
+static void spoil_next_hop(struct ring_record *r)
+{
+    r->next_hop_bytes = 4;
+    r->sender_bytes = (uint16_t)(r->sender_bytes - 4);
+}
+
+static void spoil_tag(struct ring_record *r)
+{
+    r->tag_bytes = 200;
+}
+
+static void spoil_body_bytes(struct ring_record *r)
+{
+    r->body_bytes++;
+}
+
+static void spoil_extents(struct ring_record *r)
+{
+    r->extents = 17;
+}
+
+static void spoil_no_extents(struct ring_record *r)
+{
+    r->extents = 0;
+}
+
+static struct ring_extent *extent_of(struct ring_record *r)
+{
+    return (struct ring_extent *)(r + 1);
+}
+
+static void spoil_extent_offset(struct ring_record *r)
+{
+    extent_of(r)->offset = 0;
+}
+
+static void spoil_extent_end(struct ring_record *r)
+{
+    extent_of(r)->offset = END - 5;
+}
+
+static void spoil_extent_wrap(struct ring_record *r)
+{
+    extent_of(r)->offset = UINT64_MAX - 3;
+}
+
+static void spoil_extent_bytes(struct ring_record *r)
+{
+    extent_of(r)->bytes = UINT64_MAX;
+    r->body_bytes = UINT64_MAX;
+}
+
+static void spoil_extent_empty(struct ring_record *r)
+{
+    extent_of(r)->bytes = 0;
+    r->body_bytes = 0;
+}
+
+static void spoil_too_long(struct ring_record *r)
+{
+    extent_of(r)->offset = ARENA;
+    extent_of(r)->bytes = r->body_bytes = 100001;
+}
+
+static char *strings_of(struct ring_record *r)
+{
+    return (char *)r + sizeof(*r) + sizeof(struct ring_extent) + sizeof(struct ring_recipient);
+}
+
+static void spoil_domain_case(struct ring_record *r)
+{
+    strings_of(r)[0] = 'E';
+}
+
+static void spoil_domain(struct ring_record *r)
+{
+    memcpy(strings_of(r), "evil.exampl", 11);
+}
+
+static void spoil_sender_cr(struct ring_record *r)
+{
+    strings_of(r)[11 + 2] = '\r';
+}
+
+static void spoil_sender_nul(struct ring_record *r)
+{
+    strings_of(r)[11 + 2] = 0;
+}
+
+static void spoil_recipient_bracket(struct ring_record *r)
+{
+    strings_of(r)[11 + 17] = '<';
+}
+
+static void spoil_recipient_lf(struct ring_record *r)
+{
+    strings_of(r)[11 + 17] = '\n';
+}
+
+static void spoil_dsn(struct ring_record *r) /* the address's last bytes become its DSN parameters */
+{
+    struct ring_recipient *p = (struct ring_recipient *)(extent_of(r) + 1);
+    p->address_bytes = (uint16_t)(p->address_bytes - 4);
+    p->dsn_bytes = 4;
+}
+
+static void every_field_is_checked(void **state)
+{
+    (void)state;
+    static const struct {
+        void (*spoil)(struct ring_record *r);
+        const char *text;
+    } row[] = {
+        {spoil_flags, "flag"},
+        {spoil_exception, "exception, which this feed may not"},
+        {spoil_floor, "TLS floor"},
+        {spoil_sender_length, "not as long as its parts"},
+        {spoil_sender_shorter, "not as long as its parts"},
+        {spoil_domain_length, "not as long as its parts"},
+        {spoil_next_hop, "next hop"},
+        {spoil_tag, "not as long as its parts"},
+        {spoil_body_bytes, "the body is empty, or its length"},
+        {spoil_extents, "no extents or too many"},
+        {spoil_no_extents, "no extents or too many"},
+        {spoil_extent_offset, "outside of the arena"},
+        {spoil_extent_end, "outside of the arena"},
+        {spoil_extent_wrap, "outside of the arena"},
+        {spoil_extent_bytes, "outside of the arena"},
+        {spoil_extent_empty, "the body is empty"},
+        {spoil_too_long, "longer than this feed may send"},
+        {spoil_domain_case, "lower case"},
+        {spoil_domain, "a recipient's domain is not the job's"},
+        {spoil_sender_cr, "the sender's address has a CR or LF"},
+        {spoil_sender_nul, "the sender's address has a NUL"},
+        {spoil_recipient_bracket, "a recipient's address has an angle bracket"},
+        {spoil_recipient_lf, "a recipient's address has a CR or LF"},
+        {spoil_dsn, "a recipient's"},
+    };
+    for (size_t i = 0; i < ARRAY_LEN(row); i++) {
+        uint8_t *record;
+        place(&record);
+        row[i].spoil((struct ring_record *)record);
+        refused(row[i].text);
+    }
+    uint8_t *record;
+    place(&record);
+    spoil_recipients(
+        (struct ring_record *)record); /* more results than the library waits for: its own affair */
+    assert_int_equal(take(), FEED_REFUSED);
+    assert_int_equal(memory->recipients, 4);
+    assert_non_null(strstr(why.text, "not as long as its parts"));
+}
+
+static void unknown_reserved_bytes_are_left_to_newer_minors(void **state)
+{
+    (void)state;
+    uint8_t *record;
+    place(&record);
+    spoil_none((struct ring_record *)record);
+    assert_int_equal(take(), FEED_TAKEN);
+}
+
+/* Whatever is written over the record once it was taken, the engine's copy stays. */
+static void changes_after_the_take_do_not_matter(void **state)
+{
+    (void)state;
+    uint8_t *record;
+    struct ring_slot *slot = place(&record);
+    uint32_t bytes = slot->record_bytes;
+    assert_int_equal(take(), FEED_TAKEN);
+    memset(record, 0xff, bytes);
+    slot->record_offset = slot->cookie = UINT64_MAX;
+    assert_string_equal(memory->domain, "example.org");
+    assert_int_equal(memory->recipients, 1);
+    assert_memory_equal(memory->sender.data, "alice@example.com", 17);
+    assert_memory_equal(memory->recipient[0].address.data, "bob@example.org", 15);
+    pair_deliver(memory);
+    struct hl_result r;
+    assert_int_equal(hl_reap(pair.producer, &r, 1, NULL), 1);
+    assert_int_equal(r.verdict, HL_DELIVERED);
+}
+
+static void another_lane_than_the_destination_s(void **state)
+{
+    (void)state;
+    struct feed_shape shape = pair_shape();
+    pair_close(&pair);
+    shape.lanes = 2;
+    pair_open(&pair, &shape);
+    struct hl_job job = pair_job(1);
+    assert_int_equal(hl_submit(pair.producer, &job, NULL), 0);
+    uint32_t right = pair.producer->region.lane[0].tail ? 0 : 1;
+    struct lane *from = &pair.producer->region.lane[right], *to = &pair.producer->region.lane[!right];
+    uint32_t slot = atomic_load(&from->entry[0]);
+    atomic_store(&to->entry[0], slot);
+    *lane_slot(to, slot) = *lane_slot(from, slot);
+    atomic_store(&to->shared->submit_tail, 1);
+    assert_int_equal(feed_take(pair.engine, !right, memory, &why), FEED_REFUSED);
+    assert_non_null(strstr(why.text, "another lane"));
+    assert_int_equal(feed_take(pair.engine, right, memory, &why), FEED_TAKEN);
+}
+
+/* Random bytes over a sound record: taken, refused or broken, and never anything outside (the sanitizers watch). */
+static void random_records(void **state)
+{
+    (void)state;
+    struct rand_source r;
+    unsigned count[4] = {0};
+    rand_seed(&r, 5);
+    for (unsigned i = 0; i < 20000; i++) {
+        uint8_t *record;
+        struct ring_slot *slot = place(&record);
+        for (unsigned k = rand_below(&r, 4); k > 0; k--)
+            record[rand_below(&r, slot->record_bytes)] = (uint8_t)rand_u64(&r);
+        enum feed_take_result took = take();
+        count[took]++;
+        if (took == FEED_BROKEN) {
+            pair_close(&pair);
+            pair.rights.body_bytes_max = 100000;
+            pair_open(&pair, NULL);
+            continue;
+        }
+        assert_int_not_equal(took, FEED_EMPTY);
+        struct hl_result results[4];
+        pair_deliver(memory);
+        hl_reap(pair.producer, results, 4, NULL);
+        if (pair.producer->gone) { /* a job whose recipients the producer itself forged */
+            pair_close(&pair);
+            pair.rights.body_bytes_max = 100000;
+            pair_open(&pair, NULL);
+        }
+    }
+    assert_true(count[FEED_TAKEN] > 100 && count[FEED_REFUSED] > 100 && count[FEED_BROKEN] > 20);
+}
+
+int main(void)
+{
+#define T(name) cmocka_unit_test_setup_teardown(name, open_pair, close_pair)
+    const struct CMUnitTest tests[] = {
+        T(submission_index_jumps),
+        T(submission_index_goes_back),
+        T(completion_index_goes_back),
+        T(completion_index_runs_ahead),
+        T(slot_number_outside),
+        T(slot_submitted_twice),
+        T(record_before_the_arena),
+        T(record_behind_the_arena),
+        T(record_across_the_end),
+        T(record_wraps_around),
+        T(record_is_not_aligned),
+        T(record_is_shorter_than_its_head),
+        T(record_is_longer_than_allowed),
+        T(no_recipients),
+        T(too_many_recipients),
+        T(every_field_is_checked),
+        T(unknown_reserved_bytes_are_left_to_newer_minors),
+        T(changes_after_the_take_do_not_matter),
+        T(another_lane_than_the_destination_s),
+        T(random_records),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

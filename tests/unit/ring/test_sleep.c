@@ -1,0 +1,238 @@
+/* Wake-ups: no ring is lost, none is rung while the other side is awake, and a lane without room stops only itself. */
+#include "engine/ring/lib/lib.h"
+#include "tests/unit/ring/pair.h"
+
+#include "tests/unit/cmocka.h"
+
+#include <errno.h>
+#include <poll.h>
+#include <stdlib.h>
+#include <unistd.h>
+
+static struct pair pair;
+
+static int open_pair(void **state)
+{
+    (void)state;
+    memset(&pair, 0, sizeof(pair));
+    pair_open(&pair, NULL);
+    return 0;
+}
+
+static int close_pair(void **state)
+{
+    (void)state;
+    pair_close(&pair);
+    return 0;
+}
+
+static void submit(void)
+{
+    struct hl_job job = pair_job(1);
+    assert_int_equal(hl_submit(pair.producer, &job, NULL), 0);
+}
+
+static bool rung(int fd)
+{
+    uint64_t rings;
+    return read(fd, &rings, sizeof(rings)) == sizeof(rings);
+}
+
+static void an_awake_engine_is_not_rung(void **state)
+{
+    (void)state;
+    submit();
+    assert_false(rung(feed_wake_engine_fd(pair.engine)));
+    assert_false(feed_sleep(pair.engine, 0)); /* there is work */
+    pair_deliver(pair_take(&pair, 0));
+    assert_true(feed_sleep(pair.engine, 0));
+    submit();
+    assert_true(rung(feed_wake_engine_fd(pair.engine)));
+    submit(); /* once is enough */
+    assert_false(rung(feed_wake_engine_fd(pair.engine)));
+    feed_awake(pair.engine, 0);
+}
+
+static void an_awake_producer_is_not_rung(void **state)
+{
+    (void)state;
+    struct hl_result r[8];
+    submit();
+    pair_deliver(pair_take(&pair, 0));
+    assert_false(rung(feed_wake_producer_fd(pair.engine)));
+    assert_int_equal(hl_feed_arm(pair.producer), 1); /* something is there */
+    assert_int_equal(hl_reap(pair.producer, r, 8, NULL), 1);
+
+    assert_int_equal(hl_feed_arm(pair.producer), 0);
+    struct pollfd p = {.fd = hl_feed_fd(pair.producer), .events = POLLIN};
+    assert_int_equal(poll(&p, 1, 0), 0);
+    submit();
+    pair_deliver(pair_take(&pair, 0));
+    assert_int_equal(poll(&p, 1, 0), 1);
+    assert_int_equal(hl_reap(pair.producer, r, 8, NULL), 1);
+    assert_int_equal(poll(&p, 1, 0), 0); /* the ring was taken with it */
+}
+
+static void waiting_ends(void **state)
+{
+    (void)state;
+    assert_int_equal(hl_wait(pair.producer, 10, &pair.error), 0);
+    pair_kill_engine(&pair);
+    assert_int_equal(hl_wait(pair.producer, 1000, &pair.error), 1);
+    struct hl_result r;
+    assert_int_equal(hl_reap(pair.producer, &r, 1, NULL), -EPIPE);
+    assert_int_equal(hl_wait(pair.producer, 1000, &pair.error), 1); /* and again */
+}
+
+static void a_full_completion_ring_stops_its_lane_alone(void **state)
+{
+    (void)state;
+    struct feed_shape shape = pair_shape();
+    struct hl_result r[16];
+    struct outcome why;
+    hl_feed *other;
+    pair_close(&pair);
+    shape.submit_slots = 16;
+    pair_open(&pair, &shape);
+    struct feed *slow = pair.engine;
+    struct feed_job *job = pair_job_memory(&shape);
+    for (unsigned i = 0; i < 16; i++)
+        submit();
+    for (unsigned i = 0; i < 8; i++)
+        pair_deliver(pair_take(&pair, 0));
+    assert_int_equal(feed_take(slow, 0, job, &why), FEED_EMPTY); /* eight results lie there */
+    assert_false(feed_broken(slow));
+    assert_true(feed_sleep(slow, 0)); /* nothing to do until the producer reads */
+
+    assert_int_equal(pair_attach(&pair, &other, NULL), 0);
+    struct hl_job plain = pair_job(2);
+    assert_int_equal(hl_submit(other, &plain, NULL), 0);
+    assert_int_equal(feed_take(pair.engine, 0, job, &why), FEED_TAKEN);
+    pair_deliver(job);
+    assert_int_equal(hl_reap(other, r, 16, NULL), 1);
+    hl_feed_detach(other);
+
+    assert_false(rung(feed_wake_engine_fd(slow)));
+    assert_int_equal(hl_reap(pair.producer, r, 1, NULL), 1);
+    assert_true(rung(feed_wake_engine_fd(slow)));
+    feed_awake(slow, 0);
+    assert_int_equal(feed_take(slow, 0, job, &why), FEED_TAKEN);
+    free(job);
+}
+
+static void a_job_waits_for_room_for_all_of_its_results(void **state)
+{
+    (void)state;
+    struct feed_shape shape = pair_shape();
+    struct hl_recipient to[4];
+    struct hl_result r[16];
+    struct outcome why;
+    struct feed_job *job[3];
+    for (unsigned i = 0; i < 4; i++)
+        to[i] = (struct hl_recipient){hl_str("bob@example.org"), hl_none()};
+    for (unsigned i = 0; i < 3; i++) {
+        struct hl_job four = pair_job(i);
+        four.recipients = to;
+        four.recipients_count = 4;
+        assert_int_equal(hl_submit(pair.producer, &four, NULL), 0);
+        job[i] = pair_job_memory(&shape);
+    }
+    assert_int_equal(feed_take(pair.engine, 0, job[0], &why), FEED_TAKEN);
+    assert_int_equal(feed_take(pair.engine, 0, job[1], &why), FEED_TAKEN);
+    assert_int_equal(feed_take(pair.engine, 0, job[2], &why), FEED_EMPTY); /* 8 are owed */
+    assert_int_equal(feed_in_flight(pair.engine, 0), 2);
+    pair_deliver(job[1]);
+    assert_int_equal(hl_reap(pair.producer, r, 3, NULL), 3);
+    assert_int_equal(feed_take(pair.engine, 0, job[2], &why), FEED_EMPTY);
+    assert_int_equal(hl_reap(pair.producer, r, 3, NULL), 1);
+    assert_int_equal(feed_take(pair.engine, 0, job[2], &why), FEED_TAKEN);
+    pair_deliver(job[0]);
+    pair_deliver(job[2]);
+    assert_int_equal(hl_reap(pair.producer, r, 16, NULL), 8);
+    assert_int_equal(feed_in_flight(pair.engine, 0), 0);
+    for (unsigned i = 0; i < 3; i++)
+        free(job[i]);
+}
+
+static void a_feed_takes_no_more_than_its_right(void **state)
+{
+    (void)state;
+    struct feed_shape shape = pair_shape();
+    struct outcome why;
+    struct feed_job *job[3];
+    pair_close(&pair);
+    pair.rights.jobs_in_flight_max = 2;
+    pair_open(&pair, NULL);
+    for (unsigned i = 0; i < 3; i++) {
+        submit();
+        job[i] = pair_job_memory(&shape);
+    }
+    assert_int_equal(feed_take(pair.engine, 0, job[0], &why), FEED_TAKEN);
+    assert_int_equal(feed_take(pair.engine, 0, job[1], &why), FEED_TAKEN);
+    assert_int_equal(feed_take(pair.engine, 0, job[2], &why), FEED_EMPTY);
+    pair_deliver(job[0]);
+    assert_int_equal(feed_take(pair.engine, 0, job[2], &why), FEED_TAKEN);
+    for (unsigned i = 0; i < 3; i++)
+        free(job[i]);
+}
+
+/* Two threads, both asleep most of the time: a lost ring would be a hang. */
+#define ROUNDS 20000
+
+static void *sleepy_core(void *arg)
+{
+    struct feed_shape shape = pair_shape();
+    struct feed_job *job = pair_job_memory(&shape);
+    struct outcome why;
+    (void)arg;
+    for (unsigned done = 0; done < ROUNDS;) {
+        if (feed_take(pair.engine, 0, job, &why) == FEED_TAKEN) {
+            pair_deliver(job);
+            done++;
+            continue;
+        }
+        if (!feed_sleep(pair.engine, 0))
+            continue;
+        struct pollfd p = {.fd = feed_wake_engine_fd(pair.engine), .events = POLLIN};
+        if (poll(&p, 1, 5000) != 1)
+            break;
+        rung(p.fd);
+        feed_awake(pair.engine, 0);
+    }
+    free(job);
+    return NULL;
+}
+
+static void no_ring_is_lost(void **state)
+{
+    (void)state;
+    pthread_t thread;
+    struct hl_result r[8];
+    assert_int_equal(pthread_create(&thread, NULL, sleepy_core, NULL), 0);
+    for (unsigned sent = 0, got = 0; got < ROUNDS;) {
+        struct hl_job job = pair_job(sent);
+        unsigned burst = 1 + sent % 3;
+        while (burst-- > 0 && sent < ROUNDS && hl_submit(pair.producer, &job, NULL) == 0)
+            sent++;
+        assert_int_equal(hl_wait(pair.producer, 5000, NULL), 1);
+        int n;
+        while ((n = hl_reap(pair.producer, r, 8, NULL)) > 0)
+            got += (unsigned)n;
+    }
+    pthread_join(thread, NULL);
+}
+
+int main(void)
+{
+#define T(name) cmocka_unit_test_setup_teardown(name, open_pair, close_pair)
+    const struct CMUnitTest tests[] = {
+        T(an_awake_engine_is_not_rung),
+        T(an_awake_producer_is_not_rung),
+        T(waiting_ends),
+        T(a_full_completion_ring_stops_its_lane_alone),
+        T(a_job_waits_for_room_for_all_of_its_results),
+        T(a_feed_takes_no_more_than_its_right),
+        T(no_ring_is_lost),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

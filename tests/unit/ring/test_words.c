@@ -1,0 +1,124 @@
+/* feed.h repeats the engine's numbers and words for outsiders: they are the same. */
+#include "engine/base/outcome.h"
+#include "engine/policy/policy.h"
+#include "engine/ring/feed.h"
+#include "engine/ring/layout.h"
+#include "engine/ring/ring.h"
+
+#include "tests/unit/cmocka.h"
+
+#define SAME(a, b) static_assert((int)(a) == (int)(b), #a " is " #b)
+
+SAME(HL_NONE, VERDICT_NONE);
+SAME(HL_DELIVERED, VERDICT_DELIVERED);
+SAME(HL_DEFERRED, VERDICT_DEFERRED);
+SAME(HL_FAILED, VERDICT_FAILED);
+SAME(HL_IN_DOUBT, VERDICT_IN_DOUBT);
+
+SAME(HL_STAGE_NONE, STAGE_NONE);
+SAME(HL_STAGE_SUBMIT, STAGE_SUBMIT);
+SAME(HL_STAGE_POLICY, STAGE_POLICY);
+SAME(HL_STAGE_ROUTE, STAGE_ROUTE);
+SAME(HL_STAGE_CONNECT, STAGE_CONNECT);
+SAME(HL_STAGE_GREETING, STAGE_GREETING);
+SAME(HL_STAGE_STARTTLS, STAGE_STARTTLS);
+SAME(HL_STAGE_TLS, STAGE_TLS);
+SAME(HL_STAGE_EHLO, STAGE_EHLO);
+SAME(HL_STAGE_MAIL, STAGE_MAIL);
+SAME(HL_STAGE_RCPT, STAGE_RCPT);
+SAME(HL_STAGE_DATA, STAGE_DATA);
+SAME(HL_STAGE_DOT, STAGE_DOT);
+SAME(HL_STAGE_QUIT, STAGE_QUIT);
+
+SAME(HL_FAULT_NONE, FAULT_NONE);
+SAME(HL_FAULT_PRODUCER, FAULT_PRODUCER);
+SAME(HL_FAULT_LOCAL, FAULT_LOCAL);
+SAME(HL_FAULT_NETWORK, FAULT_NETWORK);
+SAME(HL_FAULT_REMOTE, FAULT_REMOTE);
+SAME(HL_FAULT_ATTACK, FAULT_ATTACK);
+
+SAME(HL_REASON_STARTTLS_NOT_SUPPORTED, REASON_STARTTLS_NOT_SUPPORTED);
+SAME(HL_REASON_STARTTLS_REJECTED, REASON_STARTTLS_REJECTED);
+SAME(HL_REASON_STARTTLS_INJECTION, REASON_STARTTLS_INJECTION);
+SAME(HL_REASON_CERTIFICATE_HOST_MISMATCH, REASON_CERTIFICATE_HOST_MISMATCH);
+SAME(HL_REASON_CERTIFICATE_EXPIRED, REASON_CERTIFICATE_EXPIRED);
+SAME(HL_REASON_CERTIFICATE_NOT_TRUSTED, REASON_CERTIFICATE_NOT_TRUSTED);
+SAME(HL_REASON_CERTIFICATE_SELF_SIGNED, REASON_CERTIFICATE_SELF_SIGNED);
+SAME(HL_REASON_CERTIFICATE_WEAK, REASON_CERTIFICATE_WEAK);
+SAME(HL_REASON_TLS_VERSION, REASON_TLS_VERSION);
+SAME(HL_REASON_TLS_HANDSHAKE, REASON_TLS_HANDSHAKE);
+SAME(HL_REASON_CONNECTION_REFUSED, REASON_CONNECTION_REFUSED);
+SAME(HL_REASON_CONNECTION_RESET, REASON_CONNECTION_RESET);
+SAME(HL_REASON_CONNECTION_TIMEOUT, REASON_CONNECTION_TIMEOUT);
+SAME(HL_REASON_CONNECTION_LOST, REASON_CONNECTION_LOST);
+SAME(HL_REASON_NO_ROUTE, REASON_NO_ROUTE);
+SAME(HL_REASON_POLICY, REASON_POLICY);
+SAME(HL_REASON_REPLY, REASON_REPLY);
+SAME(HL_REASON_PROTOCOL, REASON_PROTOCOL);
+SAME(HL_REASON_TIMEOUT, REASON_TIMEOUT);
+SAME(HL_REASON_BAD_JOB, REASON_BAD_JOB);
+SAME(HL_REASON_TOO_LARGE, REASON_TOO_LARGE);
+SAME(HL_REASON_UNSUPPORTED, REASON_UNSUPPORTED);
+SAME(HL_REASON_SHUTDOWN, REASON_SHUTDOWN);
+SAME(HL_REASON_LIMIT, REASON_LIMIT);
+
+SAME(HL_TLS_DEFAULT, POLICY_DEFAULT);
+SAME(HL_TLS_ENCRYPT, POLICY_ENCRYPT);
+SAME(HL_TLS_VERIFY, POLICY_VERIFY);
+SAME(HL_TLS_SECURE, POLICY_SECURE);
+SAME(RING_TLS_FLOOR_MAX, HL_TLS_SECURE);
+
+SAME(HL_JOB_SMTPUTF8, FEED_SMTPUTF8);
+SAME(HL_JOB_REQUIRETLS, FEED_REQUIRETLS);
+SAME(HL_JOB_TLS_OPTIONAL, FEED_TLS_OPTIONAL);
+SAME(HL_JOB_EXCEPTION, FEED_EXCEPTION);
+SAME(RING_JOB_SMTPUTF8, FEED_SMTPUTF8);
+SAME(RING_JOB_REQUIRETLS, FEED_REQUIRETLS);
+SAME(RING_JOB_TLS_OPTIONAL, FEED_TLS_OPTIONAL);
+SAME(RING_JOB_EXCEPTION, FEED_EXCEPTION);
+SAME(RING_JOB_8BITMIME, FEED_8BITMIME);
+
+SAME(HL_FEED_ABI_MAJOR, RING_ABI_MAJOR);
+SAME(HL_FEED_ABI_MINOR, RING_ABI_MINOR);
+SAME(HL_PARTS_MAX, RING_EXTENTS_MAX);
+SAME(RING_EXTENTS_MAX, FEED_EXTENTS_MAX);
+SAME(RING_LANES_MAX, FEED_LANES_MAX);
+SAME(HL_TEXT_MAX, OUTCOME_TEXT_MAX);
+SAME(RING_TEXT_MAX, OUTCOME_TEXT_MAX - 1);
+
+static void words_are_the_engine_s(void **state)
+{
+    (void)state;
+    for (int i = 0; i <= VERDICT_IN_DOUBT; i++)
+        assert_string_equal(hl_verdict_name(i), verdict_name((enum verdict)i));
+    for (int i = 0; i <= STAGE_QUIT; i++)
+        assert_string_equal(hl_stage_name(i), stage_name((enum stage)i));
+    for (int i = 0; i <= FAULT_ATTACK; i++)
+        assert_string_equal(hl_fault_name(i), fault_name((enum fault)i));
+    for (int i = 0; i < REASON_COUNT; i++)
+        assert_string_equal(hl_reason_name(i), reason_name((enum reason)i));
+    for (int i = POLICY_ENCRYPT; i <= POLICY_SECURE; i++)
+        assert_string_equal(hl_tls_level_name(i), policy_level_name((enum policy_level)i));
+}
+
+static void one_past_the_last_is_unknown(void **state)
+{
+    (void)state;
+    assert_string_equal(hl_verdict_name(HL_NOT_SENT), "not sent");
+    assert_string_equal(hl_verdict_name(HL_NOT_SENT + 1), "unknown");
+    assert_string_equal(hl_stage_name(STAGE_QUIT + 1), "unknown");
+    assert_string_equal(hl_fault_name(FAULT_ATTACK + 1), "unknown");
+    assert_string_equal(hl_reason_name(REASON_COUNT), "unknown");
+    assert_string_equal(stage_name((enum stage)(STAGE_QUIT + 1)), "unknown");
+    assert_string_equal(fault_name((enum fault)(FAULT_ATTACK + 1)), "unknown");
+    assert_string_equal(hl_reason_name(-1), "unknown");
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(words_are_the_engine_s),
+        cmocka_unit_test(one_past_the_last_is_unknown),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

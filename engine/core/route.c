@@ -2,8 +2,10 @@
 #include "engine/core/core_private.h"
 
 #include <stdlib.h>
+#include <strings.h>
 
 #define SMTP_PORT 25u
+#define IPV6_TAG  "IPv6:" /* RFC 5321 section 4.1.3 */
 
 #define NO_ROUTE(why, verdict, fault, ...) \
     (outcome_set(why, verdict, STAGE_ROUTE, fault, REASON_NO_ROUTE, __VA_ARGS__), false)
@@ -41,6 +43,8 @@ static bool literal_hop(const char *address, uint16_t port, uint32_t index, stru
                         struct outcome *why)
 {
     struct ip_addr addr;
+    if (strncasecmp(address, IPV6_TAG, strlen(IPV6_TAG)) == 0)
+        address += strlen(IPV6_TAG);
     if (index > 0)
         return NO_ROUTE(why, VERDICT_DEFERRED, FAULT_NETWORK, "no further address for next hop [%s]",
                         address);

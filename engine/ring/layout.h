@@ -172,9 +172,9 @@ enum {
 #define RING_TEXT_MAX          239u
 #define RING_HOST_MAX          253u /* mx_host, matched_name */
 #define RING_POLICY_SOURCE_MAX 63u
-#define RING_CIPHER_MAX        32u
-#define RING_GROUP_MAX         24u
-#define RING_SIGNATURE_MAX     32u
+#define RING_CIPHER_MAX        46u /* the longest that TLS 1.2 and 1.3 have here */
+#define RING_GROUP_MAX         19u
+#define RING_SIGNATURE_MAX     23u
 #define RING_DIGEST_BYTES      32u
 
 /* Seventeen lines: the longest of everything fits, and the odd number spreads results over the cache's sets. */

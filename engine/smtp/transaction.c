@@ -139,15 +139,13 @@ static void put_end_of_data(struct smtp_session *s, struct bytes_out *out, uint6
 bool smtp_send_body(struct smtp_session *s, struct bytes_out *out, uint64_t now_us)
 {
     assert(s->proof);
-    size_t before = bytes_written(out);
     enum body_status status = s->message ? smtp_body_put(&s->body, out) : BODY_END;
     if (status == BODY_BARE) {
         out->at = out->start;
         smtp_trouble_bad_body(s);
         return false;
     }
-    if (bytes_written(out) > before)
-        smtp_arm(s, now_us); /* RFC 5321 section 4.5.3.2.5 is about each block of data */
+    smtp_arm(s, now_us); /* RFC 5321 section 4.5.3.2.5: the time is each block's */
     if (status == BODY_MORE || bytes_room(out) < SMTP_BODY_END_MAX)
         return false;
     put_end_of_data(s, out, now_us);

@@ -8,6 +8,7 @@
  *   4. A session that ends defers whoever is left, and everybody who waited for it.
  */
 #include "engine/smtp/trouble.h"
+#include "engine/smtp/text.h"
 
 #include <inttypes.h>
 
@@ -26,6 +27,17 @@ static void set_reply(const struct smtp_session *s, struct outcome *o, enum verd
     outcome_set(o, verdict, smtp_stage(s), FAULT_REMOTE, REASON_REPLY, "%s", s->reply.text);
     o->smtp_code = s->reply.code;
     memcpy(o->enhanced, s->reply.enhanced, sizeof(o->enhanced));
+}
+
+/* Behind a sentence of our own: the receiver's, cut between characters where it is too long. */
+static void quote_reply(const struct smtp_session *s, struct outcome *o)
+{
+    size_t used = strlen(o->text);
+    o->smtp_code = s->reply.code;
+    if (s->reply.text_len == 0)
+        return;
+    used = smtp_text_append(o->text, sizeof(o->text), used, (const uint8_t *)": ", 2);
+    smtp_text_append(o->text, sizeof(o->text), used, (const uint8_t *)s->reply.text, s->reply.text_len);
 }
 
 /* RFC 5321 section 4.5.3.1.10: RFC 821 had 552 for "too many recipients", which is temporary.  A receiver that
@@ -157,11 +169,11 @@ void smtp_trouble_no_starttls(struct smtp_session *s, uint64_t now_us)
         return;
     }
     bool refused = smtp_reply_class(&s->reply) != 2;
-    outcome_set(&o, VERDICT_DEFERRED, STAGE_STARTTLS, FAULT_REMOTE, REASON_STARTTLS_NOT_SUPPORTED, "%s%s",
-                refused ? "EHLO was refused, so there is no STARTTLS: "
-                        : "the receiver does not offer STARTTLS, and nothing is sent in the clear",
-                refused ? s->reply.text : "");
-    o.smtp_code = refused ? s->reply.code : 0;
+    outcome_set(&o, VERDICT_DEFERRED, STAGE_STARTTLS, FAULT_REMOTE, REASON_STARTTLS_NOT_SUPPORTED,
+                refused ? "EHLO was refused, so there is no STARTTLS"
+                        : "the receiver does not offer STARTTLS, and nothing is sent in the clear");
+    if (refused)
+        quote_reply(s, &o);
     set_enhanced(&o, 4, 7, 4);
     leave_with(s, &o, now_us);
 }
@@ -170,8 +182,8 @@ void smtp_trouble_starttls_rejected(struct smtp_session *s, uint64_t now_us)
 {
     struct outcome o;
     outcome_set(&o, VERDICT_DEFERRED, STAGE_STARTTLS, FAULT_REMOTE, REASON_STARTTLS_REJECTED,
-                "the receiver offers STARTTLS and then refuses it: %s", s->reply.text);
-    o.smtp_code = s->reply.code;
+                "the receiver offers STARTTLS and then refuses it");
+    quote_reply(s, &o);
     set_enhanced(&o, 4, 7, 5);
     leave_with(s, &o, now_us);
 }
@@ -302,8 +314,8 @@ void smtp_trouble_unexpected(struct smtp_session *s)
     struct outcome o;
     stat_inc(s->config.stats, STAT_smtp_replies_bad);
     outcome_set(&o, VERDICT_NONE, STAGE_NONE, FAULT_REMOTE, REASON_PROTOCOL,
-                "reply %u makes no sense while %s: %s", s->reply.code, smtp_state_text(s), s->reply.text);
-    o.smtp_code = s->reply.code;
+                "reply %u makes no sense while %s", s->reply.code, smtp_state_text(s));
+    quote_reply(s, &o);
     end_broken(s, &o);
 }
 

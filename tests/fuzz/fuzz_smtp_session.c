@@ -5,6 +5,7 @@
  * that leaves is the one that was given, and there is no doubt or delivery without an end of data.
  */
 #include "engine/smtp/session.h"
+#include "engine/smtp/text.h"
 
 #include <stdlib.h>
 
@@ -50,6 +51,18 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
 /* ---- events ---- */
 
+static void check_text(const char *text)
+{
+    CHECK(memchr(text, '\0', OUTCOME_TEXT_MAX));
+    for (size_t len = strlen(text); len;) {
+        uint32_t c = 0;
+        size_t n = smtp_utf8_take((const uint8_t *)text, len, &c);
+        CHECK(n > 0 && c >= ' ' && c != 0x7f);
+        text += n;
+        len -= n;
+    }
+}
+
 static void on_recipient(void *ctx, const struct smtp_message *m, uint32_t index,
                          const struct outcome *outcome)
 {
@@ -57,7 +70,7 @@ static void on_recipient(void *ctx, const struct smtp_message *m, uint32_t index
     CHECK(w->in_hand && m == &w->message && index < m->recipients);
     CHECK(w->outcomes[index]++ == 0);
     CHECK(outcome->verdict != VERDICT_NONE && outcome->stage != STAGE_NONE && outcome->reason < REASON_COUNT);
-    CHECK(memchr(outcome->text, '\0', sizeof(outcome->text)));
+    check_text(outcome->text);
     if (outcome->verdict == VERDICT_DELIVERED || outcome->verdict == VERDICT_IN_DOUBT)
         CHECK(w->stage == STAGE_DOT && w->end_of_data);
     if (outcome->verdict == VERDICT_DELIVERED)
@@ -308,6 +321,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     lose(w);
     pull(w, SMTP_OUTPUT_MIN);
     CHECK(!w->in_hand && smtp_want(&w->session) == SMTP_WANT_CLOSE);
+    check_text(w->session.outcome.text);
     CHECK(smtp_next_deadline(&w->session) == DEADLINE_NEVER);
     free(w);
     return 0;

@@ -1,0 +1,146 @@
+/* What neither a conversation nor the simulator shows: sizes, release in any state, writing piece by piece. */
+#include "engine/tcp/tcb.h"
+
+#include "tests/unit/cmocka.h"
+
+struct fixture {
+    struct tcp_config config;
+    struct stats stats;
+    struct pkt_pool *pool;
+    struct tcb tcb;
+    struct tcp_segment last;
+    unsigned sent;
+};
+
+static bool emit(void *ctx, const struct tcp_segment *seg)
+{
+    struct fixture *f = ctx;
+    f->last = *seg;
+    f->sent++;
+    return true;
+}
+
+static void output(struct fixture *f, uint64_t now_us)
+{
+    assert_true(tcp_output(&f->tcb, now_us, &(struct tcp_emit){.ctx = f, .emit = emit}));
+    tcb_check(&f->tcb);
+}
+
+static void segment(struct fixture *f, uint8_t flags, uint32_t seq, uint32_t ack)
+{
+    struct tcp_segment seg = {
+        .flags = flags,
+        .seq = seq,
+        .ack = ack,
+        .window = 65535,
+        .opt = {.has_mss = !!(flags & TCP_SYN), .mss = 1000},
+    };
+    tcp_input(&f->tcb, &seg, 2000);
+    output(f, 2000);
+}
+
+static int setup(void **state)
+{
+    static struct fixture f;
+    f = (struct fixture){.config = tcp_config_default(), .pool = pkt_heap_pool_open(16, 0, 2048)};
+    struct tcp_open open = {.config = &f.config, .pool = f.pool, .stats = &f.stats, .isn = 99};
+    tcp_open_active(&f.tcb, &open, 1000);
+    output(&f, 1000);
+    segment(&f, TCP_SYN | TCP_ACK, 499, 100);
+    assert_int_equal(tcp_state(&f.tcb), TCP_ESTABLISHED);
+    *state = &f;
+    return 0;
+}
+
+static int teardown(void **state)
+{
+    struct fixture *f = *state;
+    tcp_release(&f->tcb);
+    pkt_heap_pool_close(f->pool);
+    return 0;
+}
+
+static size_t put(struct fixture *f, size_t len)
+{
+    size_t room;
+    uint8_t *at = tcp_write_reserve(&f->tcb, &room);
+    if (!at)
+        return 0;
+    len = min_size(len, room);
+    memset(at, 'x', len);
+    tcp_write_commit(&f->tcb, len);
+    return len;
+}
+
+static void the_control_block_fits_in_a_kilobyte(void **state)
+{
+    (void)state;
+    assert_in_range(tcp_tcb_bytes(), 1, 1024);
+}
+
+static void unsent_small_writes_share_a_segment(void **state)
+{
+    struct fixture *f = *state;
+    unsigned before = f->sent;
+    for (unsigned i = 0; i < 10; i++)
+        assert_int_equal(put(f, 7), 7);
+    output(f, 3000);
+    assert_int_equal(f->sent, before + 1);
+    assert_int_equal(f->last.len, 70);
+}
+
+static void an_empty_commit_writes_nothing(void **state)
+{
+    struct fixture *f = *state;
+    assert_int_equal(put(f, 0), 0);
+    assert_int_equal(tcp_unsent_bytes(&f->tcb), 0);
+    output(f, 3000);
+    assert_int_equal(put(f, 5), 5);
+    assert_int_equal(tcp_unsent_bytes(&f->tcb), 5);
+}
+
+static void release_gives_everything_back(void **state)
+{
+    struct fixture *f = *state;
+    while (put(f, 1000) > 0)
+        ;
+    output(f, 3000);
+    struct pkt *on_the_wire = f->tcb.txq.head;
+    pkt_ref(on_the_wire);
+    tcp_release(&f->tcb);
+    assert_int_equal(f->pool->ops->available(f->pool), 15);
+    pkt_free(on_the_wire);
+}
+
+static void events_are_told_once(void **state)
+{
+    struct fixture *f = *state;
+    assert_int_equal(tcp_events(&f->tcb), TCP_EV_CONNECTED);
+    assert_int_equal(tcp_events(&f->tcb), 0);
+}
+
+static void a_snapshot_tells_what_is_going_on(void **state)
+{
+    struct fixture *f = *state;
+    put(f, 500);
+    output(f, 3000);
+    struct tcp_info info = tcp_info(&f->tcb);
+    assert_int_equal(info.state, TCP_ESTABLISHED);
+    assert_int_equal(info.mss, 1000);
+    assert_int_equal(info.flight_bytes, 500);
+    assert_int_equal(info.srtt_us, 1000);
+}
+
+int main(void)
+{
+#define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
+    const struct CMUnitTest tests[] = {
+        TEST(the_control_block_fits_in_a_kilobyte),
+        TEST(unsent_small_writes_share_a_segment),
+        TEST(an_empty_commit_writes_nothing),
+        TEST(release_gives_everything_back),
+        TEST(events_are_told_once),
+        TEST(a_snapshot_tells_what_is_going_on),
+    };
+    return cmocka_run_group_tests_name("tcp/tcb", tests, NULL, NULL);
+}

@@ -1,0 +1,341 @@
+#include "engine/tcp/txq.h"
+
+#include "engine/base/rand.h"
+#include "tests/unit/cmocka.h"
+
+#define MSS 100u
+
+struct fixture {
+    struct pkt_pool *pool;
+    struct txq q;
+    uint32_t una, nxt, end; /* sequence numbers: acknowledged, sent, written */
+};
+
+static uint8_t byte_at(uint32_t seq)
+{
+    return (uint8_t)(seq * 13 + (seq >> 8));
+}
+
+static int setup(void **state)
+{
+    static struct fixture f;
+    f.pool = pkt_heap_pool_open(32, 4, PKT_HEADROOM + 128);
+    txq_init(&f.q);
+    f.una = f.nxt = f.end = 0xffffff80u;
+    *state = &f;
+    return 0;
+}
+
+static int teardown(void **state)
+{
+    struct fixture *f = *state;
+    txq_clear(&f->q);
+    pkt_heap_pool_close(f->pool);
+    return 0;
+}
+
+static void check(struct fixture *f)
+{
+    txq_check(&f->q, f->una, f->nxt);
+    for (struct pkt *p = f->q.head; p; p = p->next)
+        for (uint32_t i = 0; i < p->tcp.len; i++)
+            assert_int_equal(p->tcp.payload[i], byte_at(p->tcp.seq + i));
+}
+
+static uint32_t put(struct fixture *f, uint32_t len)
+{
+    uint32_t left = len;
+    size_t room;
+    pkt_pool_refresh(f->pool);
+    for (uint8_t *at; left > 0 && (at = txq_reserve(&f->q, f->pool, MSS, &room));) {
+        uint32_t n = min_u32((uint32_t)room, left);
+        for (uint32_t i = 0; i < n; i++)
+            at[i] = byte_at(f->end + i);
+        txq_commit(&f->q, MSS, f->end, n);
+        f->end += n;
+        left -= n;
+    }
+    check(f);
+    return len - left;
+}
+
+static void send_next(struct fixture *f, uint64_t now_us)
+{
+    struct pkt *p = f->q.unsent;
+    txq_sent(&f->q, p, now_us);
+    f->nxt = txq_end(p);
+    check(f);
+}
+
+static struct txq_report ack(struct fixture *f, uint32_t to)
+{
+    struct txq_report report = {0};
+    txq_ack(&f->q, to, &report);
+    f->una = to;
+    check(f);
+    return report;
+}
+
+static struct txq_report sack(struct fixture *f, uint32_t start, uint32_t end)
+{
+    struct txq_report report = {0};
+    struct tcp_options opt = {.sack_blocks = 1, .sack = {{start, end}}};
+    txq_sack(&f->q, &opt, f->una, f->nxt, f->una, &report);
+    check(f);
+    return report;
+}
+
+static void chunks_are_full_segments(void **state)
+{
+    struct fixture *f = *state;
+    put(f, 30);
+    put(f, 100);
+    put(f, 100);
+    assert_int_equal(f->q.packets, 3);
+    assert_int_equal(f->q.head->tcp.len, MSS);
+    assert_int_equal(f->q.tail->tcp.len, 30);
+    assert_int_equal(f->q.unsent_bytes, 230);
+}
+
+static void what_was_sent_is_not_appended_to(void **state)
+{
+    struct fixture *f = *state;
+    put(f, 30);
+    send_next(f, 1);
+    put(f, 30);
+    assert_int_equal(f->q.packets, 2);
+    assert_int_equal(f->q.unsent->tcp.len, 30);
+}
+
+static void an_unused_reservation_leaves_no_trace(void **state)
+{
+    struct fixture *f = *state;
+    size_t room;
+    uint8_t *first = txq_reserve(&f->q, f->pool, MSS, &room);
+    assert_int_equal(room, MSS);
+    assert_ptr_equal(txq_reserve(&f->q, f->pool, MSS, &room), first);
+    assert_int_equal(f->q.packets, 0);
+    check(f);
+}
+
+static void an_empty_pool_refuses_and_keeps_its_reserve(void **state)
+{
+    struct fixture *f = *state;
+    assert_int_equal(put(f, 100 * MSS), 28 * MSS);
+    assert_int_equal(f->pool->ops->available(f->pool), 4);
+}
+
+static void a_packet_is_as_small_as_its_buffer(void **state)
+{
+    struct fixture *f = *state;
+    size_t room;
+    assert_non_null(txq_reserve(&f->q, f->pool, 5000, &room));
+    assert_int_equal(room, 128);
+}
+
+static void split_keeps_bytes_flags_and_sums(void **state)
+{
+    struct fixture *f = *state;
+    put(f, 100);
+    txq_append_fin(&f->q, f->end);
+    send_next(f, 5);
+    txq_set_flags(&f->q, f->q.head, (uint8_t)(f->q.head->tcp.flags | TXQ_LOST));
+    assert_true(txq_split(&f->q, f->q.head, f->pool, 40));
+    check(f);
+    assert_int_equal(f->q.head->tcp.flags, TXQ_LOST);
+    assert_int_equal(f->q.tail->tcp.flags, TXQ_LOST | TXQ_FIN);
+    assert_int_equal(f->q.tail->tcp.sent_us, 5);
+    assert_int_equal(f->q.lost_waiting, 101);
+}
+
+static void split_of_the_first_unsent_one(void **state)
+{
+    struct fixture *f = *state;
+    put(f, 100);
+    assert_true(txq_split(&f->q, f->q.unsent, f->pool, 1));
+    send_next(f, 1);
+    assert_int_equal(f->nxt, f->una + 1);
+    assert_int_equal(f->q.unsent->tcp.len, 99);
+}
+
+static void split_without_a_packet_changes_nothing(void **state)
+{
+    struct fixture *f = *state;
+    put(f, 28 * MSS);
+    struct pkt *held[4];
+    for (unsigned i = 0; i < 4; i++)
+        held[i] = pkt_alloc(f->pool, PKT_CONTROL);
+    assert_false(txq_split(&f->q, f->q.head, f->pool, 40));
+    assert_int_equal(f->q.head->tcp.len, MSS);
+    check(f);
+    for (unsigned i = 0; i < 4; i++)
+        pkt_free(held[i]);
+}
+
+static void fin_rides_on_unsent_data_or_goes_alone(void **state)
+{
+    struct fixture *f = *state;
+    put(f, 10);
+    send_next(f, 1);
+    txq_append_fin(&f->q, f->end);
+    assert_ptr_equal(f->q.tail, &f->q.ctl);
+    send_next(f, 1);
+    assert_int_equal(f->q.out, 11);
+    assert_int_equal(ack(f, f->nxt).acked_bytes, 10);
+    assert_null(f->q.head);
+}
+
+static void ack_in_the_middle_trims(void **state)
+{
+    struct fixture *f = *state;
+    put(f, 200);
+    send_next(f, 1);
+    send_next(f, 2);
+    struct txq_report r = ack(f, f->una + 130);
+    assert_int_equal(r.acked, 130);
+    assert_int_equal(f->q.packets, 1);
+    assert_int_equal(f->q.head->tcp.len, 70);
+    assert_int_equal(r.first_us, 1);
+    assert_int_equal(r.clean_us, 2);
+}
+
+static void retransmitted_packets_are_no_clean_sample(void **state)
+{
+    struct fixture *f = *state;
+    put(f, 100);
+    send_next(f, 1);
+    txq_set_flags(&f->q, f->q.head, TXQ_LOST);
+    assert_ptr_equal(txq_next_lost(&f->q), f->q.head);
+    txq_sent(&f->q, f->q.head, 9);
+    assert_null(txq_next_lost(&f->q));
+    assert_int_equal(txq_pipe(&f->q), 100);
+    struct txq_report r = ack(f, f->nxt);
+    assert_int_equal(r.clean_us, 0);
+    assert_true(r.retrans_acked);
+    assert_true(r.newest_retrans);
+    assert_int_equal(r.newest_us, 9);
+}
+
+static void sack_marks_whole_packets_only(void **state)
+{
+    struct fixture *f = *state;
+    put(f, 500);
+    for (unsigned i = 0; i < 5; i++)
+        send_next(f, i + 1);
+    uint32_t s = f->una;
+    assert_int_equal(sack(f, s + 150, s + 350).sacked, 100);
+    assert_int_equal(sack(f, s + 150, s + 350).sacked, 0);
+    assert_int_equal(f->q.sacked, 100);
+    assert_int_equal(txq_pipe(&f->q), 400);
+    struct txq_report r = ack(f, s + 300);
+    assert_int_equal(r.acked, 300);
+    assert_int_equal(r.acked_sacked, 100);
+    assert_int_equal(f->q.sacked, 0);
+}
+
+static void sack_outside_what_was_sent_is_ignored(void **state)
+{
+    struct fixture *f = *state;
+    put(f, 300);
+    send_next(f, 1);
+    send_next(f, 1);
+    uint32_t s = f->una;
+    assert_int_equal(sack(f, s, s + 300).sacked, 0);
+    assert_int_equal(sack(f, s - 100, s + 100).sacked, 0);
+    assert_int_equal(sack(f, s + 200, s + 100).sacked, 0);
+    assert_int_equal(sack(f, s + 100, s + 0x80000000u).sacked, 0);
+    assert_int_equal(f->q.sacked, 0);
+}
+
+static void dsack_is_noticed(void **state)
+{
+    struct fixture *f = *state;
+    put(f, 200);
+    send_next(f, 1);
+    send_next(f, 1);
+    uint32_t s = f->una;
+    ack(f, s + 100);
+    assert_true(sack(f, s, s + 100).dsack);
+    assert_false(sack(f, s + 100, s + 200).dsack);
+    struct txq_report r = {0};
+    struct tcp_options inside = {.sack_blocks = 2, .sack = {{s + 120, s + 140}, {s + 100, s + 200}}};
+    txq_sack(&f->q, &inside, f->una, f->nxt, f->una, &r);
+    assert_true(r.dsack);
+}
+
+static void lost_and_forgotten_sums(void **state)
+{
+    struct fixture *f = *state;
+    put(f, 400);
+    for (unsigned i = 0; i < 4; i++)
+        send_next(f, 1);
+    sack(f, f->una + 100, f->una + 200);
+    txq_set_flags(&f->q, f->q.head, TXQ_LOST);
+    assert_int_equal(txq_pipe(&f->q), 200);
+    /* a SACK of what was taken for lost brings it back */
+    sack(f, f->una, f->una + 100);
+    assert_int_equal(f->q.lost, 0);
+    assert_int_equal(f->q.sacked_packets, 2);
+    txq_forget_sacks(&f->q);
+    assert_int_equal(txq_pipe(&f->q), 400);
+    check(f);
+}
+
+/* Everything at random; txq_check recomputes all sums after each step. */
+static void random_operations_keep_the_sums(void **state)
+{
+    struct fixture *f = *state;
+    struct rand_source r;
+    rand_seed(&r, 42);
+    for (unsigned i = 0; i < 20000; i++) {
+        uint32_t sent = f->nxt - f->una;
+        switch (rand_below(&r, 6)) {
+        case 0: put(f, 1 + rand_below(&r, 250)); break;
+        case 1:
+            if (f->q.unsent)
+                send_next(f, i + 1);
+            break;
+        case 2: ack(f, f->una + rand_below(&r, sent + 1)); break;
+        case 3:
+            if (sent > 1) {
+                uint32_t from = rand_below(&r, sent);
+                sack(f, f->una + from, f->una + from + 1 + rand_below(&r, sent - from));
+            }
+            break;
+        case 4:
+            if (f->q.head && f->q.head != f->q.unsent && !(f->q.head->tcp.flags & TXQ_SACKED))
+                txq_set_flags(&f->q, f->q.head, TXQ_LOST);
+            break;
+        default:
+            if (txq_next_lost(&f->q))
+                txq_sent(&f->q, txq_next_lost(&f->q), i + 1);
+            else if (f->q.head && f->q.head->tcp.len > 1)
+                (void)!txq_split(&f->q, f->q.head, f->pool, 1 + rand_below(&r, f->q.head->tcp.len - 1u));
+        }
+        check(f);
+    }
+}
+
+int main(void)
+{
+#define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
+    const struct CMUnitTest tests[] = {
+        TEST(chunks_are_full_segments),
+        TEST(what_was_sent_is_not_appended_to),
+        TEST(an_unused_reservation_leaves_no_trace),
+        TEST(an_empty_pool_refuses_and_keeps_its_reserve),
+        TEST(a_packet_is_as_small_as_its_buffer),
+        TEST(split_keeps_bytes_flags_and_sums),
+        TEST(split_of_the_first_unsent_one),
+        TEST(split_without_a_packet_changes_nothing),
+        TEST(fin_rides_on_unsent_data_or_goes_alone),
+        TEST(ack_in_the_middle_trims),
+        TEST(retransmitted_packets_are_no_clean_sample),
+        TEST(sack_marks_whole_packets_only),
+        TEST(sack_outside_what_was_sent_is_ignored),
+        TEST(dsack_is_noticed),
+        TEST(lost_and_forgotten_sums),
+        TEST(random_operations_keep_the_sums),
+    };
+    return cmocka_run_group_tests_name("tcp/txq", tests, NULL, NULL);
+}

@@ -65,10 +65,10 @@ class Submission:
         self.results_path = results_path
 
     def results(self):
-        """A dict for every recipient that has its result by now."""
+        """A dict for every recipient that has its result by now, in the order of jobs and recipients."""
         with open(self.results_path) as f:
             lines = [json.loads(line) for line in f if line.endswith("\n")]
-        return [line for line in lines if "verdict" in line]
+        return sorted((line for line in lines if "verdict" in line), key=lambda r: (r["job"], r["recipient"]))
 
     def wait(self, timeout_s):
         """Waits for the end and returns the results."""
@@ -204,8 +204,8 @@ class Engine:
                                       "--jobs", jobs_path, *options], name=base, ns=ns, stdout=out)
         return Submission(process, results_path)
 
-    def submit(self, jobs, *options, timeout_s=60):
-        """Submits jobs, waits for all results and returns them, ordered as the jobs and their recipients."""
+    def submit(self, jobs, *options, timeout_s=90):
+        """Submits jobs, waits for all results and returns them, in the order of jobs and recipients."""
         submission = self.start_submit(jobs, *options)
         return submission.wait(timeout_s)
 

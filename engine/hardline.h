@@ -51,6 +51,12 @@ HL_PUBLIC const char *hl_engine_version(void);
 HL_PUBLIC size_t hl_engine_check(const struct hl_engine_options *options,
                                  void (*line)(void *ctx, const char *text), void *ctx);
 
+/* hl_engine_probe opens the configured device for a moment and calls line for each thing worth knowing, the reason
+ * of a failure last.  Takes root, and DPDK's environment: no engine can be started in the same process afterwards.
+ */
+HL_PUBLIC enum hl_engine_result hl_engine_probe(const struct hl_engine_options *options,
+                                                void (*line)(void *ctx, const char *text), void *ctx);
+
 /* hl_engine_settings calls line for each line of the list of all keys: type, default, unit, range, meaning. */
 HL_PUBLIC void hl_engine_settings(void (*line)(void *ctx, const char *text), void *ctx);
 

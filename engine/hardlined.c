@@ -16,6 +16,7 @@ static const char usage[] =
     "\n"
     "  -c, --config FILE    the configuration (/etc/hardline/hardline.conf)\n"
     "      --check          check it, say everything that is wrong, and end\n"
+    "      --probe          open the device for a moment, say what it is, and end\n"
     "      --settings       explain every key and end\n"
     "      --set KEY=VALUE  override a key: --set limits.connections=100; may be given several times\n"
     "      --port DEVARGS   short for --set port.device=DEVARGS\n"
@@ -34,7 +35,7 @@ struct options {
     const char *set[SETS_MAX];
     char *made[SETS_MAX]; /* of set[], those that are ours to free */
     size_t mades;
-    int check;
+    int check, probe;
 };
 
 static void add_set(struct options *options, const char *set)
@@ -62,11 +63,22 @@ static void print_line(void *out, const char *text)
     fprintf(out, "%s\n", text);
 }
 
-enum { OPT_CHECK = 256, OPT_SETTINGS, OPT_SET, OPT_PORT, OPT_IDLE, OPT_NO_HUGE, OPT_FOREGROUND, OPT_VERSION };
+enum {
+    OPT_CHECK = 256,
+    OPT_PROBE,
+    OPT_SETTINGS,
+    OPT_SET,
+    OPT_PORT,
+    OPT_IDLE,
+    OPT_NO_HUGE,
+    OPT_FOREGROUND,
+    OPT_VERSION
+};
 
 static const struct option longs[] = {
     {"config", required_argument, NULL, 'c'},
     {"check", no_argument, NULL, OPT_CHECK},
+    {"probe", no_argument, NULL, OPT_PROBE},
     {"settings", no_argument, NULL, OPT_SETTINGS},
     {"set", required_argument, NULL, OPT_SET},
     {"port", required_argument, NULL, OPT_PORT},
@@ -83,6 +95,7 @@ static void read_option(struct options *options, int which)
     switch (which) {
     case 'c': options->engine.config_file = optarg; break;
     case OPT_CHECK: options->check = 1; break;
+    case OPT_PROBE: options->probe = 1; break;
     case OPT_SET: add_set(options, optarg); break;
     case OPT_PORT: add_short(options, "port.device=", optarg); break;
     case OPT_IDLE: add_short(options, "cores.idle=", optarg); break;
@@ -140,7 +153,9 @@ int main(int argc, char **argv)
         fprintf(stderr, "hardlined: what is \"%s\"? see hardlined --help\n", argv[optind]);
         return EX_USAGE;
     }
-    int status = options.check ? check(&options) : serve(&options);
+    int status = options.check   ? check(&options)
+                 : options.probe ? exit_status(hl_engine_probe(&options.engine, print_line, stdout))
+                                 : serve(&options);
     for (size_t i = 0; i < options.mades; i++)
         free(options.made[i]);
     return status;

@@ -6,6 +6,7 @@
 
 #include <openssl/async.h>
 #include <openssl/err.h>
+#include <pthread.h>
 #include <sys/mman.h>
 
 #define STACK_BYTES (64u << 10)
@@ -31,14 +32,24 @@ static void stack_free(void *stack)
         munmap((uint8_t *)stack - GUARD_BYTES, GUARD_BYTES + STACK_BYTES);
 }
 
-bool tls_async_open(uint32_t jobs_max, struct error *err)
+/* They are the process's; OpenSSL takes them until the first job of any core has run. */
+static bool use_our_stacks(void)
 {
+    static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
     ASYNC_stack_alloc_fn alloc;
     ASYNC_stack_free_fn release;
+    pthread_mutex_lock(&lock);
+    ASYNC_get_mem_functions(&alloc, &release);
+    bool ok = alloc == stack_alloc || ASYNC_set_mem_functions(stack_alloc, stack_free);
+    pthread_mutex_unlock(&lock);
+    return ok;
+}
+
+bool tls_async_open(uint32_t jobs_max, struct error *err)
+{
     if (!ASYNC_is_capable())
         return error_set(err, "OpenSSL has no asynchronous jobs on this platform; switch them off");
-    ASYNC_get_mem_functions(&alloc, &release);
-    if (alloc != stack_alloc && !ASYNC_set_mem_functions(stack_alloc, stack_free))
+    if (!use_our_stacks())
         return error_set(err,
                          "OpenSSL's asynchronous jobs are in use by this process already; switch ours off");
     if (!ASYNC_init_thread(jobs_max, 0))

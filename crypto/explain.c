@@ -187,7 +187,7 @@ void explain_weak(struct tls *tls, X509 *cert, const char *what)
     short_name(X509_get_subject_name(cert), subject);
     explain(
         tls, FAULT_REMOTE, REASON_CERTIFICATE_WEAK,
-        "certificate \"%s\" of %s (%s, %d bits, signed with %s): its %s is not accepted; wanted RSA from 2048 bits, "
+        "certificate \"%s\" of %s (%s, %d bits, signed with %s): its %s is not accepted; wanted RSA of 2048 to 8192 bits, "
         "P-256, P-384 or Ed25519, and SHA-256 or better",
         subject, tls->peer, key ? EVP_PKEY_get0_type_name(key) : "unknown key",
         key ? EVP_PKEY_get_bits(key) : 0, OBJ_nid2sn(X509_get_signature_nid(cert)), what);

@@ -5,13 +5,16 @@
  */
 #include "crypto/session.h"
 
-#include <openssl/err.h>
+#include <openssl/bn.h>
+#include <openssl/core_names.h>
 #include <openssl/x509v3.h>
 #include <string.h>
 #include <time.h>
 
-#define RSA_BITS_MIN       2048
-#define SIGNATURE_BITS_MIN 128 /* SHA-256 and up */
+#define RSA_BITS_MIN          2048
+#define RSA_BITS_MAX          8192
+#define RSA_EXPONENT_BITS_MAX 64
+#define SIGNATURE_BITS_MIN    128 /* SHA-256 and up */
 
 /* ---- keys and signatures ---- */
 
@@ -23,13 +26,25 @@ static bool curve_is_allowed(const EVP_PKEY *key)
            (strcmp(curve, SN_X9_62_prime256v1) == 0 || strcmp(curve, SN_secp384r1) == 0);
 }
 
+/* Nearly all exponents are 65537; a long one makes each verification cost us what a signature costs. */
+static bool rsa_is_allowed(const EVP_PKEY *key)
+{
+    BIGNUM *e = NULL;
+    int bits = EVP_PKEY_get_bits(key);
+    bool ok = bits >= RSA_BITS_MIN && bits <= RSA_BITS_MAX &&
+              EVP_PKEY_get_bn_param(key, OSSL_PKEY_PARAM_RSA_E, &e) == 1 &&
+              BN_num_bits(e) <= RSA_EXPONENT_BITS_MAX;
+    BN_free(e);
+    return ok;
+}
+
 static bool key_is_allowed(X509 *cert)
 {
     const EVP_PKEY *key = X509_get0_pubkey(cert);
     if (!key)
         return false;
     if (EVP_PKEY_is_a(key, "RSA") || EVP_PKEY_is_a(key, "RSA-PSS"))
-        return EVP_PKEY_get_bits(key) >= RSA_BITS_MIN;
+        return rsa_is_allowed(key);
     return EVP_PKEY_is_a(key, "EC") ? curve_is_allowed(key) : EVP_PKEY_is_a(key, "ED25519");
 }
 

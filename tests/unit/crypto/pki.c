@@ -27,6 +27,19 @@ static EVP_PKEY *shared_rsa(unsigned bits)
     return made[at];
 }
 
+/* An RSA key of 2048 bits with the exponent 2^127 - 1. */
+static EVP_PKEY *long_exponent_key(void)
+{
+    EVP_PKEY *key = NULL;
+    BIGNUM *e = NULL;
+    EVP_PKEY_CTX *ctx = EVP_PKEY_CTX_new_from_name(NULL, "RSA", NULL);
+    assert(BN_hex2bn(&e, "7fffffffffffffffffffffffffffffff") && EVP_PKEY_keygen_init(ctx) == 1);
+    assert(EVP_PKEY_CTX_set1_rsa_keygen_pubexp(ctx, e) == 1 && EVP_PKEY_generate(ctx, &key) == 1);
+    BN_free(e);
+    EVP_PKEY_CTX_free(ctx);
+    return key;
+}
+
 static EVP_PKEY *pss_key(int bits)
 {
     EVP_PKEY *key = NULL;
@@ -41,6 +54,8 @@ EVP_PKEY *pki_key(const char *type)
 {
     EVP_PKEY *key;
     unsigned bits = 0;
+    if (strcmp(type, "rsa-long-exponent") == 0)
+        return long_exponent_key();
     if (sscanf(type, "rsa%u", &bits) == 1)
         return bits > 2048 ? shared_rsa(bits) : EVP_RSA_gen(bits);
     if (sscanf(type, "pss%u", &bits) == 1)

@@ -312,6 +312,18 @@ static void rsa_1024(void **state)
     says("Small CA");
 }
 
+/* Either makes each handshake cost us milliseconds. */
+static void rsa_that_is_slow_on_purpose(void **state)
+{
+    (void)state;
+    refused_leaf(&(struct pki_spec){.cn = HOST, .san = SAN, .key = "rsa-long-exponent"}, HOST,
+                 REASON_CERTIFICATE_WEAK);
+    struct pki own = pki_make(NULL, &(struct pki_spec){.cn = HOST, .key = "rsa-long-exponent"});
+    struct tls_demand demand = talk_encrypt(HOST);
+    talk_refused(&talk, &(struct talk_server){.leaf = &own}, &demand, REASON_CERTIFICATE_WEAK, &why);
+    pki_free(&own);
+}
+
 /* Under "encrypt" there is no chain to judge, and still the key must be worth the signature. */
 static void encrypt_wants_a_key_of_strength(void **state)
 {
@@ -399,6 +411,7 @@ int main(void)
         cmocka_unit_test(chain_that_is_too_long),
         cmocka_unit_test(certificates_without_end),
         cmocka_unit_test(rsa_1024),
+        cmocka_unit_test(rsa_that_is_slow_on_purpose),
         cmocka_unit_test(weak_keys),
         cmocka_unit_test(encrypt_wants_a_key_of_strength),
         cmocka_unit_test(curves_not_listed_in_the_chain),

@@ -10,7 +10,7 @@
 
 #include <stdio.h>
 
-#define ROUNDS 200000
+#define ROUNDS 60000
 
 struct connection {
     uint16_t version;

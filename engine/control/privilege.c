@@ -34,8 +34,8 @@ bool privilege_lock_memory(struct error *err)
         return true;
     return error_set(
         err,
-        "memory cannot be locked (%s), so keys may reach the swap: start as root, raise `ulimit -l`, or set "
-        "memory.lock = false",
+        "memory cannot be locked (%s), so keys may reach the swap: allow it (ulimit -l unlimited, LimitMEMLOCK=infinity, "
+        "CAP_SYS_RESOURCE) or set memory.lock = false",
         strerror(errno));
 }
 
@@ -70,6 +70,11 @@ bool privilege_find(const char *user, const char *group, uint32_t *uid, uint32_t
 {
     struct passwd entry, *found = NULL;
     char memory[16384];
+    if (!*user) {
+        *uid = geteuid();
+        *gid = getegid();
+        return !*group || find_group(group, gid, err);
+    }
     bool number = is_number(user, uid);
     int failed = number ? getpwuid_r(*uid, &entry, memory, sizeof(memory), &found)
                         : getpwnam_r(user, &entry, memory, sizeof(memory), &found);

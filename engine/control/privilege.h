@@ -34,7 +34,7 @@ void privilege_exclude(void *memory, size_t bytes);
  */
 bool privilege_drop(const char *user, const char *group, struct error *err) must_check;
 
-/* privilege_find looks up what privilege_drop would become. */
+/* privilege_find looks up what privilege_drop would become; user "": who we are. */
 bool privilege_find(const char *user, const char *group, uint32_t *uid, uint32_t *gid,
                     struct error *err) must_check;
 

@@ -184,6 +184,8 @@ static void mistakes_are_told(void **state)
                   "another");
     assert_true(privilege_find("4000000000", "", &uid, &gid, &err));
     assert_true(uid == 4000000000u && gid == 4000000000u);
+    assert_true(privilege_find("", "", &uid, &gid, &err));
+    assert_true(uid == geteuid() && gid == getegid());
     if (geteuid() == 0) {
         assert_false(privilege_drop("root", "", &err));
         assert_non_null(strstr(err.text, "is root: name a user without privileges"));

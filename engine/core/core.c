@@ -172,7 +172,7 @@ static bool pin(int cpu, struct error *err)
     return error_set(err, "cannot pin a core to CPU %d; name CPUs of this machine in cores.cpus", cpu);
 }
 
-static bool enter(struct core *core)
+bool core_enter(struct core *core)
 {
     struct error *err = &core->start_error;
     if (!pin(core->config.cpu, err) || (core->config.thread_enter && !core->config.thread_enter(err)))
@@ -198,24 +198,30 @@ static bool enter(struct core *core)
         .close_timeout_us = core->config.close_timeout_ms * 1000,
         .events = core_conn_events(core),
     };
+    net_announce(core->net, core->now_us);
     return true;
 }
 
-void core_run(struct core *core)
+void core_leave(struct core *core)
 {
-    if (!enter(core)) {
-        atomic_store_explicit(&core->state, CORE_START_FAILED, memory_order_release);
-        return;
-    }
-    urcu_qsbr_register_thread();
-    net_announce(core->net, core->now_us);
-    atomic_store_explicit(&core->state, CORE_RUNNING, memory_order_release);
-    core_loop(core);
-    urcu_qsbr_unregister_thread();
+    core_publish(core);
     tls_core_close(core->tls);
     core->tls = NULL;
     if (core->config.thread_leave)
         core->config.thread_leave();
+}
+
+void core_run(struct core *core)
+{
+    if (!core_enter(core)) {
+        atomic_store_explicit(&core->state, CORE_START_FAILED, memory_order_release);
+        return;
+    }
+    urcu_qsbr_register_thread();
+    atomic_store_explicit(&core->state, CORE_RUNNING, memory_order_release);
+    core_loop(core);
+    urcu_qsbr_unregister_thread();
+    core_leave(core);
     atomic_store_explicit(&core->state, CORE_STOPPED, memory_order_release);
 }
 

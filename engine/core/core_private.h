@@ -47,6 +47,7 @@ struct core {
     uint64_t turn;
     bool worked; /* this turn has found work */
     bool draining, stopping;
+    uint32_t turns_stopping; /* since CORE_STOP was obeyed */
     uint32_t idle_turns;
     struct port *port;
     struct net *net;
@@ -115,8 +116,17 @@ void time_wait_take(struct core *core, struct conn *conn);
 void time_wait_segment(struct core *core, uint32_t flow, const struct tcp_segment *seg);
 void time_wait_expire(struct core *core, struct wheel_timer *timer);
 
+/* ---- core.c ---- */
+
+/* core_enter and core_leave are what core_run does around its loop, but for RCU: a test that calls core_turn itself
+ * registers its thread once for all of its cores.
+ */
+bool core_enter(struct core *core) must_check; /* false: start_error says why */
+void core_leave(struct core *core);
+
 /* ---- loop.c ---- */
-void core_loop(struct core *core); /* returns when the core is drained or stopped */
+void core_loop(struct core *core);
+bool core_over(const struct core *core); /* told to stop, and nothing is left that a further turn could do */
 void core_publish(struct core *core);
 
 /* ---- handoff.c ---- */

@@ -98,6 +98,46 @@ static void core_report(struct core *core)
         feed_flush(core->leaving[i], core->config.index);
 }
 
+/* ---- how it ends ---- */
+
+static bool drained(const struct core *core)
+{
+    return core->jobs.in_use == 0 && core->connections.in_use == 0;
+}
+
+/* Draining: nothing new is taken; idle connections say goodbye, the others when their message is done. */
+static void drain(struct core *core)
+{
+    for (struct list *it; (it = list_head(&core->lru));) {
+        struct conn *conn = list_entry(it, struct conn, lru);
+        list_remove(&conn->lru);
+        list_remove(&conn->idle);
+        conn_quit(conn, core->now_us);
+        core_mark(core, conn);
+        core->worked = true;
+    }
+    atomic_store_explicit(&core->pub.drained, drained(core), memory_order_release);
+}
+
+static void stop(struct core *core)
+{
+    core->draining = core->stopping = true;
+    core_drop_feed_jobs(core, NULL);
+    for (uint32_t i = 0; i < core->connections.capacity; i++) {
+        struct conn *conn = pool_at(&core->connections, i);
+        if (conn->env == NULL || conn->phase == CONN_GONE)
+            continue;
+        conn_abort(conn, REASON_SHUTDOWN, "the engine is stopping", core->now_us);
+        core_mark(core, conn);
+    }
+}
+
+/* One whole turn after stop() sends the resets and shows the results; a port that takes nothing is not waited for. */
+bool core_over(const struct core *core)
+{
+    return core->turns_stopping > HOUSEKEEP_TURNS || (core->turns_stopping > 1 && drained(core));
+}
+
 /* ---- housekeeping: commands, feeds that leave, numbers for others ---- */
 
 static void attach(struct core *core, struct feed *feed)
@@ -128,7 +168,7 @@ static void obey(struct core *core)
         case CORE_ATTACH: attach(core, feed); break;
         case CORE_DETACH: detach(core, feed); break;
         case CORE_DRAIN: core->draining = true; break;
-        case CORE_STOP: core->draining = core->stopping = true; break;
+        case CORE_STOP: stop(core); break;
         }
     }
 }
@@ -190,6 +230,9 @@ bool core_turn(struct core *core, uint64_t now_us)
     core_report(core);
     if (++core->turn % HOUSEKEEP_TURNS == 0 || !core->worked)
         core_housekeep(core);
+    if (core->draining)
+        drain(core);
+    core->turns_stopping += core->stopping;
     stat_inc(&core->stats, STAT_core_turns);
     stat_add(&core->stats, STAT_core_turns_busy, core->worked);
     return core->worked;
@@ -213,56 +256,11 @@ static void rest(struct core *core)
     stat_inc(&core->stats, STAT_core_sleeps);
 }
 
-static bool drained(const struct core *core)
-{
-    return core->jobs.in_use == 0 && core->connections.in_use == 0;
-}
-
-/* Draining: nothing new is taken; idle connections say goodbye, the others when their message is done. */
-static void drain(struct core *core)
-{
-    for (struct list *it; (it = list_head(&core->lru));) {
-        struct conn *conn = list_entry(it, struct conn, lru);
-        list_remove(&conn->lru);
-        list_remove(&conn->idle);
-        conn_quit(conn, core->now_us);
-        core_mark(core, conn);
-    }
-    atomic_store_explicit(&core->pub.drained, drained(core), memory_order_release);
-}
-
-static void abort_all(struct core *core)
-{
-    core_drop_feed_jobs(core, NULL);
-    for (uint32_t i = 0; i < core->connections.capacity; i++) {
-        struct conn *conn = pool_at(&core->connections, i);
-        if (conn->env == NULL || conn->phase == CONN_GONE)
-            continue;
-        conn_abort(conn, REASON_SHUTDOWN, "the engine is stopping", core->now_us);
-        core_mark(core, conn);
-    }
-}
-
-static void leave(struct core *core)
-{
-    abort_all(core);
-    for (uint32_t i = 0; i < HOUSEKEEP_TURNS && !drained(core); i++)
-        core_turn(core, clock_now_us());
-    core_report(core);
-    core_transmit(core);
-    core_publish(core);
-}
-
 void core_loop(struct core *core)
 {
-    for (;;) {
+    while (!core_over(core)) {
         core_turn(core, clock_now_us()); /* the only clock read */
-        if (core->stopping)
-            break;
-        if (core->draining)
-            drain(core);
-        urcu_qsbr_quiescent_state(); /* no policy pointer is held here */
+        urcu_qsbr_quiescent_state();     /* no policy pointer is held here */
         rest(core);
     }
-    leave(core);
 }

@@ -1,7 +1,8 @@
 /* ports.c: RFC 6056 section 3.3.4 (double-hash port selection) over the ports of one core.
  *
- * A destination whose ports are all taken is remembered, so that asking again costs nothing; the port that is released
- * first ends that and is the next one chosen.
+ * A search looks at PORTS_TRIES ports and goes on from there the next time, so its cost is bounded however few are left.
+ * A destination for which it found none is remembered, so that asking again costs nothing; the port that is released first
+ * ends that and is the next one chosen.
  */
 #include "engine/net/ports.h"
 
@@ -52,7 +53,7 @@ bool ports_choose(struct ports *ports, struct flow_table *flows, struct flow_key
     struct place place = place_of(ports, key);
     if (place.bucket->full == place.tag)
         return false;
-    for (uint32_t tries = 0; tries < ports->count; tries++) {
+    for (uint32_t tries = 0; tries < min_u32(ports->count, PORTS_TRIES); tries++) {
         key->local_port = next_port(ports, &place);
         if (flow_find(flows, key) == NET_NO_FLOW)
             return true;

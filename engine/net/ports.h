@@ -5,10 +5,11 @@
 #include "engine/net/flow.h"
 
 #define PORTS_BUCKETS 1024u /* a power of two */
+#define PORTS_TRIES   1024u
 
 struct ports_bucket {
     uint32_t next; /* RFC 6056 section 3.3.4: table[] of the double-hash algorithm; in [0, count) */
-    uint32_t full; /* tag of a destination that had no port left when it was last looked at; 0: none */
+    uint32_t full; /* tag of a destination for which the last search found no port; 0: none */
 };
 
 struct ports {
@@ -27,8 +28,8 @@ struct ports_range {
 void ports_init(struct ports *ports, const struct ports_range *range, const struct hash_key *key,
                 struct rand_source *rand);
 
-/* ports_choose sets key->local_port to one that no flow in the table uses with the rest of the key; false when all
- * are in use.
+/* ports_choose sets key->local_port to one that no flow in the table uses with the rest of the key; false when all are in
+ * use, or all but so few that PORTS_TRIES looks found none.
  */
 bool ports_choose(struct ports *ports, struct flow_table *flows, struct flow_key *key) must_check;
 

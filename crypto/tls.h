@@ -18,7 +18,7 @@
 #define TLS_DIGEST_BYTES 32
 
 struct tls_trust; /* a set of trust anchors, immutable; made and shared by control, read by cores */
-struct tls_core;  /* what one core keeps: contexts for each trust set, later tickets, batches */
+struct tls_core;  /* what one core keeps: its context and sessions, later tickets, batches */
 struct tls;       /* one session */
 
 /* ---- trust anchors (control thread; may block and allocate) ---- */

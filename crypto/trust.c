@@ -4,6 +4,7 @@
 #include <errno.h>
 #include <openssl/err.h>
 #include <openssl/pem.h>
+#include <openssl/x509v3.h>
 #include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
@@ -22,8 +23,18 @@ static const char *system_file(void)
     return named ? named : X509_get_default_cert_file();
 }
 
+/* OpenSSL reads a certificate's extensions and key when they are first asked for, and keeps the result in it: a core that
+ * ran out of memory then would spoil the anchor for all.  One that cannot be read stands for nothing and does no harm.
+ */
+static void read_through(X509 *cert)
+{
+    X509_check_purpose(cert, -1, 0);
+    X509_get0_pubkey(cert);
+}
+
 static bool add_certificate(struct tls_trust *trust, X509 *cert)
 {
+    read_through(cert);
     bool ok = X509_STORE_add_cert(trust->store, cert) == 1;
     X509_free(cert);
     if (ok)

@@ -136,6 +136,8 @@ static bool unclear(struct outcome *why, const char *source, const char *domain,
 {
     outcome_set(why, VERDICT_DEFERRED, STAGE_POLICY, FAULT_LOCAL, REASON_POLICY,
                 "the TLS demand of %s for %s %s", source, domain, what);
+    memcpy(why->enhanced, (const uint8_t[3]){4, 7, 0},
+           sizeof(why->enhanced)); /* RFC 3463: other security status */
     return false;
 }
 

@@ -44,6 +44,8 @@ static void undecided(const struct policy_table *table, const char *domain, cons
     assert_int_equal(why.verdict, VERDICT_DEFERRED);
     assert_int_equal(why.stage, STAGE_POLICY);
     assert_int_equal(why.reason, REASON_POLICY);
+    assert_int_equal(why.enhanced[0], 4);
+    assert_int_equal(why.enhanced[1], 7);
     assert_non_null(strstr(why.text, domain));
 }
 

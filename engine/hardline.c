@@ -152,6 +152,9 @@ static bool give_up_root(struct hl_engine *engine, struct error *err)
         log_warning("%s", why.text);
     if (!engine->options.own_process)
         return true;
+    uint32_t uid, gid;
+    if (privilege_find(c->run.user, c->run.group, &uid, &gid, &why))
+        log_give(uid, gid);
     if (!privilege_drop(c->run.user, c->run.group, err))
         return false;
     return !c->run.seccomp || sandbox_process(err);

@@ -88,6 +88,12 @@ void log_close(void)
     use(LOG_TO_STDERR, STDERR_FILENO);
 }
 
+void log_give(uint32_t uid, uint32_t gid)
+{
+    if (the_log.kind == LOG_TO_FILE && fchown(the_log.fd, uid, gid) != 0)
+        log_warning("log %s cannot be given to user %u: %s", the_log.path, uid, strerror(errno));
+}
+
 bool log_reopen(struct error *err)
 {
     if (the_log.kind != LOG_TO_FILE)

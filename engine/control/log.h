@@ -31,6 +31,10 @@ const char *log_level_name(enum log_level level); /* "error", ... */
  */
 bool log_open(const char *target, enum log_level level, struct error *err) must_check;
 void log_close(void);
+
+/* log_give hands a log file over to who we are going to be, so that log_reopen works after privilege_drop. */
+void log_give(uint32_t uid, uint32_t gid);
+
 void log_set_level(enum log_level level);
 
 /* log_reopen opens the file anew (after rotation); on failure the old one stays in use.  True where there is none. */

@@ -98,9 +98,13 @@ static const char *const verify_match[] = {"hostname"};
 
 static bool add_name(struct policy_demand *demand, const char *dot, const char *name, size_t len)
 {
-    if (demand->names == POLICY_NAMES_MAX || strlen(dot) + len >= POLICY_NAME_MAX)
+    size_t dot_len = strlen(dot);
+    if (demand->names == POLICY_NAMES_MAX || dot_len + len >= POLICY_NAME_MAX)
         return false;
-    snprintf(demand->name[demand->names], POLICY_NAME_MAX, "%s%.*s", dot, (int)len, name);
+    char *out = demand->name[demand->names];
+    memcpy(out, dot, dot_len);
+    memcpy(out + dot_len, name, len);
+    out[dot_len + len] = '\0';
     demand->group[demand->names++] = 0;
     return true;
 }
@@ -136,8 +140,8 @@ static bool unclear(struct outcome *why, const char *source, const char *domain,
 {
     outcome_set(why, VERDICT_DEFERRED, STAGE_POLICY, FAULT_LOCAL, REASON_POLICY,
                 "the TLS demand of %s for %s %s", source, domain, what);
-    memcpy(why->enhanced, (const uint8_t[3]){4, 7, 0},
-           sizeof(why->enhanced)); /* RFC 3463: other security status */
+    why->enhanced[0] = 4; /* RFC 3463 X.7.0, other security status */
+    why->enhanced[1] = 7;
     return false;
 }
 
@@ -145,7 +149,7 @@ static void open_demand(struct policy_demand *demand, const struct policy_table 
 {
     memset(demand, 0, sizeof(*demand));
     demand->generation = table->generation;
-    snprintf(demand->source, sizeof(demand->source), "%s", source);
+    snprintf(demand->source, sizeof(demand->source), "%.63s", source);
 }
 
 static bool add_matches(struct policy_demand *demand, const struct policy_rule *rule, const char *domain,

@@ -149,7 +149,7 @@ static void open_demand(struct policy_demand *demand, const struct policy_table 
 {
     memset(demand, 0, sizeof(*demand));
     demand->generation = table->generation;
-    snprintf(demand->source, sizeof(demand->source), "%.63s", source);
+    snprintf(demand->source, sizeof(demand->source), "%.*s", (int)sizeof(demand->source) - 1, source);
 }
 
 static bool add_matches(struct policy_demand *demand, const struct policy_rule *rule, const char *domain,

@@ -78,7 +78,8 @@ static void refuse(struct feed_server *server, struct client *client, enum ring_
 /* Begins the end of an attached feed. */
 static void let_go(struct feed_server *server, struct client *client, enum ring_goodbye why, const char *text)
 {
-    note(server, why == RING_BYE_PROTOCOL ? LOG_WARNING : LOG_INFO, client, text);
+    if (why == RING_BYE_PROTOCOL)
+        note(server, LOG_WARNING, client, text);
     if (!client->producer_gone)
         feed_socket_goodbye(client->sock, why, text);
     client->state = CLIENT_DETACHING;
@@ -137,7 +138,6 @@ static void on_mapped(struct feed_server *server, struct client *client, const s
     }
     client->state = CLIENT_ATTACHED;
     client->deadline_us = DEADLINE_NEVER;
-    note(server, LOG_INFO, client, "attached");
     feed_socket_ready(client->sock, server->shape.engine_epoch); /* a failure is an end of file to come */
 }
 

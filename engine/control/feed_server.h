@@ -28,7 +28,7 @@ struct feed_server_events {
     /* detach: make all cores let go, then call feed_server_detached.  Once for each attach. */
     void (*detach)(void *ctx, struct feed *feed);
 
-    /* note: a line for the log; level as in syslog(3). */
+    /* note: a line for the log: who is refused or thrown out, and why; level as in syslog(3). */
     void (*note)(void *ctx, int level, const char *text);
 };
 

@@ -1,0 +1,348 @@
+/* fuzz_net_receive.c: a program of frames, flows, segments and time for one core's net.
+ *
+ * The input is a list of steps: an opcode, a length, so many bytes.  Frames come in as they are, or with addresses and
+ * checksums put right, or as handed on by another core.  Whatever happens, every buffer comes back, and every frame that
+ * leaves is well-formed, goes to one station, and is no RST for a RST.
+ */
+#include "engine/net/net.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
+
+#define CHECK(condition)  \
+    do {                  \
+        if (!(condition)) \
+            abort();      \
+    } while (0)
+
+#define FLOWS 8u
+
+/* ---- packets, each in memory of its own, so that the address sanitizer sees its ends ---- */
+
+struct fuzz_pkt {
+    struct pkt pkt;
+    uint32_t refs;
+};
+
+static uint32_t packets_alive;
+static bool out_of_buffers;
+
+static struct pkt *new_packet(struct pkt_pool *pool, size_t bytes)
+{
+    struct fuzz_pkt *f = calloc(1, sizeof(*f));
+    CHECK(f);
+    f->refs = 1;
+    f->pkt.pool = pool;
+    f->pkt.cap = (uint16_t)(PKT_HEADROOM + bytes);
+    f->pkt.buf = malloc(f->pkt.cap);
+    CHECK(f->pkt.buf);
+    pkt_reset(&f->pkt);
+    packets_alive++;
+    return &f->pkt;
+}
+
+static struct pkt *pool_alloc(struct pkt_pool *pool)
+{
+    return out_of_buffers ? NULL : new_packet(pool, 1600);
+}
+
+static void pool_ref(struct pkt *p)
+{
+    container_of(p, struct fuzz_pkt, pkt)->refs++;
+}
+
+static void pool_unref(struct pkt *p)
+{
+    struct fuzz_pkt *f = container_of(p, struct fuzz_pkt, pkt);
+    CHECK(f->refs > 0);
+    if (--f->refs > 0)
+        return;
+    free(p->buf);
+    free(f);
+    packets_alive--;
+}
+
+static bool pool_shared(const struct pkt *p)
+{
+    return container_of(p, struct fuzz_pkt, pkt)->refs > 1;
+}
+
+static uint32_t pool_available(struct pkt_pool *pool)
+{
+    return pool->capacity;
+}
+
+static const struct pkt_pool_ops pool_ops = {pool_alloc, pool_ref, pool_unref, pool_shared, pool_available};
+static struct pkt_pool pool = {.ops = &pool_ops, .capacity = 1000, .available = 1000};
+
+/* ---- a port that looks at what it is given ---- */
+
+static bool port_is_full, rst_is_wrong;
+
+static void check_ip(uint8_t *packet, size_t len)
+{
+    struct ip_header ip;
+    struct tcp_segment seg;
+    CHECK(ip_header_parse(&ip, packet, len, true) == IP_OK);
+    CHECK(!ip.fragment && (size_t)ip.header_len + ip.payload_len == len);
+    uint8_t *payload = packet + ip.header_len;
+    if (ip.protocol == IP_PROTO_ICMP) {
+        CHECK(checksum_finish(checksum_add(0, payload, ip.payload_len)) == 0);
+        CHECK(payload[0] == 0); /* the only one that we send is the echo reply */
+        return;
+    }
+    uint32_t sum = checksum_tcp_pseudo(&ip.src, &ip.dst, ip.payload_len);
+    CHECK(checksum_finish(checksum_add(sum, payload, ip.payload_len)) == 0);
+    CHECK(tcp_segment_parse(&seg, payload, ip.payload_len));
+    CHECK(!(rst_is_wrong && seg.flags & TCP_RST));
+}
+
+static uint32_t port_transmits(struct port *port, struct pkt **pkt, uint32_t count, uint64_t now_us)
+{
+    (void)now_us;
+    if (port_is_full)
+        return 0;
+    for (uint32_t i = 0; i < count; i++) {
+        struct eth_header eth;
+        struct arp arp;
+        CHECK(pkt[i]->data >= pkt[i]->buf && pkt[i]->data + pkt[i]->len <= pkt[i]->buf + pkt[i]->cap);
+        CHECK(eth_parse(&eth, pkt[i]->data, pkt[i]->len));
+        CHECK(memcmp(eth.src.b, port->mac, 6) == 0);
+        if (eth.type == ETH_TYPE_ARP) {
+            CHECK(arp_parse(&arp, pkt[i]->data + ETH_HEADER_BYTES, pkt[i]->len - ETH_HEADER_BYTES));
+        } else {
+            CHECK(!(eth.dst.b[0] & 1));
+            check_ip(pkt[i]->data + ETH_HEADER_BYTES, pkt[i]->len - ETH_HEADER_BYTES);
+        }
+        pkt_free(pkt[i]);
+    }
+    return count;
+}
+
+static const struct port_ops port_ops = {.transmit = port_transmits};
+
+/* ---- the world ---- */
+
+struct world {
+    struct port port;
+    struct wheel wheel;
+    struct stats stats;
+    struct net *net;
+    struct flow_key key[FLOWS];
+    bool open[FLOWS];
+    struct pkt *kept; /* a packet of the stream, as TCP keeps them; NULL: none */
+    uint64_t now_us;
+};
+
+static void on_segment(void *ctx, uint32_t flow, const struct ip_header *ip, const struct tcp_segment *seg)
+{
+    struct world *w = ctx;
+    (void)ip;
+    CHECK(flow < FLOWS && w->open[flow]);
+    if (seg->len && !w->kept) {                                 /* as reassembly does */
+        (void)*(volatile uint8_t *)&seg->payload[seg->len - 1]; /* it can be read to its end */
+        w->kept = seg->pkt;
+        pkt_ref(w->kept);
+    }
+}
+
+static void on_icmp_error(void *ctx, uint32_t flow, const struct icmp *icmp)
+{
+    struct world *w = ctx;
+    CHECK(flow < FLOWS && w->open[flow] && icmp->inner_tcp);
+}
+
+static void on_unreachable(void *ctx, uint32_t flow)
+{
+    struct world *w = ctx;
+    CHECK(flow < FLOWS);
+    if (w->open[flow]) {
+        net_flow_close(w->net, &w->key[flow]);
+        w->open[flow] = false;
+    }
+}
+
+static bool on_handoff(void *ctx, uint32_t owner, struct pkt *pkt)
+{
+    (void)ctx;
+    CHECK(owner == 0 && !(pkt->flags & PKT_RX_HANDED_OFF));
+    pkt_free(pkt);
+    return true;
+}
+
+static void on_share_arp(void *ctx, const struct pkt *pkt)
+{
+    (void)ctx;
+    CHECK(!(pkt->flags & PKT_RX_HANDED_OFF));
+}
+
+static void open_world(struct world *w)
+{
+    static const uint8_t ours[4] = {192, 0, 2, 1}, gateway[4] = {192, 0, 2, 254}, lan[4] = {192, 0, 2, 0};
+    static const uint8_t any[4];
+    struct error err;
+    struct net_config config = {
+        .addresses = 1,
+        .address = {ip_from_v4(ours)},
+        .routes = 2,
+        .route = {{.to = {ip_from_v4(lan), 120}, .on_link = true},
+                  {.to = {ip_from_v4(any), 96}, .gateway = ip_from_v4(gateway)}},
+        .flows_max = FLOWS,
+        .neighbours_max = 4,
+        .port_first = 2000,
+        .port_last = 2007,
+        .core = 1,
+        .cores = 2,
+        .seed = 1,
+    };
+    struct net_handler handler = {w,          on_segment,  NULL, on_icmp_error, on_unreachable,
+                                  on_handoff, on_share_arp};
+    *w = (struct world){.now_us = 1000000};
+    w->port = (struct port){
+        .ops = &port_ops, .mac = {2, 0, 0, 0, 0, 1}, .mtu = 1500, .tx_pool = &pool, .rx_pool = &pool};
+    wheel_init(&w->wheel, w->now_us);
+    w->net = net_open(&config, &w->port, &w->wheel, &w->stats, &handler, &err);
+    CHECK(w->net);
+}
+
+/* ---- steps ---- */
+
+enum step { RAW, MENDED, HANDED_ON, TIME, OPEN, SEND, CLOSE, CONDITIONS, STEPS };
+
+static void mend_checksum(uint8_t *at, uint32_t sum, uint8_t *data, size_t len)
+{
+    memset(at, 0, 2);
+    uint16_t value = checksum_finish(checksum_add(sum, data, len));
+    memcpy(at, &value, 2);
+}
+
+/* Gives the frame a chance: for us, with checksums that fit what is there. */
+static void mend(const struct world *w, uint8_t *frame, size_t len)
+{
+    struct ip_header ip;
+    if (len < ETH_HEADER_BYTES)
+        return;
+    memcpy(frame, w->port.mac, 6);
+    uint8_t *packet = frame + ETH_HEADER_BYTES;
+    size_t left = len - ETH_HEADER_BYTES;
+    if (ip_header_parse(&ip, packet, left, false) != IP_OK || packet[0] >> 4 != 4)
+        return;
+    mend_checksum(packet + 10, 0, packet, ip.header_len);
+    uint8_t *payload = packet + ip.header_len;
+    if (ip.protocol == IP_PROTO_TCP && ip.payload_len >= 20)
+        mend_checksum(payload + 16, checksum_tcp_pseudo(&ip.src, &ip.dst, ip.payload_len), payload,
+                      ip.payload_len);
+    if (ip.protocol == IP_PROTO_ICMP && ip.payload_len >= 4)
+        mend_checksum(payload + 2, 0, payload, ip.payload_len);
+}
+
+/* Whether an answer with RST would be wrong. */
+static bool is_rst(const uint8_t *frame, size_t len)
+{
+    return len >= 54 && (frame[14] & 0xf) == 5 && frame[47] & TCP_RST;
+}
+
+static void give(struct world *w, enum step step, const uint8_t *bytes, size_t len)
+{
+    struct pkt *p = new_packet(&pool, len);
+    memcpy(p->data, bytes, len);
+    p->len = (uint16_t)len;
+    if (step == MENDED)
+        mend(w, p->data, len);
+    if (step == HANDED_ON)
+        p->flags = PKT_RX_HANDED_OFF | PKT_RX_IP_CSUM_OK | PKT_RX_L4_CSUM_OK;
+    net_transmit_flush(w->net, w->now_us);
+    rst_is_wrong = is_rst(p->data, len) && !port_is_full;
+    net_receive(w->net, p, w->now_us);
+    net_transmit_flush(w->net, w->now_us);
+    rst_is_wrong = false;
+}
+
+static void pass_time(struct world *w, const uint8_t *bytes, size_t len)
+{
+    w->now_us += len ? (uint64_t)bytes[0] * bytes[0] * 10000 : 100;
+    for (struct wheel_timer *t; (t = wheel_expire(&w->wheel, w->now_us));) {
+        CHECK(t->kind == NET_TIMER);
+        net_timers(w->net, w->now_us);
+    }
+}
+
+static void open_flow(struct world *w, const uint8_t *bytes, size_t len)
+{
+    uint8_t remote[4] = {192, 0, 2, 9};
+    struct error err;
+    memcpy(remote, bytes, min_size(len, 4));
+    struct ip_addr to = ip_from_v4(remote);
+    for (uint32_t i = 0; i < FLOWS; i++) {
+        if (w->open[i])
+            continue;
+        w->open[i] = net_flow_open(w->net, NULL, &to, 25, i, &w->key[i], &err);
+        return;
+    }
+}
+
+static void send_segment(struct world *w, const uint8_t *bytes, size_t len)
+{
+    uint32_t flow = len ? bytes[0] % FLOWS : 0;
+    if (!w->open[flow])
+        return;
+    struct tcp_segment seg = {.src_port = w->key[flow].local_port, .dst_port = 25, .flags = TCP_ACK};
+    if (w->kept && len > 1) { /* what arrived is sent back, as an echo would */
+        seg.pkt = w->kept;
+        seg.len = min_u32(bytes[1] + 1u, w->kept->len);
+        seg.payload = w->kept->data + w->kept->len - seg.len;
+        seg.opt.sack_blocks = bytes[1] % 5;
+    }
+    (void)net_send_segment(w->net, &w->key[flow], flow, &seg, w->now_us);
+    if (seg.pkt) {
+        pkt_free(w->kept);
+        w->kept = NULL;
+    }
+}
+
+static void close_flow(struct world *w, const uint8_t *bytes, size_t len)
+{
+    uint32_t flow = len ? bytes[0] % FLOWS : 0;
+    if (w->open[flow])
+        net_flow_close(w->net, &w->key[flow]);
+    w->open[flow] = false;
+}
+
+static void run_step(struct world *w, enum step step, const uint8_t *bytes, size_t len)
+{
+    switch (step) {
+    case RAW:
+    case MENDED:
+    case HANDED_ON: give(w, step, bytes, len); break;
+    case TIME: pass_time(w, bytes, len); break;
+    case OPEN: open_flow(w, bytes, len); break;
+    case SEND: send_segment(w, bytes, len); break;
+    case CLOSE: close_flow(w, bytes, len); break;
+    case CONDITIONS:
+        out_of_buffers = len && bytes[0] & 1;
+        port_is_full = len && bytes[0] & 2;
+        break;
+    case STEPS: break;
+    }
+}
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
+{
+    struct world w;
+    struct bytes_in in = bytes_in(data, size);
+    open_world(&w);
+    while (bytes_left(&in) >= 2) {
+        enum step step = bytes_u8(&in) % STEPS;
+        size_t len = min_size(bytes_u8(&in), bytes_left(&in));
+        run_step(&w, step, bytes_take(&in, len), len);
+    }
+    out_of_buffers = port_is_full = false;
+    net_transmit_flush(w.net, w.now_us);
+    net_close(w.net);
+    if (w.kept)
+        pkt_free(w.kept);
+    CHECK(packets_alive == 0 && w.wheel.armed == 0);
+    return 0;
+}

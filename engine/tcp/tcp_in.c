@@ -90,18 +90,17 @@ static void in_syn_sent(struct tcb *tcb, const struct tcp_segment *seg, uint64_t
 
 /* ---- RFC 9293 3.10.7.4: the other states ---- */
 
-/* Section 3.4, the four cases, as one overlap test.  Two allowances: a segment without text at the right edge,
- * which a peer whose earlier segment was lost sends for its ACK; and text at a closed window, for its ACK
- * ("special allowance should be made to accept valid ACKs, URGs, and RSTs").
+/* Section 3.4, the four cases as one overlap test, and wider by one number at either edge, as in Linux: two ends
+ * that have each lost the other's last ACK send each other nothing but segments that touch the window; if both refused
+ * them for their text they would never learn what they acknowledge.  Text is cut later.  A SYN gets no such favour.
  */
 static bool acceptable(const struct tcb *tcb, const struct tcp_segment *seg)
 {
-    uint32_t len = seg->len + !!(seg->flags & TCP_SYN) + !!(seg->flags & TCP_FIN);
-    if (len == 0)
-        return seg->seq - tcb->rcv_nxt <= tcb->rcv_wnd;
-    if (tcb->rcv_wnd == 0)
-        return seg->seq == tcb->rcv_nxt;
-    return seq_gt(seg->seq + len, tcb->rcv_nxt) && seq_lt(seg->seq, tcb->rcv_nxt + tcb->rcv_wnd);
+    bool syn = seg->flags & TCP_SYN;
+    uint32_t end = seg->seq + seg->len + syn + !!(seg->flags & TCP_FIN);
+    if (seq_gt(seg->seq, tcb->rcv_nxt + tcb->rcv_wnd))
+        return false;
+    return seq_gt(end, tcb->rcv_nxt) || (end == tcb->rcv_nxt && !syn);
 }
 
 /* RFC 2883 section 4.1: tell the peer which bytes came twice. */
@@ -261,6 +260,8 @@ static struct text cut(struct tcb *tcb, const struct tcp_segment *seg)
         uint32_t old = min_u32(tcb->rcv_nxt - t.seq, t.len);
         if (old > 0)
             note_duplicate(tcb, t.seq, t.seq + old);
+        if (old == t.len)
+            stat_inc(tcb->stats, STAT_tcp_duplicates_in);
         t.seq += old;
         t.len -= old;
         t.payload += old;
@@ -337,23 +338,40 @@ static bool receives(const struct tcb *tcb)
     return tcb->state == TCP_ESTABLISHED || tcb->state == TCP_FIN_WAIT_1 || tcb->state == TCP_FIN_WAIT_2;
 }
 
+/* Behind the peer's FIN nothing new can come ("ignore the segment text"); what came before comes again if our ACK
+ * of it was lost.
+ */
+static void take_repetition(struct tcb *tcb, const struct tcp_segment *seg, uint64_t now_us)
+{
+    if (seq_ge(seg->seq, tcb->rcv_nxt))
+        return;
+    tcb->ack_now = true;
+    if (tcb->state == TCP_TIME_WAIT && (seg->flags & TCP_FIN)) /* eighth: restart the 2 MSL time-out */
+        timer_set(tcb, TIMER_LIFE, now_us + tcb->config->time_wait_us);
+}
+
+static bool keep_text(struct tcb *tcb, const struct text *t, struct pkt *pkt, uint64_t now_us)
+{
+    if (t->len == 0) {
+        tcb->ack_now = true;
+        return true;
+    }
+    return t->seq == tcb->rcv_nxt ? take_in_order(tcb, t, pkt, now_us) : take_early(tcb, t, pkt);
+}
+
 static void take_text(struct tcb *tcb, const struct tcp_segment *seg, uint64_t now_us)
 {
-    if (!receives(tcb) || (seg->len == 0 && !(seg->flags & TCP_FIN)))
+    if (seg->len == 0 && !(seg->flags & TCP_FIN))
         return;
+    if (!receives(tcb)) {
+        take_repetition(tcb, seg, now_us);
+        return;
+    }
     struct text t = cut(tcb, seg);
     if (tcb->state == TCP_FIN_WAIT_2) /* the peer is alive and still sending */
         timer_set(tcb, TIMER_LIFE, now_us + tcb->config->fin_wait_2_us);
-    if (t.len == 0 && !t.fin) {
-        tcb->ack_now = true;
-    } else if (t.len > 0) {
-        bool taken =
-            t.seq == tcb->rcv_nxt ? take_in_order(tcb, &t, seg->pkt, now_us) : take_early(tcb, &t, seg->pkt);
-        if (!taken)
-            return;
-    } else {
-        tcb->ack_now = true;
-    }
+    if (!keep_text(tcb, &t, seg->pkt, now_us))
+        return;
     if (t.fin && !tcb->rcv_fin_known) {
         tcb->rcv_fin_known = true;
         tcb->rcv_fin_seq = t.seq + t.len;

@@ -85,7 +85,7 @@ static bool send_packet(const struct out *o, struct pkt *p)
     if (p->tcp.flags & TXQ_FIN)
         seg.flags |= TCP_FIN;
     if (p->tcp.len > 0) {
-        seg.flags |= p->next ? 0 : TCP_PSH;
+        seg.flags |= p->next && p->next->tcp.len ? 0 : TCP_PSH;
         seg.len = p->tcp.len;
         seg.payload = p->tcp.payload;
         seg.pkt = p;
@@ -203,7 +203,11 @@ static bool send_new(const struct out *o)
             tcb->cwnd_limited = true;
             break;
         }
-        if (!fit(o, p, bytes) || !send_packet(o, p))
+        if (!fit(o, p, bytes))
+            return false;
+        if ((p->tcp.flags & TXQ_FIN) && p->tcp.len > 0 && window_left(tcb) == bytes)
+            txq_detach_fin(&tcb->txq); /* no place for it: it would be beyond the window */
+        if (!send_packet(o, p))
             return false;
         tcb->override_now = false;
     }
@@ -213,18 +217,11 @@ static bool send_new(const struct out *o)
 
 /* ---- segments without a packet ---- */
 
-/* A peer that has taken its window back refuses SND.NXT: it gets the last number that it accepts. */
-static uint32_t ack_seq(const struct tcb *tcb)
-{
-    uint32_t end = tcb->snd_una + tcb->snd_wnd;
-    return tcb->state >= TCP_ESTABLISHED && seq_lt(end, tcb->snd_nxt) ? end : tcb->snd_nxt;
-}
-
 static bool send_ack(const struct out *o)
 {
     if (!o->tcb->ack_now)
         return true;
-    struct tcp_segment seg = make(o, ack_seq(o->tcb), TCP_ACK);
+    struct tcp_segment seg = make(o, o->tcb->snd_nxt, TCP_ACK);
     options_fill(o->tcb, &seg.opt, UINT32_MAX, o->now_us);
     return leave(o, &seg);
 }

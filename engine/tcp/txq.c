@@ -153,6 +153,14 @@ void txq_append_fin(struct txq *q, uint32_t seq)
         append_ctl(q, seq, TXQ_FIN);
 }
 
+void txq_detach_fin(struct txq *q)
+{
+    struct pkt *p = q->tail;
+    assert(!p->tcp.sends && p->tcp.len > 0 && (p->tcp.flags & TXQ_FIN));
+    p->tcp.flags &= (uint8_t)~TXQ_FIN;
+    append_ctl(q, p->tcp.seq + p->tcp.len, TXQ_FIN);
+}
+
 bool txq_split(struct txq *q, struct pkt *p, struct pkt_pool *pool, uint32_t len)
 {
     assert(len > 0 && len < p->tcp.len);

@@ -92,6 +92,9 @@ void txq_commit(struct txq *q, uint32_t mss, uint32_t seq, uint32_t len);
 void txq_append_syn(struct txq *q, uint32_t seq);
 void txq_append_fin(struct txq *q, uint32_t seq);
 
+/* txq_detach_fin takes the FIN off the last packet, unsent and with payload, and lets it go alone. */
+void txq_detach_fin(struct txq *q);
+
 /* txq_split cuts a packet after len stream bytes, 0 < len < its own; false when the pool refuses. */
 bool txq_split(struct txq *q, struct pkt *p, struct pkt_pool *pool, uint32_t len) must_check;
 

@@ -4,10 +4,10 @@
 #include <getopt.h>
 #include <stdio.h>
 #include <stdlib.h>
-#include <string.h>
 #include <sysexits.h>
 
-#define SETS_MAX 64
+#define SETS_MAX  64
+#define SET_BYTES 600
 
 static const char usage[] =
     "usage: hardlined -c FILE [OPTION]...\n"
@@ -33,8 +33,7 @@ static const char usage[] =
 struct options {
     struct hl_engine_options engine;
     const char *set[SETS_MAX];
-    char *made[SETS_MAX]; /* of set[], those that are ours to free */
-    size_t mades;
+    char made[SETS_MAX][SET_BYTES]; /* of set[], those that short options stand for */
     int check, probe;
 };
 
@@ -51,11 +50,12 @@ static void add_set(struct options *options, const char *set)
 /* A short option for a key: "cores.idle=" and its value. */
 static void add_short(struct options *options, const char *key, const char *value)
 {
-    char *set = malloc(strlen(key) + strlen(value) + 1);
-    if (!set)
-        exit(EX_OSERR);
-    add_set(options, strcat(strcpy(set, key), value));
-    options->made[options->mades++] = set;
+    char *made = options->made[options->engine.sets % SETS_MAX];
+    if (snprintf(made, SET_BYTES, "%s%s", key, value) >= SET_BYTES) {
+        fprintf(stderr, "hardlined: the value of %s is too long\n", key);
+        exit(EX_USAGE);
+    }
+    add_set(options, made);
 }
 
 static void print_line(void *out, const char *text)
@@ -144,7 +144,7 @@ static int serve(const struct options *options)
 
 int main(int argc, char **argv)
 {
-    struct options options = {.engine = {.size = sizeof(options.engine), .own_process = 1}};
+    static struct options options = {.engine = {.size = sizeof(options.engine), .own_process = 1}};
     options.engine.config_file = "/etc/hardline/hardline.conf";
     options.engine.set = options.set;
     for (int which; (which = getopt_long(argc, argv, "c:h", longs, NULL)) != -1;)
@@ -153,10 +153,7 @@ int main(int argc, char **argv)
         fprintf(stderr, "hardlined: what is \"%s\"? see hardlined --help\n", argv[optind]);
         return EX_USAGE;
     }
-    int status = options.check   ? check(&options)
-                 : options.probe ? exit_status(hl_engine_probe(&options.engine, print_line, stdout))
-                                 : serve(&options);
-    for (size_t i = 0; i < options.mades; i++)
-        free(options.made[i]);
-    return status;
+    return options.check   ? check(&options)
+           : options.probe ? exit_status(hl_engine_probe(&options.engine, print_line, stdout))
+                           : serve(&options);
 }

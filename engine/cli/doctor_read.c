@@ -58,7 +58,7 @@ int doctor_entries(const char *folder, void (*each)(void *ctx, const char *name)
         each(ctx, entry[i]->d_name);
         free(entry[i]);
     }
-    free(entry);
+    free((void *)entry);
     return count;
 }
 

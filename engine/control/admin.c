@@ -166,6 +166,7 @@ static void listener_ready(void *ctx, uint32_t events)
     struct admin *admin = ctx;
     struct error err;
     (void)events;
+    // cppcheck-suppress nullPointer ; accept(2): a NULL address is not filled in
     int fd = accept4(admin->listener.fd, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC);
     if (fd < 0)
         return;

@@ -26,40 +26,54 @@ static void complain_syntax(struct config_reader *reader, const config_t *tree)
         file ? file : reader->origin, config_error_line(tree), config_error_text(tree));
 }
 
-static bool read_stream(struct config_reader *reader, config_t *tree, FILE *file)
+/* The whole file as a text, whatever it is: also a pipe.  malloc'ed; NULL after a complaint. */
+static char *read_text(struct config_reader *reader, FILE *file)
 {
-    if (fseek(file, 0, SEEK_END) == 0 && ftell(file) > (long)FILE_BYTES_MAX) {
+    char *text = malloc(FILE_BYTES_MAX + 1);
+    if (!text) {
+        config_report_add(reader->report, "%.200s: no memory to read it", reader->origin);
+        return NULL;
+    }
+    size_t len = fread(text, 1, FILE_BYTES_MAX + 1, file);
+    if (ferror(file))
+        config_report_add(reader->report, "%.200s: cannot be read: %s", reader->origin, strerror(errno));
+    else if (len > FILE_BYTES_MAX)
         config_report_add(reader->report, "%.200s: is larger than %u MiB: this is no configuration",
                           reader->origin, FILE_BYTES_MAX >> 20);
-        return false;
+    else if (memchr(text, '\0', len))
+        config_report_add(reader->report, "%.200s: holds a NUL byte: this is no configuration",
+                          reader->origin);
+    if (reader->report->count == 0) {
+        text[len] = '\0';
+        return text;
     }
-    rewind(file);
-    if (config_read(tree, file) == CONFIG_TRUE)
-        return true;
-    if (config_error_type(tree) == CONFIG_ERR_PARSE)
-        complain_syntax(reader, tree);
-    else
-        config_report_add(reader->report, "%.200s: cannot be read: %s", reader->origin, strerror(errno));
-    return false;
+    free(text);
+    return NULL;
+}
+
+static char *load_text(struct config_reader *reader)
+{
+    FILE *file = fopen(reader->origin, "re");
+    if (!file) {
+        config_report_add(reader->report, "%.200s: cannot be opened: %s", reader->origin, strerror(errno));
+        return NULL;
+    }
+    char *text = read_text(reader, file);
+    fclose(file);
+    return text;
 }
 
 static bool parse_source(struct config_reader *reader, config_t *tree)
 {
     const struct config_source *source = reader->source;
-    if (source->text) {
+    char *loaded = source->text ? NULL : load_text(reader);
+    const char *text = source->text ? source->text : loaded;
+    if (source->text)
         config_set_include_func(tree, refuse_include);
-        if (config_read_string(tree, source->text) == CONFIG_TRUE)
-            return true;
+    bool good = text && config_read_string(tree, text) == CONFIG_TRUE;
+    if (text && !good)
         complain_syntax(reader, tree);
-        return false;
-    }
-    FILE *file = fopen(source->path, "re");
-    if (!file) {
-        config_report_add(reader->report, "%.200s: cannot be opened: %s", source->path, strerror(errno));
-        return false;
-    }
-    bool good = read_stream(reader, tree, file);
-    fclose(file);
+    free(loaded);
     return good;
 }
 

@@ -3,6 +3,9 @@
 
 #include "tests/unit/cmocka.h"
 
+#include <stdlib.h>
+#include <unistd.h>
+
 #define PORT "port={device=\"net_af_packet0,iface=lo\";};\n"
 #define NET  "net={addresses=[\"192.0.2.10/24\"];gateway=\"192.0.2.1\";};\n"
 #define SMTP "smtp={helo-name=\"out.example.com\";};\n"
@@ -430,15 +433,33 @@ static void no_file(void **state)
     assert_false(config_load("/no/such/file", &config, &err));
     assert_string_equal(err.text, "/no/such/file: cannot be opened: No such file or directory");
     assert_false(config_load("/", &config, &err));
-    assert_non_null(strstr(err.text, "/: "));
+    assert_string_equal(err.text, "/: cannot be read: Is a directory");
+    assert_false(config_load("/dev/zero", &config, &err));
+    assert_string_equal(err.text, "/dev/zero: is larger than 16 MiB: this is no configuration");
+}
+
+static void nul_byte(void **state)
+{
+    static const char text[] = PORT NET SMTP "\0limits = { connections = 0; };\n";
+    char path[] = "/tmp/hl-conf-XXXXXX";
+    static struct config config;
+    struct error err;
+    (void)state;
+    int fd = mkstemp(path);
+    assert_true(write(fd, text, sizeof(text) - 1) == sizeof(text) - 1);
+    assert_false(config_load(path, &config, &err));
+    assert_non_null(strstr(err.text, ": holds a NUL byte: this is no configuration"));
+    close(fd);
+    unlink(path);
 }
 
 int main(void)
 {
-    struct CMUnitTest tests[ARRAY_LEN(mistakes) + 2];
+    struct CMUnitTest tests[ARRAY_LEN(mistakes) + 3];
     for (size_t i = 0; i < ARRAY_LEN(mistakes); i++)
         tests[i] = (struct CMUnitTest){mistakes[i].name, run, NULL, NULL, (void *)(uintptr_t)&mistakes[i]};
     tests[ARRAY_LEN(mistakes)] = (struct CMUnitTest)cmocka_unit_test(many_at_once);
     tests[ARRAY_LEN(mistakes) + 1] = (struct CMUnitTest)cmocka_unit_test(no_file);
+    tests[ARRAY_LEN(mistakes) + 2] = (struct CMUnitTest)cmocka_unit_test(nul_byte);
     return _cmocka_run_group_tests("config_errors", tests, ARRAY_LEN(tests), NULL, NULL);
 }

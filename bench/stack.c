@@ -1,0 +1,260 @@
+#include "bench/stack.h"
+
+#include "crypto/prf.h"
+#include "engine/base/pool.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#define STREAM_TIMER 2u
+#define RETRY_US     1000u
+
+struct stack {
+    uint64_t now_us;
+    struct port *port;
+    struct net *net;
+    struct wheel wheel;
+    struct pool streams;
+    struct list to_run;
+    struct stats stats;
+    struct prf *prf;
+    struct stack_config config;
+    struct stack_events events;
+};
+
+static void mark(struct stack *stack, struct stream *stream)
+{
+    if (list_empty(&stream->run))
+        list_push_tail(&stack->to_run, &stream->run);
+}
+
+void stack_wake(struct stream *stream)
+{
+    mark(stream->stack, stream);
+}
+
+/* ---- from net ---- */
+
+static void on_segment(void *ctx, uint32_t flow, const struct ip_header *ip, const struct tcp_segment *seg)
+{
+    struct stack *stack = ctx;
+    struct stream *stream = pool_at(&stack->streams, flow);
+    (void)ip;
+    tcp_input(&stream->tcb, seg, stack->now_us);
+    mark(stack, stream);
+}
+
+static void on_icmp_error(void *ctx, uint32_t flow, const struct icmp *icmp)
+{
+    struct stack *stack = ctx;
+    struct stream *stream = pool_at(&stack->streams, flow);
+    uint32_t mtu = icmp->kind == ICMP_FRAG_NEEDED ? icmp->mtu : 0;
+    tcp_icmp_error(&stream->tcb, icmp->inner_seq, icmp->kind == ICMP_UNREACHABLE, mtu, stack->now_us);
+    mark(stack, stream);
+}
+
+static void prepare(struct stack *stack, struct stream *stream, void *user)
+{
+    stream->stack = stack;
+    stream->flow = pool_index(&stack->streams, stream);
+    stream->connected = stream->peer_done = stream->over = false;
+    stream->opened_us = stack->now_us;
+    stream->connected_us = 0;
+    stream->user = user;
+    list_init(&stream->run);
+    wheel_timer_init(&stream->timer, STREAM_TIMER);
+    memset(&stream->key, 0, sizeof(stream->key));
+}
+
+static struct tcp_open opening(struct stack *stack, const struct stream *stream)
+{
+    uint64_t hash = prf_u64(stack->prf, &stream->key, sizeof(stream->key));
+    return (struct tcp_open){
+        .config = &stack->config.tcp,
+        .pool = stack->port->tx_pool,
+        .stats = &stack->stats,
+        .local_port = stream->key.local_port,
+        .remote_port = stream->key.remote_port,
+        .isn = (uint32_t)hash + (uint32_t)(stack->now_us / 4),
+        .ts_offset = (uint32_t)(hash >> 32),
+        .mss = net_mss(stack->net, &stream->key.remote),
+    };
+}
+
+static void on_syn(void *ctx, const struct flow_key *key, const struct tcp_segment *seg)
+{
+    struct stack *stack = ctx;
+    struct stream *stream = seg->dst_port == stack->config.listen_port ? pool_get(&stack->streams) : NULL;
+    if (!stream)
+        return;
+    prepare(stack, stream, NULL);
+    stream->key = *key;
+    if (!net_flow_add(stack->net, key, stream->flow)) {
+        pool_put(&stack->streams, stream);
+        return;
+    }
+    struct tcp_open open = opening(stack, stream);
+    tcp_open_passive(&stream->tcb, &open, seg, stack->now_us);
+    stack->events.accepted(stack->events.ctx, stream);
+    mark(stack, stream);
+}
+
+/* ---- open and close ---- */
+
+struct stack *stack_open(const struct stack_config *config, struct port *port,
+                         const struct stack_events *events, struct error *err)
+{
+    struct stack *stack = calloc(1, sizeof(*stack));
+    if (!stack) {
+        error_set(err, "no memory for a stack");
+        return NULL;
+    }
+    stack->config = *config;
+    stack->events = *events;
+    stack->port = port;
+    list_init(&stack->to_run);
+    wheel_init(&stack->wheel, 0);
+    stack->config.net.flows_max = config->streams_max;
+    prf_random(&stack->config.net.seed, sizeof(stack->config.net.seed));
+    prf_random(stack->config.net.hash_key, sizeof(stack->config.net.hash_key));
+    const struct net_handler handler = {
+        .ctx = stack,
+        .segment = on_segment,
+        .syn = config->listen_port ? on_syn : NULL,
+        .icmp_error = on_icmp_error,
+    };
+    stack->prf = prf_open(err);
+    if (stack->prf && pool_open(&stack->streams, "streams", sizeof(struct stream), config->streams_max, err))
+        stack->net = net_open(&stack->config.net, port, &stack->wheel, &stack->stats, &handler, err);
+    if (!stack->net) {
+        pool_close(&stack->streams);
+        if (stack->prf)
+            prf_close(stack->prf);
+        free(stack);
+        return NULL;
+    }
+    return stack;
+}
+
+static void release(struct stream *stream)
+{
+    struct stack *stack = stream->stack;
+    stack->events.closed(stack->events.ctx, stream);
+    list_remove(&stream->run);
+    wheel_cancel(&stack->wheel, &stream->timer);
+    tcp_release(&stream->tcb);
+    net_flow_close(stack->net, &stream->key);
+    pool_put(&stack->streams, stream);
+}
+
+void stack_close(struct stack *stack)
+{
+    net_close(stack->net);
+    pool_close(&stack->streams);
+    prf_close(stack->prf);
+    port_close(stack->port);
+    free(stack);
+}
+
+struct stream *stack_connect(struct stack *stack, const struct ip_addr *to, uint16_t port, void *user,
+                             struct error *err)
+{
+    struct stream *stream = pool_get(&stack->streams);
+    if (!stream) {
+        error_set(err, "all %u streams are in use", stack->streams.capacity);
+        return NULL;
+    }
+    prepare(stack, stream, user);
+    if (!net_flow_open(stack->net, NULL, to, port, stream->flow, &stream->key, err)) {
+        pool_put(&stack->streams, stream);
+        return NULL;
+    }
+    struct tcp_open open = opening(stack, stream);
+    tcp_open_active(&stream->tcb, &open, stack->now_us);
+    mark(stack, stream);
+    return stream;
+}
+
+/* ---- a turn ---- */
+
+static bool emit(void *ctx, const struct tcp_segment *seg)
+{
+    struct stream *stream = ctx;
+    return net_send_segment(stream->stack->net, &stream->key, stream->flow, seg, stream->stack->now_us);
+}
+
+static void note_events(struct stream *stream)
+{
+    unsigned events = tcp_events(&stream->tcb);
+    if (events & TCP_EV_CONNECTED) {
+        stream->connected = true;
+        stream->connected_us = stream->stack->now_us;
+    }
+    stream->peer_done |= (events & TCP_EV_PEER_FIN) != 0;
+    stream->over |= (events & (TCP_EV_CLOSED | TCP_EV_TIME_WAIT)) != 0;
+}
+
+static void run(struct stream *stream)
+{
+    struct stack *stack = stream->stack;
+    note_events(stream);
+    if (!stream->over)
+        stack->events.ready(stack->events.ctx, stream);
+    const struct tcp_emit out = {.ctx = stream, .emit = emit};
+    bool all_sent = tcp_output(&stream->tcb, stack->now_us, &out);
+    note_events(stream);
+    if (stream->over) {
+        release(stream);
+        return;
+    }
+    wheel_arm(&stack->wheel, &stream->timer,
+              all_sent ? tcp_next_deadline(&stream->tcb) : stack->now_us + RETRY_US);
+}
+
+static void fire(struct stack *stack, struct wheel_timer *timer)
+{
+    if (timer->kind == NET_TIMER) {
+        net_timers(stack->net, stack->now_us);
+        return;
+    }
+    struct stream *stream = container_of(timer, struct stream, timer);
+    tcp_timers(&stream->tcb, stack->now_us);
+    mark(stack, stream);
+}
+
+bool stack_turn(struct stack *stack, uint64_t now_us)
+{
+    struct pkt *burst[PORT_BURST];
+    stack->now_us = now_us;
+    pkt_pool_refresh(stack->port->tx_pool);
+    uint32_t count = port_receive(stack->port, burst, PORT_BURST, now_us);
+    for (uint32_t i = 0; i < count; i++)
+        net_receive(stack->net, burst[i], now_us);
+    bool worked = count > 0 || !list_empty(&stack->to_run);
+    for (struct wheel_timer *timer; (timer = wheel_expire(&stack->wheel, now_us)); worked = true)
+        fire(stack, timer);
+    for (struct list *it; (it = list_pop(&stack->to_run));)
+        run(list_entry(it, struct stream, run));
+    net_transmit_flush(stack->net, now_us);
+    return worked;
+}
+
+uint64_t stack_deadline(struct stack *stack)
+{
+    return min_u64(wheel_next(&stack->wheel), port_next_deadline(stack->port));
+}
+
+const struct stats *stack_stats(const struct stack *stack)
+{
+    return &stack->stats;
+}
+
+uint32_t stack_streams(const struct stack *stack)
+{
+    return stack->streams.in_use;
+}
+
+uint64_t stack_now_us(const struct stack *stack)
+{
+    return stack->now_us;
+}

@@ -1,0 +1,62 @@
+/* bench/stack.h: TCP/IP alone over one port: plain streams, no TLS, no SMTP.  For measuring the stack and for tests against
+ * other stacks; the engine's own connections are engine/conn.
+ *
+ * One thread.  The owner calls stack_turn in a loop and gets its events from there.
+ */
+#ifndef BENCH_STACK_H
+#define BENCH_STACK_H
+
+#include "drivers/port.h"
+#include "engine/net/net.h"
+#include "engine/tcp/tcb.h"
+
+struct stack;
+
+struct stream {
+    struct tcb tcb;
+    struct wheel_timer timer;
+    struct list run;
+    struct flow_key key;
+    struct stack *stack;
+    uint32_t flow;
+    bool connected, peer_done, over;
+    uint64_t opened_us, connected_us;
+    void *user; /* the owner's */
+};
+
+struct stack_events {
+    void *ctx;
+    /* A connection to a port that we listen on; NULL accept: none is taken. */
+    void (*accepted)(void *ctx, struct stream *stream);
+    /* Something has changed: connected, bytes to read, room to write, the peer's end.  Called once a turn at the most. */
+    void (*ready)(void *ctx, struct stream *stream);
+    /* It is over and will be released on return; tcp_error says how. */
+    void (*closed)(void *ctx, struct stream *stream);
+};
+
+struct stack_config {
+    struct tcp_config tcp;
+    struct net_config net;
+    uint32_t streams_max;
+    uint16_t listen_port; /* 0: none */
+};
+
+struct stack *stack_open(const struct stack_config *config, struct port *port,
+                         const struct stack_events *events, struct error *err) must_check;
+void stack_close(struct stack *stack); /* closes the port, too */
+
+/* stack_connect starts a connection; NULL: err says why. */
+struct stream *stack_connect(struct stack *stack, const struct ip_addr *to, uint16_t port, void *user,
+                             struct error *err) must_check;
+
+/* stack_turn: frames in, timers, frames out; true if there was work. */
+bool stack_turn(struct stack *stack, uint64_t now_us);
+
+/* stack_wake: the owner has written, read or closed outside of an event. */
+void stack_wake(struct stream *stream);
+uint64_t stack_deadline(struct stack *stack);
+const struct stats *stack_stats(const struct stack *stack);
+uint32_t stack_streams(const struct stack *stack); /* in use */
+uint64_t stack_now_us(const struct stack *stack);
+
+#endif

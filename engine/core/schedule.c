@@ -174,6 +174,7 @@ static void on_ready(void *ctx, struct conn *conn)
     if (!conn->was_ready) {
         conn->was_ready = true;
         dest_on_ready(conn->dest);
+        dest_mark(&core->dests, conn->dest); /* proven: more may be opened for who waits */
     }
     if (give_job(core, conn))
         return;

@@ -1,0 +1,470 @@
+/* world.c: setting up, time, and the end. */
+#include "tests/unit/core/world.h"
+
+#include "tests/unit/core/steer.h"
+#include "tests/unit/core/world_mail.h"
+#include "tests/unit/crypto/pki.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <unistd.h>
+#include <urcu-qsbr.h>
+
+#define STEPS_AT_ONCE_MAX 50000u
+#define CERTIFICATES_MAX  32u
+
+/* ---- certificates: made once a program ---- */
+
+static struct {
+    struct pki root, middle;
+    char ca_file[64];
+    struct tls_trust *trust;
+    unsigned count;
+    struct {
+        char name[64];
+        SSL_CTX *ctx;
+    } made[CERTIFICATES_MAX];
+} pki;
+
+static void remove_ca_file(void)
+{
+    unlink(pki.ca_file);
+}
+
+static void make_authority(void)
+{
+    struct error err;
+    if (pki.trust)
+        return;
+    pki.root = pki_make(NULL, &(struct pki_spec){.cn = "Test Root", .ca = true});
+    pki.middle = pki_make(&pki.root, &(struct pki_spec){.cn = "Test Intermediate", .ca = true});
+    pki_write(pki.ca_file, (const struct pki *const[]){&pki.root}, 1);
+    atexit(remove_ca_file);
+    pki.trust = tls_trust_load(pki.ca_file, 1, &err);
+    if (!pki.trust)
+        fail_msg("%s", err.text);
+}
+
+static SSL_CTX *certificate(const char *name)
+{
+    char san[80];
+    for (unsigned i = 0; i < pki.count; i++)
+        if (strcmp(pki.made[i].name, name) == 0)
+            return pki.made[i].ctx;
+    assert_true(pki.count < CERTIFICATES_MAX);
+    snprintf(san, sizeof(san), "DNS:%s", name);
+    struct pki leaf = pki_make(&pki.middle, &(struct pki_spec){.cn = "leaf", .san = san});
+    SSL_CTX *ctx = SSL_CTX_new(TLS_server_method());
+    assert_true(ctx && SSL_CTX_use_certificate(ctx, leaf.cert) == 1);
+    assert_int_equal(SSL_CTX_use_PrivateKey(ctx, leaf.key), 1);
+    assert_int_equal(SSL_CTX_add1_chain_cert(ctx, pki.middle.cert), 1);
+    pki_free(&leaf);
+    snprintf(pki.made[pki.count].name, sizeof(pki.made[0].name), "%s", name);
+    return pki.made[pki.count++].ctx = ctx;
+}
+
+/* ---- setting up ---- */
+
+struct world_options world_defaults(void)
+{
+    struct world_options o = {
+        .cores = 1,
+        .buffers = 4096,
+        .core =
+            {
+                .cpu = -1,
+                .connections_max = 64,
+                .jobs_max = 256,
+                .destinations_max = 64,
+                .time_wait_max = 64,
+                .connections_per_destination = 20,
+                .handshake_timeout_ms = 60000,
+                .idle_timeout_ms = 5000,
+                .close_timeout_ms = 5000,
+                .tcp = tcp_config_default(),
+                .smtp = {.helo_name = "engine.test", .timeout_percent = 100},
+                .net = {.addresses = 1,
+                        .routes = 1,
+                        .route = {{.on_link = true}},
+                        .neighbours_max = 64,
+                        .port_first = 1024,
+                        .port_last = 65535},
+            },
+        .feed =
+            {
+                .submit_slots = 512,
+                .complete_slots = 1024,
+                .arena_bytes = 4u << 20,
+                .recipients_max = WORLD_RCPTS_MAX,
+                .envelope_bytes_max = 4096,
+                .hash_seed = 1,
+                .engine_epoch = 1000,
+                .ordinary_pages = true,
+            },
+    };
+    assert_true(ip_parse("192.0.2.1", &o.core.net.address[0]));
+    assert_true(ip_net_parse("192.0.2.0/24", &o.core.net.route[0].to));
+    return o;
+}
+
+static bool any_fault(const struct port_faults *f)
+{
+    return f->drop_ppm || f->duplicate_ppm || f->reorder_ppm || f->corrupt_ppm || f->delay_us || f->jitter_us;
+}
+
+/* The cores' end of the wire; the other one is left in *far. */
+static void lay_wire(struct world *w, const struct world_options *o, struct port **far)
+{
+    struct error err;
+    struct port *wire[2];
+    if (!port_sim_pair(wire, o->buffers, 1500, &err))
+        fail_msg("%s", err.text);
+    *far = wire[1];
+    struct port *near = wire[0];
+    if (any_fault(&o->to_mx) || any_fault(&o->from_mx))
+        near = port_fault_open(near, &o->from_mx, &o->to_mx, &err);
+    assert_non_null(near);
+    if (o->cores == 2)
+        steer_open(near, w->port);
+    else
+        w->port[0] = near;
+}
+
+static void open_cores(struct world *w, const struct world_options *o)
+{
+    struct error err;
+    w->config = o->core;
+    w->config.feed = o->feed;
+    w->config.feed.lanes = w->config.cores = w->cores = o->cores;
+    for (unsigned i = 0; i < o->cores; i++) {
+        w->config.index = i;
+        w->core[i] = core_open(&w->config, w->port[i], &err);
+        if (!w->core[i])
+            fail_msg("%s", err.text);
+        w->now_us = max_u64(w->now_us, w->core[i]->now_us);
+    }
+    if (o->cores == 2)
+        assert_true(core_join(w->core[0], w->core[1], &err) && core_join(w->core[1], w->core[0], &err));
+}
+
+struct world *world_open(const struct world_options *options)
+{
+    static bool registered;
+    struct world_options defaults = world_defaults();
+    struct port *far;
+    const struct world_options *o = options ? options : &defaults;
+    if (!registered)
+        urcu_qsbr_register_thread();
+    registered = true;
+    make_authority();
+    struct world *w = calloc(1, sizeof(*w));
+    assert_non_null(w);
+    w->sent = calloc(WORLD_JOBS_MAX, sizeof(*w->sent));
+    assert_non_null(w->sent);
+    lay_wire(w, o, &far);
+    open_cores(w, o);
+    mx_open(&w->mx, far, w->now_us);
+    w->draft = (struct policy_table){
+        .trust = pki.trust, .rule = w->rule, .route = w->route, .allowed_net = w->allowed, .allowed_nets = 1};
+    struct ip_net documentation; /* RFC 5737: special, like all that a test may use */
+    assert_true(ip_net_parse("192.0.2.0/24", &documentation));
+    memcpy(w->allowed[0].addr, documentation.addr.b, 16);
+    w->allowed[0].prefix_bits = documentation.prefix_bits;
+    return w;
+}
+
+struct mx_host *world_host(struct world *w, const char *address, uint16_t port, const char *name)
+{
+    return mx_add(&w->mx, address, port, certificate(name));
+}
+
+struct mx_host *world_mx(struct world *w, unsigned number)
+{
+    char address[32], name[32];
+    snprintf(address, sizeof(address), "192.0.2.%u", 100 + number);
+    snprintf(name, sizeof(name), "mx%u.test", number);
+    return world_host(w, address, 25, name);
+}
+
+/* ---- policy ---- */
+
+static struct policy_hop hop_of(const char *text)
+{
+    struct policy_hop hop = {.implicit_tls = text[0] == '+'};
+    char address[64];
+    struct ip_addr addr;
+    if (sscanf(text + hop.implicit_tls, "%63[^=]=%63[^:]:%hu", hop.host, address, &hop.port) != 3 ||
+        !ip_parse(address, &addr))
+        fail_msg("%s is no hop", text);
+    memcpy(hop.addr, addr.b, sizeof(hop.addr));
+    return hop;
+}
+
+void world_route(struct world *w, const char *pattern, ...)
+{
+    assert_true(w->draft.routes < ARRAY_LEN(w->route));
+    struct policy_route *route = &w->route[w->draft.routes++];
+    snprintf(route->pattern, sizeof(route->pattern), "%s", pattern);
+    va_list hops;
+    va_start(hops, pattern);
+    for (const char *text; (text = va_arg(hops, const char *));)
+        route->hop[route->hops++] = hop_of(text);
+    va_end(hops);
+}
+
+struct policy_rule *world_rule(struct world *w, const char *pattern, enum policy_level level)
+{
+    assert_true(w->draft.rules < ARRAY_LEN(w->rule));
+    struct policy_rule *rule = &w->rule[w->draft.rules++];
+    *rule = (struct policy_rule){.level = (uint8_t)level, .min_version = POLICY_TLS_MIN, .trust = pki.trust};
+    snprintf(rule->pattern, sizeof(rule->pattern), "%s", pattern);
+    snprintf(rule->id, sizeof(rule->id), "tls %.40s", pattern);
+    return rule;
+}
+
+static void *copy_of(const void *data, size_t bytes)
+{
+    void *copy = malloc(bytes + 1);
+    assert_non_null(copy);
+    memcpy(copy, data, bytes);
+    return copy;
+}
+
+static void release_table(struct policy_table *table)
+{
+    free(table->rule);
+    free(table->route);
+    free(table->allowed_net);
+    free(table);
+}
+
+void world_publish(struct world *w)
+{
+    struct policy_table *table = copy_of(&w->draft, sizeof(w->draft));
+    table->generation = ++w->draft.generation;
+    table->rule = copy_of(w->rule, w->draft.rules * sizeof(w->rule[0]));
+    table->route = copy_of(w->route, w->draft.routes * sizeof(w->route[0]));
+    table->allowed_net = copy_of(w->allowed, w->draft.allowed_nets * sizeof(w->allowed[0]));
+    policy_publish(table, release_table);
+}
+
+/* ---- starting ---- */
+
+unsigned world_attach(struct world *w)
+{
+    unsigned number = w->feeds++;
+    assert_true(number < ARRAY_LEN(w->feed));
+    if (pair_attach(&w->pair, &w->producer[number], NULL) != 0)
+        fail_msg("%s", w->pair.error.text);
+    w->feed[number] = w->pair.engine;
+    world_tell(w, CORE_ATTACH, w->feed[number]);
+    return number;
+}
+
+void world_start(struct world *w)
+{
+    static unsigned worlds;
+    mx_listen(&w->mx);
+    world_publish(w);
+    for (unsigned i = 0; i < w->cores; i++)
+        if (!core_enter(w->core[i]))
+            fail_msg("%s", w->core[i]->start_error.text);
+    snprintf(w->pair.path, sizeof(w->pair.path), "/tmp/hl-world-%d-%u.sock", (int)getpid(), ++worlds);
+    pair_serve(&w->pair, &w->config.feed);
+    world_attach(w);
+}
+
+struct world *world_simple(const struct world_options *options, struct mx_host **host)
+{
+    struct world *w = world_open(options);
+    *host = world_mx(w, 1);
+    for (unsigned i = 1; i <= 9; i++) {
+        char domain[16];
+        snprintf(domain, sizeof(domain), "d%u.test", i);
+        world_route(w, domain, "mx1.test=192.0.2.101:25", NULL);
+    }
+    world_start(w);
+    return w;
+}
+
+/* ---- time ---- */
+
+bool world_step(struct world *w)
+{
+    bool worked = false;
+    for (unsigned i = 0; i < w->cores; i++)
+        if (!core_over(w->core[i]))
+            worked |= core_turn(w->core[i], w->now_us);
+    worked |= mx_turn(&w->mx, w->now_us);
+    urcu_qsbr_quiescent_state();
+    if (worked)
+        mail_reap(w);
+    return worked;
+}
+
+static uint64_t next_us(const struct world *w)
+{
+    uint64_t next = mx_next_us(&w->mx);
+    for (unsigned i = 0; i < w->cores; i++) {
+        if (core_over(w->core[i]))
+            continue;
+        next = min_u64(next, wheel_next(&w->core[i]->wheel));
+        next = min_u64(next, port_next_deadline(w->core[i]->port));
+    }
+    return next;
+}
+
+/* All that there is to do now, then the clock moves on, to end_us at the most. */
+static void move_on(struct world *w, uint64_t end_us)
+{
+    unsigned steps = 0;
+    while (world_step(w))
+        if (++steps > STEPS_AT_ONCE_MAX)
+            fail_msg("the world does not come to rest: somebody finds work for ever");
+    w->now_us = min_u64(end_us, max_u64(next_us(w), w->now_us + 1));
+}
+
+void world_run(struct world *w, uint64_t us)
+{
+    uint64_t end_us = w->now_us + us;
+    while (w->now_us < end_us)
+        move_on(w, end_us);
+}
+
+void world_until(struct world *w, world_condition holds, const void *arg, uint64_t us)
+{
+    uint64_t end_us = w->now_us + us;
+    while (!holds(w, arg)) {
+        if (w->now_us >= end_us)
+            fail_msg("not within %llu ms", (unsigned long long)us / 1000);
+        if (!world_step(w))
+            w->now_us = min_u64(end_us, max_u64(next_us(w), w->now_us + 1));
+    }
+}
+
+uint64_t world_stat(const struct world *w, enum stat_id which)
+{
+    uint64_t sum = 0;
+    for (unsigned i = 0; i < w->cores; i++)
+        sum += w->core[i]->stats.v[which];
+    return sum;
+}
+
+/* ---- the end ---- */
+
+void world_tell(struct world *w, enum core_command command, struct feed *feed)
+{
+    for (unsigned i = 0; i < w->cores; i++)
+        assert_true(core_tell(w->core[i], command, feed));
+}
+
+static bool all_detached(struct world *w, const void *arg)
+{
+    unsigned *left = *(unsigned *const *)arg;
+    for (unsigned i = 0; i < w->cores; i++)
+        for (struct feed *feed; (feed = core_detached(w->core[i]));)
+            (*left)--;
+    return *left == 0;
+}
+
+void world_detach(struct world *w, unsigned feed)
+{
+    unsigned left = w->cores, *at = &left;
+    world_tell(w, CORE_DETACH, w->feed[feed]);
+    world_until(w, all_detached, &at, 20 * MINUTE);
+    for (unsigned i = 0; i < w->cores; i++)
+        assert_int_equal(feed_in_flight(w->feed[feed], i), 0);
+    w->feed[feed] = NULL;
+    mail_reap(w);
+}
+
+static bool all_over(struct world *w, const void *unused)
+{
+    (void)unused;
+    bool over = true;
+    for (unsigned i = 0; i < w->cores; i++)
+        over &= core_over(w->core[i]);
+    return over;
+}
+
+void world_stop(struct world *w)
+{
+    world_tell(w, CORE_STOP, NULL);
+    world_until(w, all_over, NULL, SECOND);
+    mail_reap(w);
+    w->stopped = true;
+}
+
+static bool all_drained(struct world *w, const void *unused)
+{
+    (void)unused;
+    bool drained = true;
+    for (unsigned i = 0; i < w->cores; i++)
+        drained &= atomic_load(&core_public(w->core[i])->drained);
+    return drained;
+}
+
+static void check_nothing_left(struct world *w)
+{
+    for (unsigned i = 0; i < w->cores; i++) {
+        struct core *core = w->core[i];
+        assert_int_equal(core->jobs.in_use, 0);
+        assert_int_equal(core->connections.in_use, 0);
+        assert_int_equal(core->dests.pool.in_use, 0);
+        for (unsigned f = 0; f < w->feeds; f++)
+            assert_int_equal(w->feed[f] ? feed_in_flight(w->feed[f], i) : 0, 0);
+    }
+}
+
+static void check_packets(const struct port *port, const char *whose)
+{
+    pkt_pool_refresh(port->tx_pool);
+    if (port->tx_pool->available != port->tx_pool->capacity)
+        fail_msg("%s: %u of %u packets are back", whose, port->tx_pool->available, port->tx_pool->capacity);
+}
+
+/* What is still on its way to somebody who does not receive any more. */
+static void empty_wire(struct port *port, uint64_t now_us)
+{
+    struct pkt *pkt;
+    while (port_receive(port, &pkt, 1, now_us))
+        pkt_free(pkt);
+}
+
+static void free_world(struct world *w)
+{
+    struct port *far = w->mx.port;
+    mx_close(&w->mx);
+    empty_wire(far, w->now_us);
+    for (unsigned i = 0; i < w->cores; i++)
+        core_close(w->core[i]);
+    port_close(far);
+    for (unsigned f = 0; f < w->feeds; f++)
+        if (w->producer[f])
+            hl_feed_detach(w->producer[f]);
+    pair_close(&w->pair);
+    policy_publish(NULL, release_table);
+    free(w->sent);
+    free(w);
+}
+
+void world_close(struct world *w)
+{
+    if (!w->stopped) {
+        world_settle(w, 20 * MINUTE);
+        world_tell(w, CORE_DRAIN, NULL);
+        world_until(w, all_drained, NULL, 2 * MINUTE);
+        world_run(w, 5 * SECOND); /* ARP gives up what it holds, receivers end their connections */
+    }
+    check_nothing_left(w);
+    if (!w->stopped) {
+        check_packets(w->core[0]->port, "the core");
+        world_stop(w);
+    }
+    mail_check(w);
+    for (unsigned i = 0; i < w->cores; i++) {
+        empty_wire(w->core[i]->port, w->now_us);
+        core_leave(w->core[i]);
+    }
+    free_world(w);
+}

@@ -14,6 +14,7 @@ static struct {
     char line[256]; /* the line being collected; longer ones are cut */
     size_t line_len;
     char complaint[256];
+    enum dpdk_log_level complaint_level;
 } dpdk_log = {.lock = PTHREAD_MUTEX_INITIALIZER};
 
 static enum dpdk_log_level level_now(void)
@@ -24,6 +25,15 @@ static enum dpdk_log_level level_now(void)
     return level == (int)RTE_LOG_WARNING ? DPDK_LOG_WARNING : DPDK_LOG_INFO;
 }
 
+/* The first of the worst: what follows is mostly its consequence. */
+static void keep_complaint(enum dpdk_log_level level)
+{
+    if (level == DPDK_LOG_INFO || (dpdk_log.complaint[0] != '\0' && level >= dpdk_log.complaint_level))
+        return;
+    strcpy(dpdk_log.complaint, dpdk_log.line);
+    dpdk_log.complaint_level = level;
+}
+
 static void end_line(void)
 {
     enum dpdk_log_level level = level_now();
@@ -31,8 +41,7 @@ static void end_line(void)
     if (dpdk_log.line_len == 0)
         return;
     dpdk_log.line_len = 0;
-    if (level != DPDK_LOG_INFO && dpdk_log.complaint[0] == '\0')
-        strcpy(dpdk_log.complaint, dpdk_log.line);
+    keep_complaint(level);
     if (dpdk_log.sink)
         dpdk_log.sink(dpdk_log.ctx, level, dpdk_log.line);
 }

@@ -13,8 +13,8 @@ typedef void dpdk_log_sink(void *ctx, enum dpdk_log_level level, const char *lin
 void dpdk_log_open(dpdk_log_sink *sink, void *ctx);
 void dpdk_log_close(void);
 
-/* dpdk_log_forget forgets the complaint kept so far; dpdk_log_complaint copies the first error or warning since then, "no
- * reason given" when there was none, and returns buf.
+/* dpdk_log_forget forgets the complaint kept so far; dpdk_log_complaint copies the first error since then, else the first
+ * warning, else "no reason given", and returns buf.
  */
 void dpdk_log_forget(void);
 const char *dpdk_log_complaint(char *buf, size_t cap);

@@ -107,6 +107,7 @@ static void make_args(struct args *args, const struct eal_config *config, const 
     /* No files, no second process: nothing to clean up after a crash.  EAL takes --in-memory with hugepages only. */
     add(args, eal.huge ? "--in-memory" : "--no-shconf");
     add(args, "--log-level=*:warning");
+    add(args, "--log-level=lib.eal:error"); /* it warns of every size of hugepages that is not there */
     add(args, "-m");
     add(args, "%u", config->memory_mb);
     if (!eal.huge)

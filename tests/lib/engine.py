@@ -17,6 +17,7 @@ import sys
 import hl
 
 SENDER = "sender@sender.test"
+NOBODY = 65534
 DEVICES = {  # by the kind of port: DPDK's device arguments
     "af_packet": "net_af_packet0,iface={iface},qpairs={cores}",
     "af_xdp": "net_af_xdp0,iface={iface},queue_count={cores}",
@@ -92,6 +93,7 @@ class Engine:
         self.run_folder = lab.path(name)
         os.makedirs(self.run_folder)
         os.chmod(self.run_folder, 0o711)
+        os.chown(self.run_folder, NOBODY, -1)  # who removes the sockets at the end
         self.feed_socket = os.path.join(self.run_folder, "feed.sock")
         self.admin_socket = os.path.join(self.run_folder, "admin.sock")
         self.config_path = lab.path(f"{name}.conf")
@@ -193,15 +195,18 @@ class Engine:
 
     # the producer
 
-    def start_submit(self, jobs, *options, ns=None):
-        """Starts `hardline submit` on jobs, dicts as its --jobs takes them; "from" is SENDER where it is not given."""
+    def start_submit(self, jobs, *options, prefix=()):
+        """Starts `hardline submit` on jobs, dicts as its --jobs takes them; "from" is SENDER where it is not given.
+
+        prefix   a command that runs it: ["setpriv", ...]
+        """
         self.submissions += 1
         base = f"{self.name}-submit{self.submissions}"
         jobs_path = self.lab.write(base + ".jobs", "".join(json.dumps({"from": SENDER, **job}) + "\n" for job in jobs))
         results_path = self.lab.path(base + ".json")
         with open(results_path, "w") as out:
-            process = self.lab.start([self.program("hardline"), "submit", "--socket", self.feed_socket, "--json",
-                                      "--jobs", jobs_path, *options], name=base, ns=ns, stdout=out)
+            process = self.lab.start([*prefix, self.program("hardline"), "submit", "--socket", self.feed_socket, "--json",
+                                      "--jobs", jobs_path, *options], name=base, stdout=out)
         return Submission(process, results_path)
 
     def submit(self, jobs, *options, timeout_s=90):

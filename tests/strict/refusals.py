@@ -30,8 +30,8 @@ REASONS = {
 HONEST = {
     "good": {},
     "good_p256": {},
-    "good_tls12": {"version": "TLSv1.2"},
-    "good_tls13": {"version": "TLSv1.3"},
+    "good_tls12": {"version": "TLSv1.2", "cipher": "TLS_ECDHE_RSA_WITH_AES_256_GCM_SHA384"},
+    "good_tls13": {"version": "TLSv1.3", "cipher": "TLS_AES_256_GCM_SHA384"},
     "good_no_extensions": {},
 }
 

@@ -8,6 +8,7 @@ import fcntl
 import json
 import os
 import platform
+import re
 import signal
 import subprocess
 import sys
@@ -103,7 +104,9 @@ def build():
                     ["ninja", "-C", hl.BUILD, "engine/hardlined", "engine/cli/hardline"]):
             ended = subprocess.run(cmd, cwd=TOP, capture_output=True, text=True)
             if ended.returncode:
-                raise Off(f"building failed: {' '.join(cmd)}\n{ended.stdout[-4000:]}{ended.stderr[-4000:]}")
+                lines = (ended.stdout + ended.stderr).splitlines()
+                told = [line for line in lines if re.search("error", line, re.I)][:10] or lines[-10:]
+                raise Off("\n    ".join([f"building failed: {' '.join(cmd)}", *told]))
 
 
 class Stage:

@@ -49,7 +49,6 @@ bool conn_open(struct conn *conn, struct conn_env *env, uint32_t flow, const str
     conn->connected_us = conn->secured_us = 0;
     conn->hop = *hop;
     conn->demand = *demand;
-    conn->demand_fingerprint = policy_fingerprint(demand);
     wheel_timer_init(&conn->timer, CONN_TIMER);
     memset(&conn->key, 0, sizeof(conn->key)); /* its padding is hashed */
 
@@ -259,11 +258,11 @@ void conn_begin(struct conn *conn, const struct smtp_message *message, uint64_t 
     smtp_begin(&conn->smtp, message, now_us);
 }
 
-bool conn_satisfies(const struct conn *conn, const struct policy_demand *want, uint64_t want_fingerprint)
+bool conn_satisfies(const struct conn *conn, const struct policy_demand *want)
 {
     if (conn->phase != CONN_OPEN || !tls_verified(conn->tls))
         return false;
-    if (conn->demand_fingerprint == want_fingerprint || policy_covers(&conn->demand, want))
+    if (policy_covers(&conn->demand, want))
         return true;
     stat_inc(conn->env->stats, STAT_conn_refused_policy);
     return false;

@@ -102,7 +102,6 @@ struct conn {
     uint64_t opened_us, connected_us, secured_us;
     struct policy_hop hop;
     struct policy_demand demand;
-    uint64_t demand_fingerprint;
 };
 
 /* conn_open starts a connection in the caller's memory.  false: it could not even start; why says it, nothing is
@@ -121,8 +120,10 @@ void conn_unreachable(struct conn *conn, uint64_t now_us); /* the next hop does 
  */
 void conn_run(struct conn *conn, uint64_t now_us);
 
-/* conn_satisfies: what was verified on this connection meets everything that want demands, now. */
-bool conn_satisfies(const struct conn *conn, const struct policy_demand *want, uint64_t want_fingerprint);
+/* conn_satisfies: what was verified on this connection meets everything that want demands, now.  The demands are compared,
+ * never their fingerprints: names in them may be chosen by whoever wants two to collide.
+ */
+bool conn_satisfies(const struct conn *conn, const struct policy_demand *want);
 
 bool conn_can_begin(const struct conn *conn);
 void conn_begin(struct conn *conn, const struct smtp_message *message, uint64_t now_us);

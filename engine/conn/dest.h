@@ -2,7 +2,7 @@
  *
  * A destination is one next hop (host name, address, port); policies belong to recipient domains, so jobs of many
  * domains with different demands may wait for the same one (strict-tls.md, shared MX).  What a job is, core/ knows;
- * here it is a link and the fingerprint of its demand.  A destination exists while somebody waits or a
+ * here it is a link.  A destination exists while somebody waits or a
  * connection stands.
  */
 #ifndef ENGINE_CONN_DEST_H

@@ -23,7 +23,6 @@ struct job {
     bool returned;            /* one connection was lost under it, untouched: once is forgiven */
     uint8_t demand_level;     /* enum policy_level, as last decided */
     char demand_source[sizeof(((struct policy_demand *)0)->source)];
-    uint64_t demand_fingerprint, demand_generation;
     uint64_t taken_us, sent_us;
     struct outcome last; /* how the last hop failed; verdict VERDICT_NONE: none has */
     struct smtp_message message;

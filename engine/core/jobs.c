@@ -18,7 +18,6 @@ static struct job *job_new(struct core *core)
     job->returned = false;
     job->demand_level = 0;
     job->demand_source[0] = '\0';
-    job->demand_fingerprint = job->demand_generation = 0;
     job->taken_us = core->now_us;
     job->sent_us = 0;
     job->last.verdict = VERDICT_NONE;
@@ -119,8 +118,6 @@ bool job_demand(struct core *core, struct job *job, struct policy_demand *demand
     if (!policy_decide(table, job->feed_job.domain, job->hop.host, (enum policy_level)job->feed_job.tls_floor,
                        demand, why))
         return false;
-    job->demand_fingerprint = policy_fingerprint(demand);
-    job->demand_generation = demand->generation;
     job->demand_level = demand->level;
     memcpy(job->demand_source, demand->source, sizeof(job->demand_source));
     return true;

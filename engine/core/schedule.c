@@ -28,7 +28,7 @@ static struct job *pick_job(struct core *core, struct dest *dest, const struct c
             return NULL;
         struct job *job = list_entry(it, struct job, link);
         struct policy_demand demand;
-        if (still_demands(core, job, &demand) && conn_satisfies(conn, &demand, job->demand_fingerprint))
+        if (still_demands(core, job, &demand) && conn_satisfies(conn, &demand))
             return job;
     }
     return NULL;
@@ -71,16 +71,27 @@ static struct job *unserved_job(struct dest *dest)
     return NULL;
 }
 
-static void refuse_waiting(struct core *core, struct dest *dest, const struct outcome *why,
-                           uint64_t fingerprint)
+/* Would what was refused for `failed` be refused for this job, too?  A verification concerns those who demand as much;
+ * anything else, all who wait.
+ */
+static bool concerns(struct core *core, struct job *job, const struct outcome *why,
+                     const struct policy_demand *failed)
 {
-    /* A verification that failed concerns those who demand the same; anything else, all who wait. */
-    bool same_demand_only = why->stage == STAGE_TLS && why->reason != REASON_CONNECTION_RESET;
+    struct policy_demand demand;
+    struct outcome unclear;
+    if (why->stage != STAGE_TLS || why->reason == REASON_CONNECTION_RESET)
+        return true;
+    return job_demand(core, job, &demand, &unclear) && policy_covers(&demand, failed);
+}
+
+static void refuse_waiting(struct core *core, struct dest *dest, const struct outcome *why,
+                           const struct policy_demand *failed)
+{
     struct list refused;
     list_init(&refused);
     list_for_each_safe(it, &dest->waiting) {
         struct job *job = list_entry(it, struct job, link);
-        if (same_demand_only && job->demand_fingerprint != fingerprint)
+        if (!concerns(core, job, why, failed))
             continue;
         job_unwait(core, job);
         list_push_tail(&refused, &job->link);
@@ -104,7 +115,7 @@ static bool open_connection(struct core *core, struct dest *dest)
     if (!conn_open(conn, &core->env, pool_index(&core->connections, conn), &dest->hop, &demand, core->now_us,
                    &why)) {
         pool_put(&core->connections, conn);
-        refuse_waiting(core, dest, &why, 0);
+        refuse_waiting(core, dest, &why, &demand);
         return false;
     }
     list_init(&conn->idle);
@@ -226,7 +237,7 @@ static void on_ended(void *ctx, struct conn *conn, const struct outcome *why)
     unset_idle(conn);
     dest_on_ended(dest, conn->was_ready, failed);
     if (!conn->was_ready && failed && dest->ready == 0)
-        refuse_waiting(core, dest, why, conn->demand_fingerprint);
+        refuse_waiting(core, dest, why, &conn->demand);
     dest_mark(&core->dests, dest);
 }
 

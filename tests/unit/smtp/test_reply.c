@@ -187,6 +187,7 @@ static void test_enhanced_codes(void **state)
         {"550 5.1.\r\n", {0, 0, 0}, "5.1."},
         {"550 127.0.0.1 is listed\r\n", {0, 0, 0}, "127.0.0.1 is listed"},
         {"550-no code\r\n550 5.7.1 here\r\n", {5, 7, 1}, "no code here"},
+        {"550-no code\r\n550 5.7.1\r\n", {5, 7, 1}, "no code"},
         {"550-5.7.1 one\r\n550 5.7.2 two\r\n", {5, 7, 1}, "one 5.7.2 two"},
     };
     (void)state;

@@ -36,6 +36,7 @@ static void test_utf8_refused(void **state)
     takes("\xf4\x90\x80\x80", 4, 0, 0); /* above U+10FFFF */
     takes("\xf8\x88\x80\x80", 4, 0, 0); /* a form of five */
     takes("\xe2\x82", 2, 0, 0);         /* cut */
+    takes("\xe2\x82\xac", 2, 0, 0);     /* the rest is not ours to read */
     takes("\xe2(\xa1", 3, 0, 0);        /* broken in the middle */
 }
 

@@ -200,7 +200,8 @@ static void pump(struct fault_port *fp, uint64_t now_us)
             return;
         uint32_t taken = port_transmit(fp->below, fp->due, fp->due_count, now_us);
         fp->due_count -= taken;
-        memmove(fp->due, fp->due + taken, fp->due_count * sizeof(fp->due[0]));
+        for (uint32_t i = 0; i < fp->due_count; i++)
+            fp->due[i] = fp->due[i + taken];
     } while (fp->due_count == 0);
 }
 

@@ -101,7 +101,10 @@ bool port_fault_parse(const char *text, struct port_faults *faults, struct error
         if (!parse_item(item, &result, err))
             return false;
         at += len;
-        if (*at == ',' && *++at == '\0')
+        if (*at == '\0')
+            break;
+        at++;
+        if (*at == '\0')
             return error_set(err, "faults: \"%.64s\": ends in a comma", text);
     }
     *faults = result;

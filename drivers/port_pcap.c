@@ -104,6 +104,7 @@ static uint32_t pcap_transmit(struct port *port, struct pkt **pkt, uint32_t coun
         pkt_ref(pkt[i]);
     }
     uint32_t taken = port_transmit(pp->below, pkt, count, now_us);
+    assert(taken <= count);
     write_frames(pp, kept, taken, now_us);
     for (uint32_t i = 0; i < count; i++)
         pkt_free(kept[i]);

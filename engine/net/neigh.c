@@ -15,7 +15,7 @@ bool neigh_table_open(struct neigh_table *table, uint32_t max, const struct hash
         buckets *= 2;
     *table = (struct neigh_table){.key = *key, .max = max, .mask = buckets - 1};
     table->neighbour = calloc(max, sizeof(*table->neighbour));
-    table->bucket = calloc(buckets, sizeof(struct neigh *));
+    table->bucket = (struct neigh **)calloc(buckets, sizeof(struct neigh *));
     if (max == 0 || !table->neighbour || !table->bucket) {
         neigh_table_close(table);
         return error_set(err, "no memory for a table of %u neighbours", max);
@@ -40,7 +40,7 @@ void neigh_table_close(struct neigh_table *table)
         for (struct held *h = table->neighbour[i].held; h; h = h->next)
             pkt_free(h->pkt);
     free(table->neighbour);
-    free(table->bucket);
+    free((void *)table->bucket);
     table->neighbour = NULL;
     table->bucket = NULL;
 }

@@ -16,6 +16,7 @@ static bool transmit_burst(struct net *net, uint64_t now_us)
     for (uint32_t i = 0; i < count; i++)
         bytes[i] = tx->frame[at + i]->len;
     uint32_t taken = port_transmit(net->port, &tx->frame[at], count, now_us);
+    assert(taken <= count);
     tx->head += taken;
     stat_add(net->stats, STAT_port_tx_packets, taken);
     for (uint32_t i = 0; i < taken; i++)

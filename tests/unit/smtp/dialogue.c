@@ -545,7 +545,7 @@ static const struct {
     const char *word;
     void (*play)(struct player *p, const char *text);
 } directives[] = {
-    {"S:", do_say_line},      {"S!", do_say_raw},        {"C:", do_hear_line},    {"C", do_hear_body},
+    {"S:", do_say_line},      {"S!", do_say_raw},        {"C:", do_hear_line},    {"C body", do_hear_body},
     {"config", do_config},    {"tls", do_tls},           {"opened", do_opened},   {"body", do_body},
     {"bytes", do_body_bytes}, {"message", do_message},   {"@", do_time},          {"lost", do_lost},
     {"quit", do_quit},        {"done", do_done},         {"session", do_session}, {"ready", do_ready},

@@ -58,6 +58,7 @@ bool conn_open(struct conn *conn, struct conn_env *env, uint32_t flow, const str
     conn->flow_entered = net_flow_open(env->net, NULL, &remote, hop->port, flow, &conn->key, &err);
     if (!conn->flow_entered) {
         outcome_set(why, VERDICT_DEFERRED, STAGE_CONNECT, FAULT_LOCAL, REASON_LIMIT, "%s", err.text);
+        conn->phase = CONN_GONE;
         return false;
     }
     struct tcp_open open = {

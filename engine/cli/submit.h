@@ -48,8 +48,10 @@ bool envelope_add_to(struct envelope *envelope, const char *address, size_t byte
                      const char *dsn) must_check;
 void letter_free(struct letter *letter);
 
+enum letter_loaded { LETTER_LOADED, LETTER_UNREADABLE, LETTER_TOO_LONG };
+
 /* letter_load reads the message into letter->data, unless it is there; limit: bytes a message may have. */
-bool letter_load(struct letter *letter, uint64_t limit, struct error *err) must_check;
+enum letter_loaded letter_load(struct letter *letter, uint64_t limit, struct error *err) must_check;
 
 /* ---- submit_headers.c: -t ---- */
 

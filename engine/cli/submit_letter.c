@@ -50,70 +50,67 @@ void letter_free(struct letter *letter)
     free(letter);
 }
 
-static bool too_long(const char *path, uint64_t limit, struct error *err)
+static enum letter_loaded unreadable(const struct letter *letter, struct error *err)
 {
-    return error_set(err, "%s is longer than the %llu bytes that the engine takes", path,
-                     (unsigned long long)limit);
+    error_set(err, "%s: %s", letter->path, strerror(errno));
+    return LETTER_UNREADABLE;
+}
+
+static enum letter_loaded too_long(const struct letter *letter, uint64_t limit, struct error *err)
+{
+    error_set(err, "%s is longer than the %llu bytes that the engine takes", letter->path,
+              (unsigned long long)limit);
+    return LETTER_TOO_LONG;
 }
 
 /* Reads to the end; the size that a file claims is only a first guess. */
-static bool read_all(int fd, struct letter *letter, size_t guess, uint64_t limit, struct error *err)
+static enum letter_loaded read_all(int fd, struct letter *letter, size_t guess, uint64_t limit,
+                                   struct error *err)
 {
-    size_t cap = guess + 1;
-    for (;;) {
+    for (size_t cap = guess + 1; letter->bytes <= limit; cap *= 2) {
         char *data = realloc(letter->data, cap);
         if (!data)
-            return error_set(err, "%s: out of memory", letter->path);
+            return unreadable(letter, err);
         letter->data = data;
         while (letter->bytes < cap) {
             ssize_t n = read(fd, data + letter->bytes, cap - letter->bytes);
-            if (n < 0 && errno == EINTR)
-                continue;
-            if (n < 0)
-                return error_set(err, "%s: %s", letter->path, strerror(errno));
+            if (n < 0 && errno != EINTR)
+                return unreadable(letter, err);
             if (n == 0)
-                return true;
-            letter->bytes += (size_t)n;
+                return letter->bytes <= limit ? LETTER_LOADED : too_long(letter, limit, err);
+            letter->bytes += n > 0 ? (size_t)n : 0;
         }
-        if (letter->bytes > limit)
-            return too_long(letter->path, limit, err);
-        cap *= 2;
     }
+    return too_long(letter, limit, err);
 }
 
-static bool open_letter(const struct letter *letter, int *fd, size_t *guess, uint64_t limit,
-                        struct error *err)
+static enum letter_loaded read_file(struct letter *letter, uint64_t limit, struct error *err)
 {
     struct stat st;
-    *fd = open(letter->path, O_RDONLY | O_CLOEXEC | O_NOCTTY | O_NONBLOCK);
-    if (*fd < 0)
-        return error_set(err, "%s: %s", letter->path, strerror(errno));
-    if (fstat(*fd, &st) == 0 && S_ISDIR(st.st_mode))
-        return error_set(err, "%s is a directory: a message was expected", letter->path);
-    if (S_ISREG(st.st_mode) && (uint64_t)st.st_size > limit)
-        return too_long(letter->path, limit, err);
-    if (S_ISREG(st.st_mode))
-        *guess = (size_t)st.st_size;
-    else if (fcntl(*fd, F_SETFL, 0) < 0)
-        return error_set(err, "%s: %s", letter->path, strerror(errno));
-    return true;
+    enum letter_loaded loaded;
+    int fd = open(letter->path, O_RDONLY | O_CLOEXEC | O_NOCTTY);
+    if (fd < 0 || fstat(fd, &st) < 0)
+        loaded = unreadable(letter, err);
+    else if (S_ISREG(st.st_mode) && (uint64_t)st.st_size > limit)
+        loaded = too_long(letter, limit, err);
+    else
+        loaded = read_all(fd, letter, S_ISREG(st.st_mode) ? (size_t)st.st_size : FIRST_BYTES, limit, err);
+    if (fd >= 0)
+        close(fd);
+    return loaded;
 }
 
-bool letter_load(struct letter *letter, uint64_t limit, struct error *err)
+enum letter_loaded letter_load(struct letter *letter, uint64_t limit, struct error *err)
 {
-    int fd = STDIN_FILENO;
-    size_t guess = FIRST_BYTES;
     if (letter->data)
-        return true;
+        return LETTER_LOADED;
     letter->bytes = 0;
     bool is_stdin = strcmp(letter->path, "-") == 0;
-    bool read =
-        (is_stdin || open_letter(letter, &fd, &guess, limit, err)) && read_all(fd, letter, guess, limit, err);
-    if (!is_stdin && fd >= 0)
-        close(fd);
-    if (!read) {
+    enum letter_loaded loaded =
+        is_stdin ? read_all(STDIN_FILENO, letter, FIRST_BYTES, limit, err) : read_file(letter, limit, err);
+    if (loaded != LETTER_LOADED) {
         free(letter->data);
         letter->data = NULL;
     }
-    return read;
+    return loaded;
 }

@@ -155,8 +155,9 @@ static bool prepare(struct run *run, struct letter *letter)
 {
     struct error err;
     bool fresh = !letter->data && !letter->again;
-    if (!letter_load(letter, run->body_bytes_max, &err)) {
-        refuse(run, letter, true, err.text);
+    enum letter_loaded loaded = letter_load(letter, run->body_bytes_max, &err);
+    if (loaded != LETTER_LOADED) {
+        refuse(run, letter, loaded == LETTER_UNREADABLE, err.text);
         return false;
     }
     if (fresh && run->options->read_headers && !headers_envelope(letter, &err)) {

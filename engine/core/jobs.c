@@ -29,7 +29,6 @@ static struct job *job_new(struct core *core)
 static void job_free(struct core *core, struct job *job)
 {
     list_remove(&job->all);
-    wheel_cancel(&core->wheel, &job->timer);
     pool_put(&core->jobs, job);
 }
 
@@ -63,7 +62,6 @@ static void job_start(struct core *core, struct job *job)
         job_finish(core, job, NULL, &why);
         return;
     }
-    wheel_arm(&core->wheel, &job->timer, job->feed_job.deadline_us);
     job_place(core, job);
 }
 
@@ -178,14 +176,15 @@ void job_wait(struct core *core, struct job *job, struct dest *dest, bool first)
     else
         list_push_tail(&dest->waiting, &job->link);
     dest->waiting_count++;
+    wheel_arm(&core->wheel, &job->timer, job->feed_job.deadline_us);
     dest_mark(&core->dests, dest);
 }
 
 void job_unwait(struct core *core, struct job *job)
 {
-    (void)core;
     if (!job->dest)
         return;
+    wheel_cancel(&core->wheel, &job->timer);
     list_remove(&job->link);
     job->dest->waiting_count--;
     job->dest = NULL;
@@ -208,8 +207,7 @@ void job_finish(struct core *core, struct job *job, const struct conn *conn, con
 
 void job_deadline(struct core *core, struct job *job)
 {
-    if (!job->dest)
-        return; /* it is being sent: SMTP's own time-outs hold */
+    assert(job->dest); /* while it is sent, SMTP's own time-outs hold */
     struct outcome why = job->last;
     if (why.verdict == VERDICT_NONE)
         outcome_set(&why, VERDICT_DEFERRED, STAGE_CONNECT, FAULT_LOCAL, REASON_LIMIT,

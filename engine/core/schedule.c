@@ -53,7 +53,6 @@ static bool give_job(struct core *core, struct conn *conn)
         return false;
     unset_idle(conn);
     job_unwait(core, job);
-    wheel_cancel(&core->wheel, &job->timer);
     conn_begin(conn, &job->message, core->now_us);
     core_mark(core, conn);
     return true;

@@ -108,6 +108,7 @@ void result_report(struct core *core, struct job *job, uint32_t recipient, const
 struct conn_events core_conn_events(struct core *core);
 void core_schedule(struct core *core);
 void core_mark(struct core *core, struct conn *conn);
+void core_unset_idle(struct conn *conn); /* takes it from those that may be given a message; harmless otherwise */
 
 /* ---- time_wait.c ---- */
 bool time_wait_owns(const struct core *core, uint32_t flow);

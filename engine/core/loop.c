@@ -58,6 +58,8 @@ static void fire(struct core *core, struct wheel_timer *timer)
     case CONN_TIMER: {
         struct conn *conn = container_of(timer, struct conn, timer);
         conn_timer(conn, core->now_us);
+        if (!conn_can_begin(conn))
+            core_unset_idle(conn); /* its idle time is up: it says goodbye */
         core_mark(core, conn);
         break;
     }
@@ -110,8 +112,7 @@ static void drain(struct core *core)
 {
     for (struct list *it; (it = list_head(&core->lru));) {
         struct conn *conn = list_entry(it, struct conn, lru);
-        list_remove(&conn->lru);
-        list_remove(&conn->idle);
+        core_unset_idle(conn);
         conn_quit(conn, core->now_us);
         core_mark(core, conn);
         core->worked = true;

@@ -40,7 +40,7 @@ static void set_idle(struct core *core, struct conn *conn)
     list_push_tail(&core->lru, &conn->lru);
 }
 
-static void unset_idle(struct conn *conn)
+void core_unset_idle(struct conn *conn)
 {
     list_remove(&conn->idle);
     list_remove(&conn->lru);
@@ -51,7 +51,7 @@ static bool give_job(struct core *core, struct conn *conn)
     struct job *job = pick_job(core, conn->dest, conn);
     if (!job)
         return false;
-    unset_idle(conn);
+    core_unset_idle(conn);
     job_unwait(core, job);
     conn_begin(conn, &job->message, core->now_us);
     core_mark(core, conn);
@@ -139,7 +139,7 @@ static void make_room(struct core *core, struct dest *dest)
     }
     if (!conn)
         return;
-    unset_idle(conn);
+    core_unset_idle(conn);
     conn_quit(conn, core->now_us);
     core_mark(core, conn);
 }
@@ -233,7 +233,7 @@ static void on_ended(void *ctx, struct conn *conn, const struct outcome *why)
     struct core *core = ctx;
     struct dest *dest = conn->dest;
     bool failed = why->verdict != VERDICT_NONE;
-    unset_idle(conn);
+    core_unset_idle(conn);
     dest_on_ended(dest, conn->was_ready, failed);
     if (!conn->was_ready && failed && dest->ready == 0)
         refuse_waiting(core, dest, why, &conn->demand);

@@ -48,10 +48,11 @@ bool envelope_add_to(struct envelope *envelope, const char *address, size_t byte
                      const char *dsn) must_check;
 void letter_free(struct letter *letter);
 
-enum letter_loaded { LETTER_LOADED, LETTER_UNREADABLE, LETTER_TOO_LONG };
+/* Why a letter cannot be sent. */
+enum letter_fault { LETTER_GOOD, LETTER_BAD, LETTER_TOO_LONG, LETTER_UNREADABLE };
 
 /* letter_load reads the message into letter->data, unless it is there; limit: bytes a message may have. */
-enum letter_loaded letter_load(struct letter *letter, uint64_t limit, struct error *err) must_check;
+enum letter_fault letter_load(struct letter *letter, uint64_t limit, struct error *err) must_check;
 
 /* ---- submit_headers.c: -t ---- */
 
@@ -119,8 +120,8 @@ void report_open(struct report *report, const struct submit_options *options, ui
 void report_result(struct report *report, const struct letter *letter, uint32_t recipient,
                    const struct hl_result *r);
 
-/* report_bad: the letter was not submitted.  missing: it could not be read. */
-void report_bad(struct report *report, const struct letter *letter, bool missing, const char *why);
+/* report_bad: the letter was not submitted. */
+void report_bad(struct report *report, const struct letter *letter, enum letter_fault fault, const char *why);
 void report_progress(struct report *report, bool force);
 void report_line(struct report *report, const char *fmt, ...)
     printf_like(2, 3); /* to stderr, past the progress bar */

@@ -50,13 +50,13 @@ void letter_free(struct letter *letter)
     free(letter);
 }
 
-static enum letter_loaded unreadable(const struct letter *letter, struct error *err)
+static enum letter_fault unreadable(const struct letter *letter, struct error *err)
 {
     error_set(err, "%s: %s", letter->path, strerror(errno));
     return LETTER_UNREADABLE;
 }
 
-static enum letter_loaded too_long(const struct letter *letter, uint64_t limit, struct error *err)
+static enum letter_fault too_long(const struct letter *letter, uint64_t limit, struct error *err)
 {
     error_set(err, "%s is longer than the %llu bytes that the engine takes", letter->path,
               (unsigned long long)limit);
@@ -64,8 +64,8 @@ static enum letter_loaded too_long(const struct letter *letter, uint64_t limit, 
 }
 
 /* Reads to the end; the size that a file claims is only a first guess. */
-static enum letter_loaded read_all(int fd, struct letter *letter, size_t guess, uint64_t limit,
-                                   struct error *err)
+static enum letter_fault read_all(int fd, struct letter *letter, size_t guess, uint64_t limit,
+                                  struct error *err)
 {
     for (size_t cap = guess + 1; letter->bytes <= limit; cap *= 2) {
         char *data = realloc(letter->data, cap);
@@ -77,17 +77,17 @@ static enum letter_loaded read_all(int fd, struct letter *letter, size_t guess, 
             if (n < 0 && errno != EINTR)
                 return unreadable(letter, err);
             if (n == 0)
-                return letter->bytes <= limit ? LETTER_LOADED : too_long(letter, limit, err);
+                return letter->bytes <= limit ? LETTER_GOOD : too_long(letter, limit, err);
             letter->bytes += n > 0 ? (size_t)n : 0;
         }
     }
     return too_long(letter, limit, err);
 }
 
-static enum letter_loaded read_file(struct letter *letter, uint64_t limit, struct error *err)
+static enum letter_fault read_file(struct letter *letter, uint64_t limit, struct error *err)
 {
     struct stat st;
-    enum letter_loaded loaded;
+    enum letter_fault loaded;
     int fd = open(letter->path, O_RDONLY | O_CLOEXEC | O_NOCTTY);
     if (fd < 0 || fstat(fd, &st) < 0)
         loaded = unreadable(letter, err);
@@ -100,15 +100,15 @@ static enum letter_loaded read_file(struct letter *letter, uint64_t limit, struc
     return loaded;
 }
 
-enum letter_loaded letter_load(struct letter *letter, uint64_t limit, struct error *err)
+enum letter_fault letter_load(struct letter *letter, uint64_t limit, struct error *err)
 {
     if (letter->data)
-        return LETTER_LOADED;
+        return LETTER_GOOD;
     letter->bytes = 0;
     bool is_stdin = strcmp(letter->path, "-") == 0;
-    enum letter_loaded loaded =
+    enum letter_fault loaded =
         is_stdin ? read_all(STDIN_FILENO, letter, FIRST_BYTES, limit, err) : read_file(letter, limit, err);
-    if (loaded != LETTER_LOADED) {
+    if (loaded != LETTER_GOOD) {
         free(letter->data);
         letter->data = NULL;
     }

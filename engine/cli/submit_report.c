@@ -66,17 +66,17 @@ void report_result(struct report *r, const struct letter *letter, uint32_t recip
         tell(r, letter, recipient, result);
 }
 
-void report_bad(struct report *r, const struct letter *letter, bool missing, const char *why)
+void report_bad(struct report *r, const struct letter *letter, enum letter_fault fault, const char *why)
 {
     struct hl_result result;
     memset(&result, 0, sizeof(result));
     result.verdict = HL_FAILED;
     result.stage = HL_STAGE_SUBMIT;
     result.fault = HL_FAULT_PRODUCER;
-    result.reason = HL_REASON_BAD_JOB;
+    result.reason = fault == LETTER_TOO_LONG ? HL_REASON_TOO_LARGE : HL_REASON_BAD_JOB;
     snprintf(result.text, sizeof(result.text), "%s", why);
-    r->bad_letters += !missing;
-    r->missing_files += missing;
+    r->bad_letters += fault != LETTER_UNREADABLE;
+    r->missing_files += fault == LETTER_UNREADABLE;
     r->letters++;
     if (!r->options->json)
         report_line(r, "hardline submit: %s", why);

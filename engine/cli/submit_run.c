@@ -68,10 +68,10 @@ static void settle(struct run *run, struct letter *letter, const char *why)
         report_result(&run->report, letter, letter->again ? letter->again[i] : (uint32_t)i, &r);
 }
 
-static void refuse(struct run *run, struct letter *letter, bool missing, const char *why)
+static void refuse(struct run *run, struct letter *letter, enum letter_fault fault, const char *why)
 {
     if (!letter->again) {
-        report_bad(&run->report, letter, missing, why);
+        report_bad(&run->report, letter, fault, why);
         letter_free(letter);
         return;
     }
@@ -155,13 +155,13 @@ static bool prepare(struct run *run, struct letter *letter)
 {
     struct error err;
     bool fresh = !letter->data && !letter->again;
-    enum letter_loaded loaded = letter_load(letter, run->body_bytes_max, &err);
-    if (loaded != LETTER_LOADED) {
-        refuse(run, letter, loaded == LETTER_UNREADABLE, err.text);
+    enum letter_fault fault = letter_load(letter, run->body_bytes_max, &err);
+    if (fault != LETTER_GOOD) {
+        refuse(run, letter, fault, err.text);
         return false;
     }
     if (fresh && run->options->read_headers && !headers_envelope(letter, &err)) {
-        refuse(run, letter, false, err.text);
+        refuse(run, letter, LETTER_BAD, err.text);
         return false;
     }
     if (fresh)
@@ -174,7 +174,7 @@ static void refuse_submitted(struct run *run, struct letter *letter, const struc
     char why[HL_ERROR_TEXT_MAX + 400];
     const char *hint = strstr(error->text, "bare") ? " (--normalise does)" : "";
     snprintf(why, sizeof(why), "%s: %s%s", letter->path, error->text, hint);
-    refuse(run, letter, false, why);
+    refuse(run, letter, error->code == EMSGSIZE ? LETTER_TOO_LONG : LETTER_BAD, why);
 }
 
 static void count_flight(struct run *run, struct flight *f)
@@ -221,7 +221,7 @@ static struct letter *next_letter(struct run *run)
     if (again)
         return list_entry(again, struct letter, link);
     while (!run->source_done && (letter = source_next(run->source, &err)) && err.text[0])
-        refuse(run, letter, false, err.text);
+        refuse(run, letter, LETTER_BAD, err.text);
     run->source_done = letter == NULL;
     return letter;
 }

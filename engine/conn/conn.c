@@ -25,6 +25,22 @@ static void smtp_on_message_done(void *ctx, const struct smtp_message *message)
     conn->env->events.message_done(conn->env->events.ctx, conn, message);
 }
 
+/* TCP stands: the greeting's time begins. */
+void conn_start_smtp(struct conn *conn, uint64_t now_us)
+{
+    const struct smtp_events events = {
+        .ctx = conn,
+        .recipient = smtp_on_recipient,
+        .stage = smtp_on_stage,
+        .message_done = smtp_on_message_done,
+    };
+    conn->connected_us = now_us;
+    conn->phase = CONN_CLEAR;
+    smtp_open(&conn->smtp, conn->env->smtp, &events, !conn->hop.implicit_tls, now_us);
+    if (conn->hop.implicit_tls)
+        conn_start_tls(conn, now_us);
+}
+
 /* RFC 6528: a keyed hash of the 4-tuple plus a clock of 4 us. */
 static void flow_secrets(struct conn *conn, struct tcp_open *open, uint64_t now_us)
 {
@@ -75,13 +91,6 @@ bool conn_open(struct conn *conn, struct conn_env *env, uint32_t flow, const str
         tls_trust_ref(conn->demand.trust);
     conn->sink = conn_tcp_sink(conn);
 
-    struct smtp_events events = {
-        .ctx = conn,
-        .recipient = smtp_on_recipient,
-        .stage = smtp_on_stage,
-        .message_done = smtp_on_message_done,
-    };
-    smtp_open(&conn->smtp, env->smtp, &events, !hop->implicit_tls, now_us);
     stat_inc(env->stats, STAT_conn_opened);
     return true;
 }
@@ -134,7 +143,7 @@ void conn_timer(struct conn *conn, uint64_t now_us)
         return;
     if (tcp_next_deadline(&conn->tcb) <= now_us)
         tcp_timers(&conn->tcb, now_us);
-    if (!conn->ended && smtp_next_deadline(&conn->smtp) <= now_us)
+    if (conn_smtp_speaks(conn) && smtp_next_deadline(&conn->smtp) <= now_us)
         smtp_timers(&conn->smtp, now_us);
     if (conn->phase_deadline_us > now_us)
         return;
@@ -194,7 +203,7 @@ void conn_fail(struct conn *conn, enum reason reason, enum fault fault, const ch
     enum stage stage = conn->phase == CONN_CONNECTING ? STAGE_CONNECT : STAGE_TLS;
     outcome_set(&why, VERDICT_DEFERRED, stage, fault, reason, "%s%s", text,
                 conn->phase == CONN_HANDSHAKE ? " during the TLS handshake" : "");
-    if (conn->phase == CONN_CLEAR || conn->phase == CONN_OPEN) {
+    if (conn_smtp_speaks(conn)) {
         if (message_untouched(conn)) {
             return_message(conn);
         } else {
@@ -244,8 +253,8 @@ void conn_gone(struct conn *conn)
 
 bool conn_can_begin(const struct conn *conn)
 {
-    return conn->phase == CONN_OPEN && !conn->ended && !conn->quit_sent && !conn->message &&
-           smtp_ready(&conn->smtp);
+    return conn->phase == CONN_OPEN && !conn->ended && !conn->peer_closed && !conn->quit_sent &&
+           !conn->message && smtp_ready(&conn->smtp);
 }
 
 void conn_begin(struct conn *conn, const struct smtp_message *message, uint64_t now_us)

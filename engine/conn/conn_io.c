@@ -57,6 +57,7 @@ static void look_at_tls(struct conn *conn, uint64_t now_us)
         fail_for_tls(conn, now_us);
         return;
     }
+    conn->peer_closed |= status == TLS_PEER_CLOSED;
     if (conn->phase == CONN_HANDSHAKE && status == TLS_OPEN)
         secured(conn, now_us);
 }
@@ -229,12 +230,8 @@ static bool send_some(struct conn *conn, uint64_t now_us)
 static void look_at_events(struct conn *conn, uint64_t now_us)
 {
     unsigned events = tcp_events(&conn->tcb);
-    if (events & TCP_EV_CONNECTED) {
-        conn->connected_us = now_us;
-        conn->phase = CONN_CLEAR;
-        if (conn->hop.implicit_tls)
-            conn_start_tls(conn, now_us);
-    }
+    if (events & TCP_EV_CONNECTED)
+        conn_start_smtp(conn, now_us);
     conn->peer_closed |= (events & TCP_EV_PEER_FIN) != 0;
     conn->over |= (events & (TCP_EV_CLOSED | TCP_EV_TIME_WAIT)) != 0;
 }
@@ -244,8 +241,7 @@ static void look_at_end(struct conn *conn, uint64_t now_us)
 {
     if (conn->ended)
         return;
-    bool smtp_speaks = conn->phase == CONN_CLEAR || conn->phase == CONN_OPEN;
-    if (smtp_speaks && smtp_want(&conn->smtp) == SMTP_WANT_CLOSE) {
+    if (conn_smtp_speaks(conn) && smtp_want(&conn->smtp) == SMTP_WANT_CLOSE) {
         struct outcome why;
         smtp_outcome(&conn->smtp, &why);
         conn_end(conn, &why, now_us);
@@ -267,7 +263,7 @@ static bool announce(struct conn *conn, uint64_t now_us)
 static void set_timer(struct conn *conn, bool again, uint64_t now_us)
 {
     uint64_t deadline = min_u64(tcp_next_deadline(&conn->tcb), conn->phase_deadline_us);
-    if (!conn->ended && conn->phase != CONN_HANDSHAKE)
+    if (conn_smtp_speaks(conn))
         deadline = min_u64(deadline, smtp_next_deadline(&conn->smtp));
     if (again)
         deadline = now_us + RETRY_US;

@@ -4,7 +4,14 @@
 
 #include "engine/conn/conn.h"
 
+/* Is it smtp's turn?  Not before TCP stands, not while TLS is being agreed on, not once it has ended. */
+static inline bool conn_smtp_speaks(const struct conn *conn)
+{
+    return !conn->ended && (conn->phase == CONN_CLEAR || conn->phase == CONN_OPEN);
+}
+
 struct byte_sink conn_tcp_sink(struct conn *conn);
+void conn_start_smtp(struct conn *conn, uint64_t now_us);
 void conn_start_tls(struct conn *conn, uint64_t now_us);
 
 /* conn_fail: the network or a time-out has ended it; the message in hand gets its results. */

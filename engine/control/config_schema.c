@@ -2,6 +2,7 @@
 #include "engine/control/config_schema.h"
 
 #include "engine/base/base.h"
+#include "engine/smtp/smtp.h"
 
 /* A row: section table, key, field of struct config, then what is particular to it.  The field's type decides how many
  * bytes are stored. */
@@ -97,7 +98,7 @@ static const struct config_key limits_keys[] = {
      .help = "taken from the feeds and not yet reported, per core"},
     {NUMBER("envelope-bytes", limits.envelope_bytes, 1024, 16777216, 1, "bytes"), .number = 32768,
      .help = "of one job: sender, recipients and their parameters"},
-    {NUMBER("recipients", limits.recipients, 1, 65536, 1, ""), .number = 100,
+    {NUMBER("recipients", limits.recipients, 1, SMTP_RECIPIENTS_MAX, 1, ""), .number = 100,
      .help = "of one job"}, /* RFC 5321 4.5.3.1.8: a receiver takes at least 100 */
     {NUMBER("message-bytes", limits.message_bytes, 1024, 4ull << 30, 1, "bytes"), .number = 52428800,
      .help = "largest body"},

@@ -9,6 +9,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #define RSS_TYPES            (RTE_ETH_RSS_NONFRAG_IPV4_TCP | RTE_ETH_RSS_NONFRAG_IPV6_TCP)
 #define RX_CSUM              (RTE_ETH_RX_OFFLOAD_IPV4_CKSUM | RTE_ETH_RX_OFFLOAD_TCP_CKSUM)
@@ -55,7 +56,9 @@ static bool probe(struct dpdk_device *dev, struct error *err)
     dpdk_log_forget();
     int rc = rte_dev_probe(dev->devargs); /* succeeds for one that was probed before, too */
     if (rc < 0)
-        return refused(dev, "no driver took the device", rc, err);
+        return refused(
+            dev, geteuid() == 0 ? "no driver took the device" : "no driver took the device, start as root",
+            rc, err);
     if (!find_ethdev(dev))
         return error_set(err, "port %s: a driver took it, but it is no network device", dev->devargs);
     return take_possession(dev, err);

@@ -35,6 +35,7 @@
     X(net_handoff_in, "frames taken over from another core")                            \
     X(net_drop_handoff_full, "frames whose owner's hand-off queue was full")            \
     X(net_arp_requests, "ARP requests sent")                                            \
+    X(net_arp_conflicts, "ARP packets of others that claim an address of ours")         \
     X(net_icmp_echo_replies, "pings answered")                                          \
     X(net_resets_sent, "RST sent for segments of no connection")                        \
     /* TCP */                                                                           \

@@ -1,6 +1,8 @@
 /* arp.c: ARP packets in and out (RFC 826, RFC 5227). */
 #include "engine/net/private.h"
 
+#define DEFEND_INTERVAL_US 10000000u /* RFC 5227 section 1.1 */
+
 static bool mac_equal(const struct mac_addr *a, const struct mac_addr *b)
 {
     return memcmp(a->b, b->b, sizeof(a->b)) == 0;
@@ -29,12 +31,29 @@ void arp_send(struct net *net, uint16_t op, const struct ip_addr *sender, const 
     tx_push(net, pkt, now_us);
 }
 
-/* Whether the sender is somebody who can be: the frame comes from whom it tells of, and that is one station, not us. */
-static bool is_plausible(const struct net *net, const struct eth_header *eth, const struct arp *arp)
+/* Whether the sender is somebody who can be: the frame comes from whom it tells of, and that is one station. */
+static bool is_plausible(const struct eth_header *eth, const struct arp *arp)
 {
     static const struct mac_addr zero;
     return mac_equal(&eth->src, &arp->sender_mac) && !is_group(&arp->sender_mac) &&
-           !mac_equal(&arp->sender_mac, &zero) && !net_is_ours(net, &arp->sender_ip);
+           !mac_equal(&arp->sender_mac, &zero);
+}
+
+/* RFC 5227 section 3: an announcement is a request that asks for its own sender. */
+static void announce(struct net *net, const struct ip_addr *ours, uint64_t now_us)
+{
+    static const struct mac_addr broadcast = {{0xff, 0xff, 0xff, 0xff, 0xff, 0xff}};
+    arp_send(net, ARP_REQUEST, ours, &broadcast, ours, now_us);
+}
+
+/* RFC 5227 section 2.4 (c): a host that cannot give up its address defends it, not more often than every ten seconds. */
+static void defend(struct net *net, const struct ip_addr *ours, uint64_t now_us)
+{
+    stat_inc(net->stats, STAT_net_arp_conflicts);
+    if (net->defended_us != 0 && now_us - net->defended_us < DEFEND_INTERVAL_US)
+        return;
+    net->defended_us = now_us;
+    announce(net, ours, now_us);
 }
 
 /* RFC 5227 section 1.1: a probe has no sender address, it asks whether somebody has the target's. */
@@ -48,11 +67,15 @@ void arp_receive(struct net *net, const struct eth_header *eth, const struct pkt
 {
     struct arp arp;
     if (!arp_parse(&arp, pkt->data + ETH_HEADER_BYTES, pkt->len - ETH_HEADER_BYTES) ||
-        !is_plausible(net, eth, &arp)) {
+        !is_plausible(eth, &arp)) {
         stat_inc(net->stats, STAT_net_drop_arp);
         return;
     }
     bool passed_on = pkt->flags & PKT_RX_HANDED_OFF;
+    if (net_is_ours(net, &arp.sender_ip)) {
+        defend(net, &arp.sender_ip, now_us);
+        return;
+    }
     bool for_us = net_is_ours(net, &arp.target_ip);
     if (arp.op == ARP_REQUEST && for_us && !passed_on)
         arp_send(net, ARP_REPLY, &arp.target_ip, &arp.sender_mac, &arp.sender_ip, now_us);
@@ -67,11 +90,9 @@ void arp_receive(struct net *net, const struct eth_header *eth, const struct pkt
 
 void net_announce(struct net *net, uint64_t now_us)
 {
-    static const struct mac_addr broadcast = {{0xff, 0xff, 0xff, 0xff, 0xff, 0xff}};
     for (uint32_t i = 0; i < net->config.addresses; i++) {
         const struct ip_addr *ours = &net->config.address[i];
-        if (ip_is_v4(
-                ours)) /* RFC 5227 section 3: an announcement is a request that asks for its own sender */
-            arp_send(net, ARP_REQUEST, ours, &broadcast, ours, now_us);
+        if (ip_is_v4(ours))
+            announce(net, ours, now_us);
     }
 }

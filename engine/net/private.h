@@ -36,6 +36,7 @@ struct net {
     struct mac_addr mac;
     uint16_t ip_id;        /* of the next packet */
     uint32_t next_address; /* whose turn it is to be a source address */
+    uint64_t defended_us;  /* when we last defended an address of ours; 0: never */
     struct reply_limit replies;
     struct tx_queue tx;
     struct route_table routes;

@@ -277,14 +277,10 @@ static void implausible_arp_is_dropped(void **state)
     (void)state;
     struct world w;
     world_open(&w);
-    struct frame f = arp_frame(ARP_REQUEST, &test_mac, "192.0.2.1", "192.0.2.1"); /* claims to be us */
-    world_give(&w, &f);
-    assert_int_equal(world_stat(&w, STAT_net_drop_arp), 1);
-
-    f = arp_frame(ARP_REPLY, &test_mac, "192.0.2.9", "192.0.2.1");
+    struct frame f = arp_frame(ARP_REPLY, &test_mac, "192.0.2.9", "192.0.2.1");
     f.data[ETH_HEADER_BYTES + 13] ^= 1; /* the sender inside is not the sender of the frame */
     world_give(&w, &f);
-    assert_int_equal(world_stat(&w, STAT_net_drop_arp), 2);
+    assert_int_equal(world_stat(&w, STAT_net_drop_arp), 1);
 
     struct mac_addr group = {{0x03, 0, 0, 0, 0, 1}};
     f = arp_frame(ARP_REPLY, &group, "192.0.2.9", "192.0.2.1");
@@ -294,11 +290,37 @@ static void implausible_arp_is_dropped(void **state)
     f = arp_frame(ARP_REPLY, &test_mac, "192.0.2.9", "192.0.2.1");
     f.len = ETH_HEADER_BYTES + ARP_BYTES - 1;
     world_give(&w, &f);
-    assert_int_equal(world_stat(&w, STAT_net_drop_arp), 3);
+    assert_int_equal(world_stat(&w, STAT_net_drop_arp), 2);
 
     f = arp_frame(3, &test_mac, "192.0.2.9", "192.0.2.1");
     world_give(&w, &f);
-    assert_int_equal(world_stat(&w, STAT_net_drop_arp), 4);
+    assert_int_equal(world_stat(&w, STAT_net_drop_arp), 3);
+    world_close(&w);
+}
+
+/* RFC 5227 section 2.4: said at once, then at most every ten seconds; and nothing is learned from it. */
+static void an_address_of_ours_is_defended(void **state)
+{
+    (void)state;
+    struct world w;
+    struct eth_header eth;
+    world_open(&w);
+    struct frame f = arp_frame(ARP_REQUEST, &test_mac, "192.0.2.1", "192.0.2.9"), out;
+    world_give(&w, &f);
+    struct arp arp = take_arp(&w, &eth);
+    assert_int_equal(eth.dst.b[0], 0xff);
+    assert_true(ip_equal(&arp.sender_ip, &w.config.address[0]));
+    assert_true(ip_equal(&arp.target_ip, &w.config.address[0]));
+    for (unsigned i = 0; i < 9; i++) {
+        world_advance(&w, 1000000);
+        world_give(&w, &f);
+        assert_false(world_take(&w, &out));
+    }
+    world_advance(&w, 1000000);
+    world_give(&w, &f);
+    take_arp(&w, NULL);
+    assert_int_equal(world_stat(&w, STAT_net_arp_conflicts), 11);
+    assert_int_equal(w.heard.arps, 0);
     world_close(&w);
 }
 
@@ -385,6 +407,7 @@ int main(void)
         cmocka_unit_test(a_full_table_gives_up_what_is_stale),
         cmocka_unit_test(requests_for_our_addresses_are_answered),
         cmocka_unit_test(implausible_arp_is_dropped),
+        cmocka_unit_test(an_address_of_ours_is_defended),
         cmocka_unit_test(spoofed_answers_to_others_change_nothing),
         cmocka_unit_test(what_another_core_shared_is_learned_not_answered),
         cmocka_unit_test(announces_each_address),

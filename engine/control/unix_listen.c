@@ -11,10 +11,11 @@ static bool set_address(struct sockaddr_un *address, const char *path, struct er
 {
     memset(address, 0, sizeof(*address));
     address->sun_family = AF_UNIX;
-    if (strlen(path) >= sizeof(address->sun_path))
-        return error_set(err, "socket %.80s...: the path is longer than %zu bytes", path,
+    size_t len = strnlen(path, sizeof(address->sun_path));
+    memcpy(address->sun_path, path, min_size(len, sizeof(address->sun_path) - 1));
+    if (len == sizeof(address->sun_path))
+        return error_set(err, "socket %.80s...: the path is longer than %zu bytes", address->sun_path,
                          sizeof(address->sun_path) - 1);
-    strcpy(address->sun_path, path);
     return true;
 }
 

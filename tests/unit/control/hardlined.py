@@ -47,7 +47,7 @@ def test_check(folder):
     path, out = check(folder, GOOD + "bananas = 1;\nlimits = { recipients = 0;\n conections = 3; };\n")
     equal(out.returncode, 78, "a_bad_file_is_a_configuration_error")
     equal(out.stderr.splitlines()[1:],
-          [f"{path}:6: limits.recipients: 0 is out of range: allowed are 1 to 65536",
+          [f"{path}:6: limits.recipients: 0 is out of range: allowed are 1 to 1024",
            f"{path}:7: limits.conections: unknown key: did you mean connections?"], "all_mistakes_are_told")
     path, out = check(folder, GOOD + "tls = ( { match = \"*\"; ca-file = \"/no/such.pem\"; } );\n")
     equal((out.returncode, out.stderr), (78, "tls[0].ca-file: /no/such.pem cannot be read: No such file or directory\n"),

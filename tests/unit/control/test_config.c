@@ -235,7 +235,7 @@ static void included_file_names_itself(void **state)
     int len = snprintf(text, sizeof(text), PORT NET SMTP "@include \"%s\"\n", part_file);
     assert_true(write(fd, text, (size_t)len) == len);
     assert_false(config_load(main_file, &config, &err));
-    snprintf(text, sizeof(text), "%s:2: limits.recipients: 0 is out of range: allowed are 1 to 65536",
+    snprintf(text, sizeof(text), "%s:2: limits.recipients: 0 is out of range: allowed are 1 to 1024",
              part_file);
     assert_string_equal(err.text, text);
     close(fd);

@@ -370,7 +370,7 @@ static const struct mistake mistakes[] = {
     {.name = "two_at_once",
      .text = PORT NET SMTP "limits={connections=0;\nrecipients=0;};\n",
      .message = "x.conf:4: limits.connections: 0 is out of range: allowed are 1 to 1048576",
-     .also = "x.conf:5: limits.recipients: 0 is out of range: allowed are 1 to 65536"},
+     .also = "x.conf:5: limits.recipients: 0 is out of range: allowed are 1 to 1024"},
     {.name = "set_unknown",
      .text = PORT NET SMTP,
      .message = "--set limits.conections=3: limits.conections: unknown key: did you mean connections?",

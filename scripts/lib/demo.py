@@ -270,10 +270,15 @@ def refusal_troubles(refused):
 
 # ---- the report
 
-def figures(good, counts):
+def quantile(values, share):
+    return sorted(values)[min(int(len(values) * share), len(values) - 1)] if values else 0
+
+
+def figures(good):
     messages, c = len(good.corpus.messages), good.counters
     cpu = sum(good.cpu_s.values())
     core_cpu = sum(s for name, s in good.cpu_s.items() if "core" in name)
+    replies_ms = [r["times_us"]["replied"] / 1000 for r in good.results if "replied" in r.get("times_us", {})]
     return {
         "messages": messages,
         "bytes": good.corpus.bytes,
@@ -283,6 +288,8 @@ def figures(good, counts):
         "cpu_s": {name: round(s, 3) for name, s in good.cpu_s.items()},
         "cpu_ms_per_message": round(cpu * 1000 / messages, 3),
         "cores_cpu_ms_per_message": round(core_cpu * 1000 / messages, 3),
+        "reply_ms_p50": round(quantile(replies_ms, 0.5)),
+        "reply_ms_p99": round(quantile(replies_ms, 0.99)),
         **c,
     }
 
@@ -303,7 +310,10 @@ def report(found):
            ("secure", f"{f['tls_handshakes']:,} verified handshakes, {f['tls_resumed']:,} of them resumed"),
            ("send", f"{f['smtp_messages']:,} transactions, {f['tls_sealed_bytes'] / 1e6:.1f} MB encrypted"),
            ("packets", f"{f['port_tx_packets']:,} out, {f['port_rx_packets']:,} in, {f['tcp_retransmits']:,} segments "
-                       f"sent again ({f['tcp_retransmits_fast']:,} by loss recovery, {f['tcp_retransmits_rto']:,} by timer)"),
+                       f"sent again ({f['tcp_retransmits_fast']:,} by loss recovery, {f['tcp_retransmits_rto']:,} by timer), "
+                       f"{f['net_handoff_in']:,} handed to another core"),
+           ("reply", f"half of the messages within {f['reply_ms_p50']:,} ms of being handed over, 99 % within "
+                     f"{f['reply_ms_p99']:,} ms"),
            ("CPU", f"{f['cores_cpu_ms_per_message']:.2f} ms a message on the cores, {f['cpu_ms_per_message']:.2f} ms in all "
                    "(kernel's side of the port and idle turns included)")])
     say(f"\n  {good['submitted']:,} to one recipient each: {good['delivered']:,} delivered, {good['tls_verified']:,} over "
@@ -328,7 +338,7 @@ def play(options, found):
                            **good.counts(good.pairs - good.one_each)}
     found["refused_details"] = refuse(stage)
     found["refused"] = {case: r["reason"] for case, r in found["refused_details"].items()}
-    found["figures"] = figures(good, found)
+    found["figures"] = figures(good)
     found["troubles"] += good.troubles + list(refusal_troubles(found["refused_details"]))
     if not (all_there(found) and all_there(found["to_several"])):
         found["troubles"] += sorted({f"{r['verdict']}: {r['reason']}: {r['text']}" for r in good.results

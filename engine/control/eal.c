@@ -3,6 +3,7 @@
 #include "drivers/dpdk_log.h"
 
 #include <dirent.h>
+#include <fcntl.h>
 #include <inttypes.h>
 #include <pthread.h>
 #include <rte_eal.h>
@@ -14,10 +15,15 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/file.h>
+#include <sys/mman.h>
+#include <unistd.h>
 
 #define HUGEPAGES_DIR "/sys/kernel/mm/hugepages"
 #define ARGS_MAX      16
 #define CPU_LIST_MAX  1024
+#define LOCK_TRIES    1000u
+#define LOCK_WAIT_US  10000u
 
 static struct {
     bool started;
@@ -30,10 +36,10 @@ static struct {
 
 /* ---- hugepages ---- */
 
-static uint64_t free_pages(const char *dir)
+static uint64_t page_count(const char *dir, const char *which)
 {
-    char path[288];
-    snprintf(path, sizeof(path), HUGEPAGES_DIR "/%s/free_hugepages", dir);
+    char path[320];
+    snprintf(path, sizeof(path), HUGEPAGES_DIR "/%s/%s", dir, which);
     FILE *f = fopen(path, "re");
     if (!f)
         return 0;
@@ -44,6 +50,27 @@ static uint64_t free_pages(const char *dir)
     return n;
 }
 
+/* Mapping reserves the pages, so it fails where counters promise too much; nothing is touched. */
+static bool can_be_had(uint64_t page_kb, uint64_t pages)
+{
+    size_t bytes = page_kb * 1024 * pages;
+    int size_flag = __builtin_ctzll(page_kb * 1024) << MAP_HUGE_SHIFT;
+    void *at = mmap(NULL, bytes, PROT_READ | PROT_WRITE,
+                    MAP_PRIVATE | MAP_ANONYMOUS | MAP_HUGETLB | size_flag, -1, 0);
+    if (at == MAP_FAILED)
+        return false;
+    munmap(at, bytes);
+    return true;
+}
+
+/* Free pages include those that others have reserved and not touched yet. */
+static uint64_t free_kb(const char *dir, uint64_t page_kb)
+{
+    uint64_t free_pages = page_count(dir, "free_hugepages"), reserved = page_count(dir, "resv_hugepages");
+    uint64_t pages = free_pages > reserved ? free_pages - reserved : 0;
+    return pages > 0 && can_be_had(page_kb, pages) ? pages * page_kb : 0;
+}
+
 uint64_t eal_hugepages_free_mb(void)
 {
     DIR *dir = opendir(HUGEPAGES_DIR);
@@ -52,7 +79,7 @@ uint64_t eal_hugepages_free_mb(void)
     uint64_t kb = 0, page_kb;
     for (struct dirent *e; (e = readdir(dir));)
         if (sscanf(e->d_name, "hugepages-%" SCNu64 "kB", &page_kb) == 1)
-            kb += page_kb * free_pages(e->d_name);
+            kb += free_kb(e->d_name, page_kb);
     closedir(dir);
     return kb / 1024;
 }
@@ -65,6 +92,28 @@ static void choose_pages(const struct eal_config *config)
         snprintf(eal.pages_why, sizeof(eal.pages_why), "as configured");
     else
         snprintf(eal.pages_why, sizeof(eal.pages_why), "%" PRIu64 " MB of hugepages are free", free_mb);
+}
+
+/* Engines that start together must not all count on the same free pages: one at a time looks and takes.  Gives the lock, -1
+ * when there is none to be had: then it is as it was without.
+ */
+static int lock_hugepages(void)
+{
+    int fd = open(HUGEPAGES_DIR, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    for (unsigned tries = 0; fd >= 0 && tries < LOCK_TRIES; tries++) {
+        if (flock(fd, LOCK_EX | LOCK_NB) == 0)
+            return fd;
+        usleep(LOCK_WAIT_US);
+    }
+    if (fd >= 0)
+        close(fd);
+    return -1;
+}
+
+static void unlock_hugepages(int lock)
+{
+    if (lock >= 0)
+        close(lock);
 }
 
 /* ---- EAL's command line ---- */
@@ -150,10 +199,8 @@ static bool start_failed(const struct eal_config *config, int code, struct error
                      rte_strerror(code), why);
 }
 
-bool eal_start(const struct eal_config *config, struct error *err)
+static bool start(const struct eal_config *config, struct error *err)
 {
-    if (eal.started)
-        return error_set(err, "DPDK runs already in this process: it can be started once only");
     choose_pages(config);
     eal.memory_mb = config->memory_mb;
     eal.log = config->log;
@@ -175,6 +222,16 @@ bool eal_start(const struct eal_config *config, struct error *err)
         return start_failed(config, code, err);
     eal.started = true;
     return true;
+}
+
+bool eal_start(const struct eal_config *config, struct error *err)
+{
+    if (eal.started)
+        return error_set(err, "DPDK runs already in this process: it can be started once only");
+    int lock = config->no_huge ? -1 : lock_hugepages();
+    bool started = start(config, err);
+    unlock_hugepages(lock);
+    return started;
 }
 
 void eal_stop(void)

@@ -5,6 +5,7 @@ import re
 import socket
 import struct
 import sys
+import time
 
 sys.path.insert(0, os.path.join(os.environ.get("HARDLINE_SOURCE", "."), "tests", "lib"))
 import hl
@@ -23,8 +24,8 @@ def total(stats, name):
     return sum(of_queue.get(name, 0) for of_queue in stats.values())
 
 
-def start(lab, net, devargs, queues=1):
-    return lab.start([TOOL, devargs, str(queues), f"{OURS}/24"], ns=net.sender, ready=r"\nready\n")
+def start(lab, net, devargs, queues=1, decorators=()):
+    return lab.start([TOOL, devargs, str(queues), f"{OURS}/24", *decorators], ns=net.sender, ready=r"\nready\n")
 
 
 def internet_checksum(data):
@@ -34,12 +35,12 @@ def internet_checksum(data):
     return total
 
 
-def pings(ns, size, count=5):
-    """How many of so many pings came back whole within two seconds each."""
+def pings(ns, size, count=5, timeout_s=2):
+    """How many of so many pings came back whole in time."""
     answered = 0
     with ns.entered():
         s = socket.socket(socket.AF_INET, socket.SOCK_RAW, socket.IPPROTO_ICMP)
-    s.settimeout(2)
+    s.settimeout(timeout_s)
     for sequence in range(count):
         body = struct.pack("!HH", 77, sequence) + os.urandom(size)
         s.sendto(b"\x08\0" + struct.pack("!H", internet_checksum(b"\x08\0\0\0" + body) ^ 0xffff) + body, (OURS, 0))
@@ -176,6 +177,33 @@ def test_tap(lab, net):
     hl.equal(status, 0, "tap: ends in order")
 
 
+def test_decorators(lab, net):
+    """A capture that tcpdump reads, and faults that the kernel notices, on a real port."""
+    devargs, capture = f"net_af_packet0,iface={net.sender_if},qpairs=1", lab.path("port.pcap")
+    tool = start(lab, net, devargs, decorators=[capture])
+    pings(net.receiver, 100)
+    stop(tool)
+    lines = hl.run(["tcpdump", "-r", capture, "-n", "icmp"]).splitlines()
+    hl.equal([sum(kind in line for line in lines) for kind in ("echo request", "echo reply")], [5, 5],
+             "capture: tcpdump reads both directions")
+
+    tool = start(lab, net, devargs, decorators=["", "delay=30ms"])
+    began = time.monotonic()
+    hl.equal(pings(net.receiver, 100), 5, "faults: what is delayed arrives")
+    hl.ok(time.monotonic() - began >= 0.15, "faults: and late, although the core was idle", time.monotonic() - began)
+    stop(tool)
+
+    tool = start(lab, net, devargs, decorators=["", "corrupt=100%"])
+    hl.equal(pings(net.receiver, 100, count=3, timeout_s=0.3), 0, "faults: what is damaged the kernel does not take")
+    _, stats = stop(tool)
+    hl.equal(total(stats, "net_icmp_echo_replies"), 3, "faults: though all of it was sent")
+
+    tool = start(lab, net, devargs, decorators=["", "drop=50%,seed=3"])
+    answered = pings(net.receiver, 100, count=40, timeout_s=0.05)
+    hl.ok(8 <= answered <= 32, "faults: half of it is lost", answered)
+    stop(tool)
+
+
 def test_refusals(lab, net):
     """A message that names the device, and an exit status: nothing else happens."""
     def complaint(devargs, queues=1, **env):
@@ -196,7 +224,7 @@ def main():
     lab = hl.Lab()
     net = hl.Net(lab)
     for test in (test_af_packet, test_bad_frames, test_two_queues, test_small_mtu, test_af_xdp, test_tap,
-                 test_refusals):
+                 test_decorators, test_refusals):
         test(lab, net)
     hl.done()
 

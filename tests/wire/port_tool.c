@@ -1,7 +1,8 @@
 /* port_tool.c: a host that answers ARP, pings and segments on a DPDK port, a thread a queue, until SIGTERM.
  *
- *     port_tool DEVARGS QUEUES ADDRESS/PREFIX
+ *     port_tool DEVARGS QUEUES ADDRESS/PREFIX [CAPTURE [FAULTS]]
  *
+ * CAPTURE is the file for queue 0's frames, FAULTS are for what is sent, above the capture (port_fault_parse).
  * Prints "ready" and the port's description, at the end one line "queue N key=value ..." of counters that are not zero.
  */
 #include "drivers/port.h"
@@ -130,13 +131,25 @@ static bool read_address(const char *text)
     return true;
 }
 
-static bool start(const char *devargs, uint32_t queues, struct error *err)
+/* Either may be NULL. */
+static bool decorate(struct port **port, const char *capture, const char *faults, struct error *err)
+{
+    static const struct port_faults none;
+    struct port_faults tx;
+    if (capture && *capture && !(*port = port_pcap_open(*port, capture, err)))
+        return false;
+    if (!faults)
+        return true;
+    return port_fault_parse(faults, &tx, err) && (*port = port_fault_open(*port, &none, &tx, err));
+}
+
+static bool start(char **args, uint32_t queues, struct error *err)
 {
     struct port *ports[QUEUES_MAX];
     char description[512];
     struct eal_config eal = {.app = "port_tool", .memory_mb = 128, .log = log_line};
     struct port_dpdk_config port = {
-        .devargs = devargs,
+        .devargs = args[1],
         .queues = (uint16_t)queues,
         .rx_descriptors = 256,
         .tx_descriptors = 256,
@@ -146,11 +159,13 @@ static bool start(const char *devargs, uint32_t queues, struct error *err)
     };
     if (!eal_start(&eal, err) || !port_dpdk_open(&port, ports, err))
         return false;
+    port_dpdk_describe(ports[0], description, sizeof(description));
+    if (!decorate(&ports[0], args[4], args[4] ? args[5] : NULL, err))
+        return false;
     config.cores = queues;
     for (uint32_t i = 0; i < queues; i++)
         if (!open_worker(&workers[i], i, ports[i], err))
             return false;
-    port_dpdk_describe(ports[0], description, sizeof(description));
     for (uint32_t i = 0; i < queues; i++)
         if (pthread_create(&workers[i].thread, NULL, run, &workers[i]) != 0)
             return error_set(err, "no thread");
@@ -163,13 +178,13 @@ static bool start(const char *devargs, uint32_t queues, struct error *err)
 int main(int argc, char **argv)
 {
     struct error err;
-    uint32_t queues = argc == 4 ? (uint32_t)atoi(argv[2]) : 0;
+    uint32_t queues = argc >= 4 && argc <= 6 ? (uint32_t)atoi(argv[2]) : 0;
     if (queues < 1 || queues > QUEUES_MAX || !read_address(argv[3])) {
-        fprintf(stderr, "usage: port_tool DEVARGS QUEUES ADDRESS/PREFIX\n");
+        fprintf(stderr, "usage: port_tool DEVARGS QUEUES ADDRESS/PREFIX [CAPTURE [FAULTS]]\n");
         return 2;
     }
     signal(SIGTERM, on_signal);
-    if (!start(argv[1], queues, &err)) {
+    if (!start(argv, queues, &err)) {
         fprintf(stderr, "%s\n", err.text);
         return 1;
     }

@@ -23,10 +23,11 @@ enum engine_state {
     ENGINE_STOPPED
 };
 
-/* A feed that some cores still use although its producer is gone. */
-struct engine_leaving {
+/* A feed from its attach until the last core has let go of it. */
+struct engine_feed {
     struct feed *feed;
-    uint32_t cores_left; /* that have not let go of it */
+    uint64_t attached_us;
+    uint32_t cores_left; /* that have not let go, once it leaves; 0: it stays */
 };
 
 struct engine_core {
@@ -47,8 +48,8 @@ struct hl_engine {
     struct admin *admin;
     struct feed_server *feeds;
     struct control_fd feeds_fd;
-    struct engine_leaving leaving[CORE_FEEDS_MAX];
-    uint32_t leavings;
+    struct engine_feed feed[CORE_FEEDS_MAX];
+    uint32_t feed_count;
     uint32_t cores; /* of core[], opened */
     struct engine_core core[CORE_MAX];
     uint64_t policy_generation;
@@ -71,6 +72,7 @@ struct feed_shape engine_feed_shape(const struct hl_engine *engine);
 bool engine_open_feeds(struct hl_engine *engine, struct error *err) must_check;
 void engine_feeds_readable(void *ctx, uint32_t events);
 void engine_collect_feeds(struct hl_engine *engine);
+void engine_fill_feeds(const struct hl_engine *engine, struct admin_status *status);
 
 /* ---- status.c: what the admin socket shows ---- */
 bool engine_open_admin(struct hl_engine *engine, struct error *err) must_check;

@@ -43,12 +43,22 @@ static bool allow(void *ctx, const struct feed_peer *peer, struct feed_rights *r
     return true;
 }
 
+static struct engine_feed *find(struct hl_engine *engine, const struct feed *feed)
+{
+    for (uint32_t i = 0; i < engine->feed_count; i++)
+        if (engine->feed[i].feed == feed)
+            return &engine->feed[i];
+    assert(!"a feed that never attached");
+    return NULL;
+}
+
 static bool attach(void *ctx, struct feed *feed)
 {
     struct hl_engine *engine = ctx;
     const struct feed_rights *rights = feed_rights(feed);
-    if (engine->state != ENGINE_RUNNING)
+    if (engine->state != ENGINE_RUNNING || engine->feed_count == CORE_FEEDS_MAX)
         return false;
+    engine->feed[engine->feed_count++] = (struct engine_feed){.feed = feed, .attached_us = clock_now_us()};
     log_info("feed \"%s\" (pid %u) attached", rights->name, rights->pid);
     engine_tell_cores(engine, CORE_ATTACH, feed);
     return true;
@@ -62,8 +72,7 @@ static void detach(void *ctx, struct feed *feed)
         log_warning("feed \"%s\" (pid %u) is thrown out: %s", rights->name, rights->pid, feed_fault(feed));
     else
         log_info("feed \"%s\" (pid %u) leaves", rights->name, rights->pid);
-    assert(engine->leavings < CORE_FEEDS_MAX);
-    engine->leaving[engine->leavings++] = (struct engine_leaving){.feed = feed, .cores_left = engine->cores};
+    find(engine, feed)->cores_left = engine->cores;
     engine_tell_cores(engine, CORE_DETACH, feed);
 }
 
@@ -113,14 +122,11 @@ bool engine_open_feeds(struct hl_engine *engine, struct error *err)
 /* A feed is closed when the last core has let go of it. */
 static void let_go(struct hl_engine *engine, const struct feed *feed)
 {
-    for (uint32_t i = 0; i < engine->leavings; i++) {
-        struct engine_leaving *leaving = &engine->leaving[i];
-        if (leaving->feed != feed || --leaving->cores_left > 0)
-            continue;
-        feed_server_detached(engine->feeds, leaving->feed);
-        *leaving = engine->leaving[--engine->leavings];
+    struct engine_feed *leaving = find(engine, feed);
+    if (--leaving->cores_left > 0)
         return;
-    }
+    feed_server_detached(engine->feeds, leaving->feed);
+    *leaving = engine->feed[--engine->feed_count];
 }
 
 void engine_collect_feeds(struct hl_engine *engine)
@@ -131,4 +137,20 @@ void engine_collect_feeds(struct hl_engine *engine)
         for (struct feed *feed; (feed = core_detached(engine->core[i].core));)
             let_go(engine, feed);
     feed_server_handle(engine->feeds, clock_now_us());
+}
+
+void engine_fill_feeds(const struct hl_engine *engine, struct admin_status *status)
+{
+    for (uint32_t i = 0; i < engine->feed_count; i++) {
+        const struct engine_feed *from = &engine->feed[i];
+        const struct feed_rights *rights = feed_rights(from->feed);
+        struct admin_feed *to = &status->feed[status->feeds++];
+        snprintf(to->name, sizeof(to->name), "%s", rights->name);
+        to->uid = rights->uid;
+        to->pid = rights->pid;
+        to->attached_us = from->attached_us;
+        to->broken = feed_broken(from->feed);
+        for (uint32_t lane = 0; lane < engine->cores; lane++)
+            to->jobs += feed_in_flight(from->feed, lane);
+    }
 }

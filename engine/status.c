@@ -64,7 +64,7 @@ static void fill(void *ctx, struct admin_status *status)
         fill_core(&status->core[i], engine, i);
         status->log_dropped += atomic_load_explicit(&engine->core[i].log.dropped, memory_order_relaxed);
     }
-    status->feeds = engine->feeds ? feed_server_feeds(engine->feeds) : 0;
+    engine_fill_feeds(engine, status);
 }
 
 static bool reload(void *ctx, struct error *err)

@@ -181,7 +181,7 @@ bool feed_job_read(const struct feed *feed, struct feed_job *job, const struct r
     struct span lengths = take_span(&in, head->recipients * sizeof(struct ring_recipient));
     struct span domain = take_span(&in, head->domain_bytes), next_hop = take_span(&in, head->next_hop_bytes);
     struct span tag = take_span(&in, head->tag_bytes);
-    struct bytes_in table = bytes_in(lengths.data, lengths.len);
+    struct bytes_in table = bytes_in(lengths.data ? lengths.data : copy, lengths.len);
     job->sender = take_span(&in, head->sender_bytes);
     split_recipients(job, &table, &in);
     if (in.failed || bytes_left(&in) != 0)

@@ -195,6 +195,12 @@ static int prepare(struct region *region, struct hl_error *error)
     return made ? 0 : fail(error, ENOMEM, "out of memory for the bookkeeping of a feed");
 }
 
+int region_adopt(struct region *region, int memfd, struct hl_error *error)
+{
+    int code = map(region, memfd, error);
+    return code ? code : prepare(region, error);
+}
+
 static int hand_over(struct region *region, const hl_feed *feed, uint64_t until_us, int *memfd,
                      struct hl_error *error)
 {
@@ -210,7 +216,7 @@ static int hand_over(struct region *region, const hl_feed *feed, uint64_t until_
     if (fds[0] < 0 || fds[1] < 0 || fds[2] < 0)
         return fail(error, EMFILE,
                     "the engine's descriptors did not arrive: has this process too many open?");
-    if ((code = map(region, *memfd, error)) || (code = prepare(region, error)))
+    if ((code = region_adopt(region, *memfd, error)))
         return code;
     send_message(region->sock, RING_MAPPED, m.engine_epoch, "");
     return expect(region, RING_READY, until_us, feed->socket_path, &m, none, error);

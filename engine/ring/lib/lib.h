@@ -114,8 +114,9 @@ struct hl_feed {
 /* error.c: fills *error, which may be NULL; returns -code. */
 int fail(struct hl_error *error, int code, const char *fmt, ...) printf_like(3, 4);
 
-/* attach.c */
+/* attach.c: region_open is the whole hand-over, region_adopt the part behind the socket: maps, checks, prepares. */
 int region_open(struct region *region, const hl_feed *feed, int timeout_ms, struct hl_error *error);
+int region_adopt(struct region *region, int memfd, struct hl_error *error);
 void region_close(struct region *region, bool wipe);
 int feed_watch(hl_feed *feed, const struct region *region, struct hl_error *error); /* wait.c */
 

@@ -80,6 +80,7 @@ struct conn {
     bool announced;    /* events.ready has been called and no message begun since */
     bool quit_sent;
     bool was_ready;             /* core's: it has been ready once */
+    bool makes_room;            /* core's: told to leave for another */
     bool peer_closed;           /* its FIN is in, or TLS's close_notify: it will say nothing more */
     bool over;                  /* TCP is closed, or only its TIME-WAIT is left */
     bool answered;              /* the peer has sent something since conn_begin */

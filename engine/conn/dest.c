@@ -32,6 +32,7 @@ bool dest_table_open(struct dest_table *table, uint32_t destinations_max, uint32
 {
     *table = (struct dest_table){.limit = connections_limit, .seed = seed, .buckets = 64};
     list_init(&table->due);
+    list_init(&table->hungry);
     while (table->buckets < destinations_max)
         table->buckets *= 2;
     if (!pool_open(&table->pool, "destinations", sizeof(struct dest), destinations_max, err))
@@ -78,26 +79,59 @@ struct dest *dest_get(struct dest_table *table, const struct policy_hop *hop)
     return make(table, hop, hash);
 }
 
+static void unstarve(struct dest_table *table, struct dest *dest)
+{
+    if (!dest->hungry)
+        return;
+    list_remove(&dest->due);
+    dest->hungry = false;
+    table->hungry_count--;
+}
+
 void dest_mark(struct dest_table *table, struct dest *dest)
 {
+    unstarve(table, dest);
     if (list_empty(&dest->due))
         list_push_tail(&table->due, &dest->due);
+}
+
+void dest_starve(struct dest_table *table, struct dest *dest)
+{
+    if (!list_empty(&dest->due)) /* hungry already, or due to be looked at again */
+        return;
+    list_push_tail(&table->hungry, &dest->due);
+    dest->hungry = true;
+    table->hungry_count++;
+}
+
+struct dest *dest_feed(struct dest_table *table)
+{
+    struct list *first = list_head(&table->hungry);
+    if (!first)
+        return NULL;
+    struct dest *dest = list_entry(first, struct dest, due);
+    unstarve(table, dest);
+    return dest;
 }
 
 void dest_release(struct dest_table *table, struct dest *dest)
 {
     if (dest->waiting_count || dest->connections)
         return;
+    unstarve(table, dest);
     list_remove(&dest->chain);
     list_remove(&dest->due);
     pool_put(&table->pool, dest);
 }
 
+bool dest_lacks_connection(const struct dest *dest)
+{
+    return dest->waiting_count > dest->connecting && (dest->proven || dest->connecting == 0);
+}
+
 bool dest_wants_connection(const struct dest *dest)
 {
-    if (dest->waiting_count <= dest->connecting || dest->connections >= dest->limit)
-        return false;
-    return dest->proven || dest->connecting == 0;
+    return dest_lacks_connection(dest) && dest->connections < dest->limit;
 }
 
 void dest_on_connecting(struct dest *dest)
@@ -125,10 +159,9 @@ void dest_on_ended(struct dest *dest, bool was_ready, bool refused)
     dest->connecting--;
     if (!refused)
         return;
-    if (dest->ready > 0)
-        dest->limit = dest->ready; /* it takes so many and no more; a new struct dest starts afresh */
-    else
-        dest->proven = false;
+    dest->proven = dest->ready > 0;
+    if (dest->connections > 1) /* it takes no more than the others; a new struct dest starts afresh */
+        dest->limit = max_u32(dest->ready + dest->connecting, 1);
 }
 
 void dest_on_gone(struct dest *dest)

@@ -15,7 +15,8 @@
 
 struct dest {
     struct list chain;     /* of its hash bucket */
-    struct list due;       /* in dest_table.due while it wants attention */
+    struct list due;       /* in dest_table.due while it wants attention, or in .hungry */
+    bool hungry;           /* it waits for a place in the core's pool of connections */
     struct policy_hop hop; /* its identity */
     uint64_t hash;
     struct list waiting; /* jobs, oldest first */
@@ -24,6 +25,7 @@ struct dest {
     uint32_t connections; /* all that are not gone */
     uint32_t connecting;  /* of these, not yet ready */
     uint32_t ready;       /* of these, ready or busy with a message, not ended */
+    uint32_t making_room; /* of these, told to leave for another */
     uint32_t limit;       /* connections that may stand at the same time; lowered when the receiver objects */
     bool proven;          /* the last connection attempt came up */
 };
@@ -35,6 +37,8 @@ struct dest_table {
     uint32_t limit;   /* of every new destination */
     uint64_t seed;
     struct list due;
+    struct list hungry; /* the longest so first */
+    uint32_t hungry_count;
 };
 
 bool dest_table_open(struct dest_table *table, uint32_t destinations_max, uint32_t connections_limit,
@@ -47,19 +51,26 @@ struct dest *dest_get(struct dest_table *table, const struct policy_hop *hop);
 /* dest_mark has core_schedule look at it in this turn. */
 void dest_mark(struct dest_table *table, struct dest *dest);
 
+/* dest_starve puts off one that wants a connection and has none to open, until dest_feed gives it; NULL: nobody is put
+ * off.  Whatever marks it meanwhile takes it back to those that are due.
+ */
+void dest_starve(struct dest_table *table, struct dest *dest);
+struct dest *dest_feed(struct dest_table *table);
+
 /* dest_release forgets a destination that nobody needs any more; harmless otherwise. */
 void dest_release(struct dest_table *table, struct dest *dest);
 
-/* dest_wants_connection: more waits than is being connected for, and the limit allows one more.  A destination that
- * has not proven itself gets one attempt at a time.
+/* dest_lacks_connection: more waits than is being connected for.  A destination that has not proven itself gets one
+ * attempt at a time.  dest_wants_connection: and the limit allows one more.
  */
+bool dest_lacks_connection(const struct dest *dest);
 bool dest_wants_connection(const struct dest *dest);
 
 /* The book-keeping of a connection's life, in this order. */
 void dest_on_connecting(struct dest *dest);
 void dest_on_ready(struct dest *dest);
 void dest_on_ended(struct dest *dest, bool was_ready,
-                   bool refused); /* refused: it failed before it was ready */
+                   bool refused); /* refused: the receiver did not let it become ready */
 void dest_on_gone(struct dest *dest);
 
 #endif

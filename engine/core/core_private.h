@@ -53,6 +53,7 @@ struct core {
     struct list to_run;    /* connections with something to do in this turn */
     struct list suspended; /* connections whose handshake waits for asynchronous work */
     struct list lru;       /* idle connections, the longest idle first */
+    uint32_t making_room;  /* connections told to leave for another, not gone yet */
     struct dest_table dests;
     struct conn_env env;
     struct pool connections;
@@ -108,7 +109,8 @@ void result_report(struct core *core, struct job *job, uint32_t recipient, const
 struct conn_events core_conn_events(struct core *core);
 void core_schedule(struct core *core);
 void core_mark(struct core *core, struct conn *conn);
-void core_unset_idle(struct conn *conn); /* takes it from those that may be given a message; harmless otherwise */
+void core_unset_idle(
+    struct conn *conn); /* takes it from those that may be given a message; harmless otherwise */
 
 /* ---- time_wait.c ---- */
 bool time_wait_owns(const struct core *core, uint32_t flow);

@@ -70,15 +70,20 @@ static struct job *unserved_job(struct dest *dest)
     return NULL;
 }
 
-/* Would what was refused for `failed` be refused for this job, too?  A verification concerns those who demand as much;
- * anything else, all who wait.
- */
+/* A verification that failed says nothing about those who demand less. */
+static bool blames_demand(const struct outcome *why)
+{
+    return why->stage == STAGE_TLS && why->fault != FAULT_NETWORK && why->reason != REASON_TIMEOUT &&
+           why->reason != REASON_LIMIT;
+}
+
+/* Would what was refused for `failed` be refused for this job, too? */
 static bool concerns(struct core *core, struct job *job, const struct outcome *why,
                      const struct policy_demand *failed)
 {
     struct policy_demand demand;
     struct outcome unclear;
-    if (why->stage != STAGE_TLS || why->reason == REASON_CONNECTION_RESET)
+    if (!blames_demand(why))
         return true;
     return job_demand(core, job, &demand, &unclear) && policy_covers(&demand, failed);
 }
@@ -106,11 +111,8 @@ static bool open_connection(struct core *core, struct dest *dest)
     if (!job || !still_demands(core, job, &demand))
         return job != NULL;
     struct conn *conn = pool_get(&core->connections);
-    if (!conn) {
-        stat_inc(&core->stats, STAT_core_pool_full);
-        return false;
-    }
     struct outcome why;
+    assert(conn); /* the caller has seen that there is one */
     if (!conn_open(conn, &core->env, pool_index(&core->connections, conn), &dest->hop, &demand, core->now_us,
                    &why)) {
         pool_put(&core->connections, conn);
@@ -126,47 +128,75 @@ static bool open_connection(struct core *core, struct dest *dest)
     return true;
 }
 
-/* An idle connection makes room: of this destination when its limit is reached (its proof did not suffice for who
- * waits), of any when the core's are all taken.
- */
-static void make_room(struct core *core, struct dest *dest)
-{
-    struct list *idle = list_head(&dest->idle);
-    struct conn *conn = idle ? list_entry(idle, struct conn, idle) : NULL;
-    if (dest->connections < dest->limit) {
-        struct list *oldest = list_head(&core->lru);
-        conn = oldest ? list_entry(oldest, struct conn, lru) : NULL;
-    }
-    if (!conn)
-        return;
-    core_unset_idle(conn);
-    conn_quit(conn, core->now_us);
-    core_mark(core, conn);
-}
+/* ---- making room ---- */
 
 static bool full(const struct core *core)
 {
     return core->connections.in_use == core->connections.capacity;
 }
 
+static void send_away(struct core *core, struct conn *conn)
+{
+    core_unset_idle(conn);
+    conn->makes_room = true;
+    conn->dest->making_room++;
+    core->making_room++;
+    conn_quit(conn, core->now_us);
+    core_mark(core, conn);
+}
+
+/* At its limit, with idle connections whose proof does not suffice for who waits: these give way. */
+static void make_room_at(struct core *core, struct dest *dest)
+{
+    struct list *idle;
+    while (dest->waiting_count - dest->connecting > dest->making_room && (idle = list_head(&dest->idle)))
+        send_away(core, list_entry(idle, struct conn, idle));
+}
+
+/* The core's connections are all taken: those who want one get it as others end, the idle ones first. */
+static void feed_the_hungry(struct core *core)
+{
+    struct list *idle;
+    while (core->dests.hungry_count > core->making_room && (idle = list_head(&core->lru)))
+        send_away(core, list_entry(idle, struct conn, lru));
+}
+
+/* ---- a destination's turn ---- */
+
+/* Idle connections that were opened for one demand refuse the same jobs: one of them is asked for all. */
+static void use_idle(struct core *core, struct dest *dest)
+{
+    const struct conn *refused = NULL;
+    list_for_each_safe(it, &dest->idle) {
+        struct conn *conn = list_entry(it, struct conn, idle);
+        if (!dest->waiting_count)
+            return;
+        if (refused && policy_covers(&refused->demand, &conn->demand))
+            continue;
+        if (!give_job(core, conn))
+            refused = conn;
+    }
+}
+
 static void serve(struct core *core, struct dest *dest)
 {
-    list_for_each_safe(it, &dest->idle) {
-        if (!dest->waiting_count || !give_job(core, list_entry(it, struct conn, idle)))
-            break;
-    }
+    use_idle(core, dest);
     while (dest_wants_connection(dest) && !full(core))
         if (!open_connection(core, dest))
             break;
-    bool stuck = dest->waiting_count > dest->connecting && (full(core) || dest->connections >= dest->limit);
-    if (stuck)
-        make_room(core, dest);
+    if (dest_wants_connection(dest) && full(core)) {
+        stat_inc(&core->stats, STAT_core_pool_full);
+        dest_starve(&core->dests, dest);
+    } else if (dest_lacks_connection(dest)) {
+        make_room_at(core, dest);
+    }
     dest_release(&core->dests, dest);
 }
 
 void core_schedule(struct core *core)
 {
     struct list due; /* what is marked again meanwhile has its turn in the next one */
+    struct dest *dest;
     list_init(&due);
     for (struct list *it; (it = list_pop(&core->dests.due));)
         list_push_tail(&due, it);
@@ -174,6 +204,9 @@ void core_schedule(struct core *core)
         core->worked = true;
         serve(core, list_entry(it, struct dest, due));
     }
+    while (!full(core) && (dest = dest_feed(&core->dests)))
+        serve(core, dest);
+    feed_the_hungry(core);
 }
 
 /* ---- what connections say ---- */
@@ -228,16 +261,25 @@ static void on_message_returned(void *ctx, struct conn *conn, const struct smtp_
     job_finish(core, job, conn, &why);
 }
 
+/* An attempt that failed is the end for all who wait only if nothing else stands: else they wait for that. */
+static void on_attempt_failed(struct core *core, struct conn *conn, const struct outcome *why)
+{
+    struct dest *dest = conn->dest;
+    bool local = why->fault == FAULT_LOCAL;
+    dest_on_ended(dest, false, !local && !blames_demand(why));
+    if (blames_demand(why) || dest->connections == 1)
+        refuse_waiting(core, dest, why, &conn->demand);
+}
+
 static void on_ended(void *ctx, struct conn *conn, const struct outcome *why)
 {
     struct core *core = ctx;
-    struct dest *dest = conn->dest;
-    bool failed = why->verdict != VERDICT_NONE;
     core_unset_idle(conn);
-    dest_on_ended(dest, conn->was_ready, failed);
-    if (!conn->was_ready && failed && dest->ready == 0)
-        refuse_waiting(core, dest, why, &conn->demand);
-    dest_mark(&core->dests, dest);
+    if (!conn->was_ready && why->verdict != VERDICT_NONE)
+        on_attempt_failed(core, conn, why);
+    else
+        dest_on_ended(conn->dest, conn->was_ready, false);
+    dest_mark(&core->dests, conn->dest);
 }
 
 static void on_time_wait(void *ctx, struct conn *conn)
@@ -249,6 +291,10 @@ static void on_gone(void *ctx, struct conn *conn)
 {
     struct core *core = ctx;
     list_remove(&conn->run);
+    if (conn->makes_room) {
+        conn->dest->making_room--;
+        core->making_room--;
+    }
     dest_on_gone(conn->dest);
     dest_mark(&core->dests, conn->dest);
     pool_put(&core->connections, conn);

@@ -101,6 +101,7 @@ static void on_syn(void *ctx, const struct flow_key *key, const struct tcp_segme
     tcp_open_passive(&c->tcb, &open, syn, mx->now_us);
     host->accepted++;
     host->standing++;
+    c->too_many = host->connections_max && host->standing > host->connections_max;
     host->standing_max = max_u32(host->standing_max, host->standing);
 }
 
@@ -295,6 +296,8 @@ void mx_do(struct mx_conn *c, enum mx_deed deed)
     case MX_STALL: c->deaf = true; break;
     case MX_NOTIFY:
         c->deaf = true;
+        c->speak_us = c->mx->now_us; /* nothing can be said afterwards */
+        speak(c);
         SSL_shutdown(c->ssl);
         collect_tls(c);
         break;

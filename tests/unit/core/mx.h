@@ -88,6 +88,7 @@ struct mx_conn {
     bool deaf;            /* takes no notice of what comes any more */
     bool closing, closed; /* FIN once all is out; it has been asked for */
     bool counted;         /* in host->standing */
+    bool too_many;        /* more stood than the host takes when it came */
     uint64_t speak_us;    /* when what is in plain may leave */
     uint64_t idle_us;     /* DEADLINE_NEVER */
     bool tls_due;         /* TLS begins behind what is in plain */

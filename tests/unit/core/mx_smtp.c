@@ -38,7 +38,7 @@ static void forget(struct mx_conn *c)
 void mx_greet(struct mx_conn *c)
 {
     c->greeted = true;
-    if (c->host->connections_max && c->host->standing > c->host->connections_max) {
+    if (c->too_many) {
         c->host->turned_away++;
         mx_say(c, "421 4.7.0 too many connections from you");
         c->closing = c->deaf = true;

@@ -54,6 +54,8 @@
     X(tcp_retransmits_fast, "of these, by fast retransmit or loss recovery")            \
     X(tcp_retransmits_rto, "of these, by the retransmission timer")                     \
     X(tcp_rto_fired, "retransmission time-outs")                                        \
+    X(tcp_tail_probes, "tail loss probes sent, RFC 8985")                               \
+    X(tcp_undone, "reductions of the window taken back: nothing had been lost")         \
     X(tcp_persist_probes, "zero-window probes")                                         \
     X(tcp_dup_acks_in, "duplicate ACKs received")                                       \
     X(tcp_out_of_order_in, "segments received out of order")                            \

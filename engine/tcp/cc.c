@@ -9,12 +9,15 @@
 void cc_init(struct cc *cc, const struct tcp_cc *ops, uint32_t mss, uint32_t initial_cwnd)
 {
     *cc = (struct cc){.ops = ops, .mss = mss, .cwnd = max_u32(initial_cwnd, mss), .ssthresh = UINT32_MAX};
+    hystart_init(&cc->hystart);
 }
 
 uint32_t cc_slow_start(struct cc *cc, const struct cc_ack *ack)
 {
     uint32_t limit = (ack->after_timeout ? 1 : SLOW_START_L) * cc->mss;
     uint32_t grow = min_u32(ack->acked_bytes, limit);
+    if (cc->ssthresh == UINT32_MAX)
+        grow = hystart_on_ack(cc, ack, grow);
     uint32_t room = cc->ssthresh - cc->cwnd;
     if (grow < room) {
         cc->cwnd += grow;

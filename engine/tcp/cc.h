@@ -21,12 +21,24 @@ struct cc_cubic {
     uint64_t limited_us; /* last time that cwnd was full */
 };
 
+/* RFC 9406 section 4.2. */
+struct hystart {
+    uint32_t last_min_us, current_min_us; /* lastRoundMinRTT, currentRoundMinRTT; UINT32_MAX: none */
+    uint32_t window_end;                  /* a round ends when this is acknowledged */
+    uint32_t css_baseline_us;
+    uint32_t samples;
+    uint8_t css_rounds;
+    bool css; /* conservative slow start */
+    bool round_open;
+};
+
 struct cc {
     const struct tcp_cc *ops;
     uint32_t mss;      /* bytes; the sender's effective one */
     uint32_t cwnd;     /* at least mss */
     uint32_t ssthresh; /* UINT32_MAX: not known yet */
     uint32_t acked;    /* acknowledged bytes not yet turned into cwnd (RFC 3465) */
+    struct hystart hystart;
     struct cc_cubic cubic;
 };
 
@@ -34,6 +46,8 @@ struct cc_ack {
     uint64_t now_us;
     uint32_t acked_bytes; /* newly acknowledged */
     uint32_t srtt_us;
+    uint32_t rtt_us; /* this ACK's own measurement; 0: none */
+    uint32_t snd_una, snd_nxt;
     bool after_timeout; /* going back over what a time-out left: RFC 3465 section 2.3 */
 };
 
@@ -65,6 +79,12 @@ void cc_init(struct cc *cc, const struct tcp_cc *ops, uint32_t mss, uint32_t ini
 
 /* cc_slow_start grows cwnd up to ssthresh and returns the acknowledged bytes that are left over. */
 uint32_t cc_slow_start(struct cc *cc, const struct cc_ack *ack);
+
+/* hystart_on_ack watches the round trips of the first slow start; returns how much of grow bytes may be grown, and
+ * sets ssthresh when slow start is to end.
+ */
+uint32_t hystart_on_ack(struct cc *cc, const struct cc_ack *ack, uint32_t grow);
+void hystart_init(struct hystart *h);
 
 /* cc_avoid adds one mss for every `window` acknowledged bytes (RFC 5681 section 3.1, RFC 3465 section 2.1). */
 void cc_avoid(struct cc *cc, uint32_t acked_bytes, uint32_t window);

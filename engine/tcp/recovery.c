@@ -1,12 +1,12 @@
-/* recovery.c: finding losses and repairing them: RFC 6675 with SACK, RFC 6582 (NewReno) without.
+/* recovery.c: what losses do to a connection: fast recovery (RFC 6675, RFC 6582) and the time after a time-out.
  *
- * Both run on one notion of what is in the network: RFC 6675's pipe.  Without SACK every duplicate ACK is
- * taken as the arrival of one full segment (reno_sacked), which gives the window that RFC 6582 reaches by
- * inflating and deflating cwnd; on the first two it lets new data out: limited transmit (RFC 3042).
+ * Losses are found by rack.c where the peer has SACK, else by duplicate ACKs here.  Both run on one notion of
+ * what is in the network: RFC 6675's pipe.  Without SACK every duplicate ACK is taken as the arrival of one full segment
+ * (reno_sacked); on the first two it lets new data out: limited transmit (RFC 3042).
  */
 #include "engine/tcp/tcb.h"
 
-#define DUP_THRESH 3u /* RFC 6675 section 2, RFC 5681 section 3.2 */
+#define DUP_THRESH 3u /* RFC 5681 section 3.2 */
 
 /* reno_sacked may never claim more than is in the network. */
 static void clamp_reno(struct tcb *tcb)
@@ -20,29 +20,6 @@ void recovery_mark_lost(struct tcb *tcb, struct pkt *p)
     clamp_reno(tcb);
 }
 
-/* RFC 6675 section 4, IsLost(): DupThresh packets, or more than DupThresh - 1 full segments in bytes, above it
- * have been SACKed.  One pass from the oldest: what is above is the total less what has been passed.
- */
-static bool find_lost_by_sack(struct tcb *tcb)
-{
-    struct txq *q = &tcb->txq;
-    uint32_t packets = q->sacked_packets, bytes = q->sacked;
-    bool found = false;
-    for (struct pkt *p = q->head; packets > 0; p = p->next) {
-        if (p->tcp.flags & TXQ_SACKED) {
-            packets--;
-            bytes -= txq_seq_len(p);
-            continue;
-        }
-        bool lost = packets >= DUP_THRESH || bytes > (DUP_THRESH - 1) * tcb->snd_mss;
-        if (lost && !(p->tcp.flags & TXQ_LOST)) {
-            recovery_mark_lost(tcb, p);
-            found = true;
-        }
-    }
-    return found;
-}
-
 /* RFC 6582 section 3.2: the third duplicate, if the ACK covers more than what the last recovery covered. */
 static bool find_lost_by_duplicates(struct tcb *tcb)
 {
@@ -52,13 +29,18 @@ static bool find_lost_by_duplicates(struct tcb *tcb)
     return true;
 }
 
-static void count_duplicates(struct tcb *tcb, const struct txq_report *report, bool duplicate)
+/* Returns what has been delivered, by the reckoning of RFC 6937 section 3 without SACK. */
+static uint32_t count_duplicates(struct tcb *tcb, const struct txq_report *report, bool duplicate)
 {
+    uint32_t before = tcb->reno_sacked;
     if (duplicate) {
         if (tcb->dup_acks < UINT8_MAX)
             tcb->dup_acks++;
         tcb->reno_sacked += tcb->snd_mss;
-    } else if (report->acked) {
+        clamp_reno(tcb);
+        return tcb->reno_sacked - before;
+    }
+    if (report->acked) {
         /* the segment that was missing, and those behind it that the duplicates stood for */
         uint32_t stood_for = report->acked > tcb->snd_mss ? report->acked - tcb->snd_mss : 0;
         tcb->reno_sacked -= min_u32(tcb->reno_sacked, stood_for);
@@ -67,29 +49,52 @@ static void count_duplicates(struct tcb *tcb, const struct txq_report *report, b
             tcb->reno_sacked = 0;
     }
     clamp_reno(tcb);
+    uint32_t known = before - tcb->reno_sacked;
+    return report->acked > known ? report->acked - known : 0;
 }
 
 /* RFC 6675 section 5 (4.1) and (4.2); data sent by limited transmit does not count (RFC 5681 section 3.2 (2)). */
-static void enter_fast(struct tcb *tcb, uint64_t now_us)
+static void reduce(struct tcb *tcb, uint64_t now_us)
 {
     struct cc *cc = &tcb->cc;
     cc->ops->on_congestion(cc, min_u32(tcb->txq.out, cc->cwnd), now_us);
-    cc->cwnd = cc->ssthresh;
+}
+
+static void enter_fast(struct tcb *tcb, uint64_t now_us)
+{
+    undo_arm(tcb);
+    prr_start(tcb, tcb->txq.out);
+    reduce(tcb, now_us);
     tcb->recover = tcb->snd_nxt;
     tcb->recovery = RECOVERY_FAST;
     tcb->rexmit_now = true; /* (4.3) */
+    timer_cancel(tcb, TIMER_PROBE);
 }
 
-static void leave(struct tcb *tcb)
+static void leave(struct tcb *tcb, uint64_t now_us)
 {
     struct cc *cc = &tcb->cc;
-    if (!tcb->sack_on &&
-        tcb->recovery == RECOVERY_FAST) /* RFC 6582 section 3.2 (3), full acknowledgment (1) */
+    if (tcb->recovery == RECOVERY_FAST)
+        cc->cwnd = cc->ssthresh;
+    if (tcb->recovery == RECOVERY_FAST &&
+        !tcb->sack_on) /* RFC 6582 section 3.2 (3), full acknowledgment (1) */
         cc->cwnd = min_u32(cc->cwnd, max_u32(recovery_pipe(tcb), cc->mss) + cc->mss);
     tcb->recovery = RECOVERY_OPEN;
     tcb->rexmit_now = false;
     tcb->reno_sacked = 0;
     tcb->dup_acks = 0;
+    undo_left_recovery(tcb, now_us);
+    rack_left_recovery(tcb);
+}
+
+/* Nothing was lost: windows are as they were, and what was thought to be lost is in flight. */
+static void leave_undone(struct tcb *tcb)
+{
+    tcb->recovery = RECOVERY_OPEN;
+    tcb->rexmit_now = false;
+    tcb->reno_sacked = 0;
+    tcb->dup_acks = 0;
+    rack_left_recovery(tcb);
 }
 
 /* RFC 6582 section 3.2 (3), partial acknowledgment: the next segment is missing as well. */
@@ -102,34 +107,67 @@ static void partial_ack(struct tcb *tcb)
     }
 }
 
-void recovery_on_ack(struct tcb *tcb, const struct txq_report *report, bool duplicate, uint64_t now_us)
+static void move_on(struct tcb *tcb, const struct txq_report *report, bool found, uint64_t now_us)
 {
-    bool found = false;
-    if (!tcb->sack_on) {
-        count_duplicates(tcb, report, duplicate);
-        found = find_lost_by_duplicates(tcb);
-    } else if (report->sacked) {
-        found = find_lost_by_sack(tcb);
-    }
     if (tcb->recovery == RECOVERY_OPEN) {
         if (found)
             enter_fast(tcb, now_us);
     } else if (seq_ge(tcb->snd_una, tcb->recover)) {
-        leave(tcb);
+        leave(tcb, now_us);
     } else if (!tcb->sack_on && report->acked) {
         partial_ack(tcb);
     }
 }
 
-static void mark_all_lost(struct tcb *tcb)
+void recovery_on_ack(struct tcb *tcb, const struct tcp_segment *seg, const struct txq_report *report,
+                     bool duplicate, uint64_t now_us)
+{
+    uint32_t delivered = report->acked - report->acked_sacked + report->sacked;
+    bool found;
+    if (undo_on_ack(tcb, seg, report, now_us))
+        leave_undone(tcb);
+    if (tcb->sack_on) {
+        rack_on_ack(tcb, report, now_us);
+        found = rack_find_lost(tcb, now_us);
+        if (tlp_on_ack(tcb, seg, report, duplicate) && tcb->recovery == RECOVERY_OPEN && !found) {
+            reduce(tcb, now_us); /* RFC 8985 section 7.4.2: the probe repaired it, but it was a loss */
+            tcb->cc.cwnd = tcb->cc.ssthresh;
+        }
+    } else {
+        delivered = count_duplicates(tcb, report, duplicate);
+        found = find_lost_by_duplicates(tcb);
+    }
+    move_on(tcb, report, found, now_us);
+    if (tcb->recovery == RECOVERY_FAST)
+        prr_on_ack(tcb, delivered);
+}
+
+void recovery_on_reorder_timer(struct tcb *tcb, uint64_t now_us)
+{
+    if (rack_find_lost(tcb, now_us) && tcb->recovery == RECOVERY_OPEN)
+        enter_fast(tcb, now_us);
+}
+
+void recovery_sent(struct tcb *tcb, uint32_t bytes, bool again, uint64_t now_us)
+{
+    if (tcb->recovery == RECOVERY_FAST)
+        tcb->prr.out += bytes;
+    if (again)
+        undo_sent_again(tcb, now_us);
+}
+
+/* RFC 8985 section 6.3: the first one, and what has been out for longer than a round trip. */
+static void mark_timed_out(struct tcb *tcb, uint64_t now_us)
 {
     struct txq *q = &tcb->txq;
     /* What was SACKed and comes to the front unacknowledged is no longer there (RFC 2018 section 8). */
     if (q->head->tcp.flags & TXQ_SACKED)
         txq_forget_sacks(q);
-    for (struct pkt *p = q->head; p != q->unsent; p = p->next)
-        if (!(p->tcp.flags & TXQ_SACKED))
+    for (struct pkt *p = q->head; p != q->unsent; p = p->next) {
+        bool recent = tcb->sack_on && p != q->head && rack_is_recent(tcb, p, now_us);
+        if (!recent && !(p->tcp.flags & TXQ_SACKED))
             recovery_mark_lost(tcb, p);
+    }
 }
 
 /* RFC 5681 section 3.1: a time-out makes cwnd one segment; ssthresh falls once for each loss, so not again when
@@ -141,8 +179,10 @@ void recovery_on_timeout(struct tcb *tcb, uint64_t now_us)
     assert(tcb->txq.out > 0);
     bool same =
         tcb->recovery == RECOVERY_FAST || (tcb->recovery == RECOVERY_LOSS && tcb->rto_una == tcb->snd_una);
-    if (!same)
-        cc->ops->on_congestion(cc, min_u32(tcb->txq.out, cc->cwnd), now_us);
+    if (!same) {
+        undo_arm(tcb);
+        reduce(tcb, now_us);
+    }
     cc->cwnd = cc->mss;
     cc->ops->on_timeout(cc);
     tcb->recover = tcb->snd_nxt;
@@ -150,6 +190,8 @@ void recovery_on_timeout(struct tcb *tcb, uint64_t now_us)
     tcb->recovery = RECOVERY_LOSS;
     tcb->reno_sacked = 0;
     tcb->dup_acks = 0;
-    mark_all_lost(tcb);
+    tcb->rack.tlp_out = false;
+    timer_cancel(tcb, TIMER_PROBE);
+    mark_timed_out(tcb, now_us);
     tcb->rexmit_now = true;
 }

@@ -33,6 +33,8 @@
  */
 
 enum tcp_timer {
+    TIMER_REORDER, /* what may only have been overtaken is lost by now (RACK) */
+    TIMER_PROBE,   /* tail loss probe; before RTX, which it puts off */
     TIMER_RTX,     /* retransmission time-out */
     TIMER_PERSIST, /* zero-window probe, or a segment smaller than the window ought to be */
     TIMER_DELACK,  /* an ACK that waits for company */
@@ -46,6 +48,40 @@ enum tcp_recovery {
     RECOVERY_OPEN, /* nothing is known to be lost */
     RECOVERY_FAST, /* fast retransmit and recovery (RFC 6675, RFC 6582), until snd_una reaches `recover` */
     RECOVERY_LOSS, /* after a time-out, likewise */
+};
+
+/* RFC 8985: RACK's variables without the prefix, and those of the tail loss probe. */
+struct rack {
+    uint64_t sent_us;        /* RACK.xmit_ts: when the last sent of what was delivered had left */
+    uint64_t order;          /* its transmission order: tells apart what left at the same time */
+    uint32_t rtt_us;         /* its round trip */
+    uint32_t dsack_round;    /* snd_nxt when a duplicate last widened the window */
+    uint8_t reo_wnd_mult;    /* in [1, 255] */
+    uint8_t reo_wnd_persist; /* recoveries until reo_wnd_mult is 1 again */
+    bool dsack_round_on;
+    bool reordering_seen;
+    bool tlp_out; /* a probe is in flight: TLP.end_seq is set */
+    bool tlp_is_retrans;
+    bool tlp_now; /* a probe is to leave with the next tcp_output */
+    uint32_t tlp_end_seq;
+};
+
+/* RFC 6937, in bytes. */
+struct prr {
+    uint32_t delivered; /* since recovery began */
+    uint32_t out;       /* sent since then */
+    uint32_t flight;    /* RecoverFS, in flight when it began; > 0 */
+};
+
+/* What a reduction can be taken back with, if it turns out that nothing was lost (RFC 3522, 3708, 4015). */
+struct undo {
+    struct cc cc;           /* as it was before */
+    uint64_t first_us;      /* when the first retransmission left; 0: none yet */
+    uint64_t until_us;      /* duplicates may be reported until then; DEADLINE_NEVER while recovery goes on */
+    uint32_t start;         /* snd_una when it began */
+    uint32_t retransmitted; /* retransmissions that no duplicate has been reported of */
+    bool armed;
+    bool first_ack; /* Eifel looks at the first ACK only */
 };
 
 struct tcb {
@@ -92,6 +128,9 @@ struct tcb {
     struct rxq rxq;
 
     /* Recovery. */
+    struct rack rack;
+    struct prr prr;
+    struct undo undo;
     uint32_t recover;     /* RecoveryPoint: snd_nxt when the loss was found */
     uint32_t reno_sacked; /* without SACK: sequence numbers that duplicate ACKs stand for; in [0, txq.out] */
     uint32_t rto_una;     /* snd_una at the last time-out */
@@ -134,10 +173,21 @@ static inline uint32_t tcb_rto(const struct tcb *tcb)
     return rtt_timeout_us(&tcb->rtt, &limits);
 }
 
+#define TCB_ECHO_MAX_MS 600000u /* ten minutes: an older echo is no answer */
+
 /* What the peer's time-stamp option gets: milliseconds, so that it never wraps within 24 days (RFC 7323 5.4). */
 static inline uint32_t tcb_ts_now(const struct tcb *tcb, uint64_t now_us)
 {
     return (uint32_t)(now_us / 1000) + tcb->ts_offset;
+}
+
+/* When the segment left that the peer's time stamp echoes, to a millisecond; 0: no echo, or one that cannot be true. */
+static inline uint64_t tcb_echoed_us(const struct tcb *tcb, const struct tcp_segment *seg, uint64_t now_us)
+{
+    uint32_t ago_ms = tcb_ts_now(tcb, now_us) - seg->opt.ts_ecr;
+    if (!tcb->ts_on || !seg->opt.has_timestamps || ago_ms > TCB_ECHO_MAX_MS || ago_ms > now_us / 1000)
+        return 0;
+    return (now_us / 1000 - ago_ms) * 1000;
 }
 
 /* tcb_check asserts the invariants; linear in the queues: tests and the simulator call it after every step. */
@@ -180,10 +230,17 @@ void ack_schedule(struct tcb *tcb, uint32_t received, uint64_t now_us);
 /* ---- recovery.c ---- */
 
 /* recovery_on_ack follows what an ACK told: finds losses, enters and leaves recovery. */
-void recovery_on_ack(struct tcb *tcb, const struct txq_report *report, bool duplicate, uint64_t now_us);
+void recovery_on_ack(struct tcb *tcb, const struct tcp_segment *seg, const struct txq_report *report,
+                     bool duplicate, uint64_t now_us);
 
 /* recovery_on_timeout: the retransmission timer fired. */
 void recovery_on_timeout(struct tcb *tcb, uint64_t now_us);
+
+/* recovery_on_reorder_timer: RACK's timer fired. */
+void recovery_on_reorder_timer(struct tcb *tcb, uint64_t now_us);
+
+/* recovery_sent notes that so many numbers left, again or for the first time. */
+void recovery_sent(struct tcb *tcb, uint32_t bytes, bool again, uint64_t now_us);
 
 /* recovery_mark_lost: a packet is not in the network any more. */
 void recovery_mark_lost(struct tcb *tcb, struct pkt *p);
@@ -196,6 +253,43 @@ static inline uint32_t recovery_pipe(const struct tcb *tcb)
 {
     return txq_pipe(&tcb->txq) - tcb->reno_sacked;
 }
+
+/* ---- rack.c: losses by time, and a probe when the tail is silent (RFC 8985); with SACK only ---- */
+
+void rack_init(struct tcb *tcb);
+
+/* rack_on_ack takes in what an ACK says about time and order; rack_find_lost then marks what is lost by now, and
+ * arms the timer for what may become so; returns whether it marked any.
+ */
+void rack_on_ack(struct tcb *tcb, const struct txq_report *report, uint64_t now_us);
+bool rack_find_lost(struct tcb *tcb, uint64_t now_us);
+void rack_left_recovery(struct tcb *tcb);
+
+/* rack_is_recent: it left so short a while ago that a time-out of others proves nothing about it. */
+bool rack_is_recent(const struct tcb *tcb, const struct pkt *p, uint64_t now_us);
+
+/* tlp_schedule arms the probe timer if there is a tail to probe; tlp_sent notes that the probe has left. */
+void tlp_schedule(struct tcb *tcb, uint64_t now_us);
+void tlp_sent(struct tcb *tcb, bool is_retrans, uint64_t now_us);
+
+/* tlp_on_ack: has the probe been answered?  True if it repaired a loss that nobody else noticed. */
+bool tlp_on_ack(struct tcb *tcb, const struct tcp_segment *seg, const struct txq_report *report,
+                bool duplicate);
+
+/* ---- prr.c: cwnd during fast recovery (RFC 6937) ---- */
+
+void prr_start(struct tcb *tcb, uint32_t flight);
+void prr_on_ack(struct tcb *tcb, uint32_t delivered);
+
+/* ---- undo.c: reductions that were wrong ---- */
+
+void undo_arm(struct tcb *tcb);
+void undo_sent_again(struct tcb *tcb, uint64_t now_us);
+void undo_left_recovery(struct tcb *tcb, uint64_t now_us);
+
+/* undo_on_ack: true if nothing was lost: windows and scoreboard are as before. */
+bool undo_on_ack(struct tcb *tcb, const struct tcp_segment *seg, const struct txq_report *report,
+                 uint64_t now_us);
 
 /* ---- tcp_out.c ---- */
 

@@ -70,6 +70,7 @@ static void open_common(struct tcb *tcb, const struct tcp_open *open, enum tcp_s
     tcb->path_mss = tcb->our_mss;
     tcb->rcv_mss = min_u32(tcb->path_mss, MSS_DEFAULT_V4);
     rtt_init(&tcb->rtt, &(struct rtt_limits){.rto_initial_us = config->rto_initial_us});
+    rack_init(tcb);
     txq_init(&tcb->txq);
     rxq_init(&tcb->rxq, config->recv_packets);
     timer_init(tcb);

@@ -1,8 +1,6 @@
 /* tcp_ack.c: what an acceptable ACK does, RFC 9293 3.10.7.4, fifth; and when we send one. */
 #include "engine/tcp/tcb.h"
 
-#define TS_RTT_MAX_MS 600000u
-
 static struct rtt_limits limits(const struct tcb *tcb)
 {
     const struct tcp_config *c = tcb->config;
@@ -24,15 +22,21 @@ static bool update_window(struct tcb *tcb, const struct tcp_segment *seg)
     return tcb->snd_wnd != old;
 }
 
-/* RFC 7323 section 4.1: the echoed stamp says when what is acknowledged left, retransmitted or not; the peer chose
- * it, so it counts only if it can be true.
- */
+/* RFC 7323 section 4.1: the echoed stamp says when what is acknowledged left, retransmitted or not. */
 static uint64_t sample_by_stamp(const struct tcb *tcb, const struct tcp_segment *seg, uint64_t now_us)
 {
-    if (!tcb->ts_on || !seg->opt.has_timestamps)
-        return 0;
-    uint32_t ms = tcb_ts_now(tcb, now_us) - seg->opt.ts_ecr;
-    return ms <= TS_RTT_MAX_MS ? max_u32(ms, 1) * 1000ull : 0;
+    uint64_t echoed_us = tcb_echoed_us(tcb, seg, now_us);
+    return echoed_us ? max_u64(now_us / 1000 * 1000 - echoed_us, 1000) : 0;
+}
+
+/* The latest time at which something can have left that this ACK answers: the shortest round trip ago, and not after
+ * what the time stamp echoes.
+ */
+static uint64_t believed_us(const struct tcb *tcb, const struct tcp_segment *seg, uint64_t now_us)
+{
+    uint64_t at_us = tcb->rtt.min_us < now_us ? now_us - tcb->rtt.min_us : now_us;
+    uint64_t echoed_us = tcb_echoed_us(tcb, seg, now_us);
+    return echoed_us ? min_u64(at_us, echoed_us + 999) : at_us;
 }
 
 /* One measurement a round trip (RFC 6298 section 3), never of a segment that was sent twice unless the stamp
@@ -75,6 +79,9 @@ static void grow_cwnd(struct tcb *tcb, const struct txq_report *report, uint32_t
         .now_us = now_us,
         .acked_bytes = report->acked_bytes,
         .srtt_us = tcb->rtt.srtt_us,
+        .rtt_us = report->clean_us && !report->retrans_acked ? (uint32_t)(now_us - report->clean_us) : 0,
+        .snd_una = tcb->snd_una,
+        .snd_nxt = tcb->snd_nxt,
         .after_timeout = after_timeout,
     };
     cc->ops->on_ack(cc, &ack);
@@ -92,7 +99,7 @@ static void release_acked(struct tcb *tcb, uint32_t ack, struct txq_report *repo
 
 void ack_process(struct tcb *tcb, const struct tcp_segment *seg, uint64_t now_us)
 {
-    struct txq_report report = {0};
+    struct txq_report report = {.believed_us = believed_us(tcb, seg, now_us)};
     uint32_t una = tcb->snd_una, flight = recovery_pipe(tcb);
     enum tcp_recovery before = tcb->recovery;
     bool window_changed = update_window(tcb, seg);
@@ -106,11 +113,13 @@ void ack_process(struct tcb *tcb, const struct tcp_segment *seg, uint64_t now_us
     if (duplicate)
         stat_inc(tcb->stats, STAT_tcp_dup_acks_in);
     measure(tcb, seg, &report, now_us);
-    recovery_on_ack(tcb, &report, duplicate, now_us);
+    recovery_on_ack(tcb, seg, &report, duplicate, now_us);
     if (before != RECOVERY_FAST && tcb->recovery != RECOVERY_FAST)
         grow_cwnd(tcb, &report, flight, before == RECOVERY_LOSS, now_us);
     if (report.acked)
         timer_acked(tcb, now_us);
+    if (report.acked || report.sacked)
+        tlp_schedule(tcb, now_us);
 }
 
 void ack_of_syn(struct tcb *tcb, const struct tcp_segment *seg, uint64_t now_us)

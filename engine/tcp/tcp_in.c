@@ -258,13 +258,14 @@ static struct text cut(struct tcb *tcb, const struct tcp_segment *seg)
     struct text t = {.seq = start, .len = seg->len, .payload = seg->payload, .fin = seg->flags & TCP_FIN};
     if (seq_lt(t.seq, tcb->rcv_nxt)) {
         uint32_t old = min_u32(tcb->rcv_nxt - t.seq, t.len);
-        if (old > 0)
-            note_duplicate(tcb, t.seq, t.seq + old);
         if (old == t.len)
             stat_inc(tcb->stats, STAT_tcp_duplicates_in);
-        t.seq += old;
-        t.len -= old;
-        t.payload += old;
+        if (old > 0) {
+            note_duplicate(tcb, t.seq, t.seq + old);
+            t.seq += old;
+            t.len -= old;
+            t.payload += old;
+        }
     }
     uint32_t edge = tcb->rcv_nxt + tcb->rcv_wnd;
     if (tcb->rcv_fin_known && seq_lt(tcb->rcv_fin_seq, edge))

@@ -74,6 +74,7 @@ static void note_sent(const struct out *o, struct pkt *p)
     if (again && p == tcb->txq.head) /* its answer takes a whole round trip from here */
         timer_set(tcb, TIMER_RTX, o->now_us + tcb_rto(tcb));
     timer_sent(tcb, o->now_us);
+    recovery_sent(tcb, txq_seq_len(p), again, o->now_us);
     if (p->tcp.len > 0)
         tcb->last_send_us = o->now_us;
 }
@@ -174,6 +175,29 @@ static uint32_t window_takes(const struct tcb *tcb, const struct pkt *p)
     return 0;
 }
 
+/* RFC 8985 section 7.3: a new segment if there is one that the peer's window takes, cwnd or not; else the last one
+ * again.
+ */
+static bool send_tail_probe(const struct out *o)
+{
+    struct tcb *tcb = o->tcb;
+    struct pkt *p = tcb->txq.unsent;
+    if (!tcb->rack.tlp_now)
+        return true;
+    if (tcb->recovery != RECOVERY_OPEN || !tcb->txq.out) {
+        tcb->rack.tlp_now = false;
+        return true;
+    }
+    bool is_new = p && window_takes(tcb, p) == p->tcp.len && p->tcp.len > 0;
+    if (!is_new)
+        p = txq_last_sent(&tcb->txq);
+    if (!fit(o, p, tcb->snd_mss) || !send_packet(o, p))
+        return false;
+    tcb->rack.tlp_now = false;
+    tlp_sent(tcb, !is_new, o->now_us);
+    return true;
+}
+
 /* RFC 5681 section 4.1: after an idle RTO the ACK clock is gone: start from the initial window again. */
 static void restart_after_idle(struct tcb *tcb, uint64_t now_us)
 {
@@ -189,7 +213,7 @@ static void restart_after_idle(struct tcb *tcb, uint64_t now_us)
 static bool send_new(const struct out *o)
 {
     struct tcb *tcb = o->tcb;
-    struct pkt *p = tcb->txq.unsent;
+    struct pkt *p = tcb->txq.unsent, *first = p;
     bool closed_window = false;
     tcb->cwnd_limited = false;
     if (p)
@@ -211,6 +235,8 @@ static bool send_new(const struct out *o)
             return false;
         tcb->override_now = false;
     }
+    if (tcb->txq.unsent != first)
+        tlp_schedule(tcb, o->now_us);
     timer_persist(tcb, closed_window && !tcb->txq.out, o->now_us);
     return true;
 }
@@ -269,5 +295,5 @@ bool tcp_output(struct tcb *tcb, uint64_t now_us, const struct tcp_emit *emit)
         return true;
     if (tcb->state == TCP_SYN_SENT || tcb->state == TCP_SYN_RECEIVED)
         return send_syn(&o) && send_ack(&o);
-    return send_lost(&o) && send_new(&o) && send_probe(&o) && send_ack(&o);
+    return send_lost(&o) && send_tail_probe(&o) && send_new(&o) && send_probe(&o) && send_ack(&o);
 }

@@ -1,5 +1,9 @@
 /* tcp_timer.c: all timers of a connection, one sentence each.
  *
+ * REORDER  runs while something sent earlier than what was delivered is missing: a little more than a round trip
+ *          after it left it is lost (RFC 8985 section 6.2).
+ * PROBE    runs while the tail of a flight is out, with SACK: after two round trips of silence it is probed, once,
+ *          and the RTO starts anew (RFC 8985 section 7.2).
  * RTX      runs while a sequence number is unacknowledged, from the last news of progress: an RTO later the
  *          first one is sent again and the RTO doubles (RFC 6298 section 5).
  * PERSIST  runs while data waits, none is in flight and the window is too small for it: it sends a probe, at
@@ -114,6 +118,12 @@ static void rtx_fired(struct tcb *tcb, uint64_t now_us)
         recovery_on_timeout(tcb, now_us);
 }
 
+static void probe_fired(struct tcb *tcb, uint64_t now_us)
+{
+    tcb->rack.tlp_now = true;
+    timer_set(tcb, TIMER_RTX, now_us + tcb_rto(tcb));
+}
+
 static void life_fired(struct tcb *tcb)
 {
     tcb_finish(tcb, tcb->state == TCP_TIME_WAIT ? TCP_OK : TCP_ERR_TIMEOUT);
@@ -123,6 +133,8 @@ static void fire(struct tcb *tcb, enum tcp_timer which, uint64_t now_us)
 {
     timer_cancel(tcb, which);
     switch (which) {
+    case TIMER_REORDER: recovery_on_reorder_timer(tcb, now_us); break;
+    case TIMER_PROBE: probe_fired(tcb, now_us); break;
     case TIMER_RTX: rtx_fired(tcb, now_us); break;
     case TIMER_PERSIST: persist_fired(tcb, now_us); break;
     case TIMER_DELACK: tcb->ack_now = true; break;

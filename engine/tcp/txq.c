@@ -141,6 +141,7 @@ static void append_ctl(struct txq *q, uint32_t seq, uint8_t flag)
 void txq_append_syn(struct txq *q, uint32_t seq)
 {
     assert(!q->head);
+    q->fack = seq;
     append_ctl(q, seq, TXQ_SYN);
 }
 
@@ -212,37 +213,39 @@ void txq_set_flags(struct txq *q, struct pkt *p, uint8_t flags)
 }
 
 /* RACK and RTT want to know which of the packets that an ACK covers left last. */
-static void report_delivered(const struct pkt *p, struct txq_report *report)
+static void report_delivered(struct txq *q, const struct pkt *p, struct txq_report *report)
 {
     if (p->tcp.sends > 1) {
         report->retrans_acked = true;
     } else {
         report->clean_us = max_u64(report->clean_us, p->tcp.sent_us);
         report->first_us = report->first_us ? min_u64(report->first_us, p->tcp.sent_us) : p->tcp.sent_us;
+        report->reordered |= seq_lt(txq_end(p), q->fack);
     }
-    if (p->tcp.order > report->newest_order) {
+    q->fack = seq_max(q->fack, txq_end(p));
+    bool believed = p->tcp.sends == 1 || p->tcp.sent_us <= report->believed_us;
+    if (believed && p->tcp.order > report->newest_order) {
         report->newest_order = p->tcp.order;
         report->newest_us = p->tcp.sent_us;
-        report->newest_end = txq_end(p);
-        report->newest_retrans = p->tcp.sends > 1;
     }
 }
 
-static void report_acked(const struct pkt *p, uint32_t seqs, uint32_t bytes, struct txq_report *report)
+static void report_acked(struct txq *q, const struct pkt *p, uint32_t seqs, uint32_t bytes,
+                         struct txq_report *report)
 {
     report->acked += seqs;
     report->acked_bytes += bytes;
     if (p->tcp.flags & TXQ_SACKED)
         report->acked_sacked += seqs;
     else
-        report_delivered(p, report);
+        report_delivered(q, p, report);
 }
 
 /* The receiver has the first part of a packet: a middlebox cut it differently. */
 static void trim_front(struct txq *q, struct pkt *p, uint32_t ack, struct txq_report *report)
 {
     uint32_t n = ack - p->tcp.seq;
-    report_acked(p, n, n, report);
+    report_acked(q, p, n, n, report);
     uncount(q, p);
     p->tcp.payload += n;
     p->tcp.seq += n;
@@ -253,7 +256,7 @@ static void trim_front(struct txq *q, struct pkt *p, uint32_t ack, struct txq_re
 static void drop_head(struct txq *q, struct txq_report *report)
 {
     struct pkt *p = q->head;
-    report_acked(p, txq_seq_len(p), p->tcp.len, report);
+    report_acked(q, p, txq_seq_len(p), p->tcp.len, report);
     uncount(q, p);
     q->head = p->next;
     if (q->tail == p)
@@ -285,7 +288,7 @@ static bool is_dsack(const struct tcp_options *opt, uint32_t ack)
 static void mark_sacked(struct txq *q, struct pkt *p, struct txq_report *report)
 {
     report->sacked += txq_seq_len(p);
-    report_delivered(p, report);
+    report_delivered(q, p, report);
     txq_set_flags(q, p, (uint8_t)((p->tcp.flags & ~(TXQ_LOST | TXQ_RETRANS)) | TXQ_SACKED));
 }
 
@@ -299,8 +302,10 @@ static void sack_block(struct txq *q, struct tcp_sack_block b, struct txq_report
 void txq_sack(struct txq *q, const struct tcp_options *opt, uint32_t snd_una, uint32_t snd_nxt, uint32_t ack,
               struct txq_report *report)
 {
-    if (opt->sack_blocks && is_dsack(opt, ack))
+    if (opt->sack_blocks && is_dsack(opt, ack)) {
         report->dsack = true;
+        report->dsack_end = opt->sack[0].end;
+    }
     for (unsigned i = 0; i < opt->sack_blocks; i++) {
         struct tcp_sack_block b = opt->sack[i];
         bool inside = seq_lt(b.start, b.end) && seq_le(snd_una, b.start) && seq_le(b.end, snd_nxt);
@@ -321,6 +326,15 @@ struct pkt *txq_next_lost(const struct txq *q)
         return NULL;
     struct pkt *p = q->head;
     while ((p->tcp.flags & (TXQ_LOST | TXQ_RETRANS)) != TXQ_LOST)
+        p = p->next;
+    return p;
+}
+
+struct pkt *txq_last_sent(const struct txq *q)
+{
+    struct pkt *p = q->head;
+    assert(p != q->unsent);
+    while (p->next != q->unsent)
         p = p->next;
     return p;
 }

@@ -39,23 +39,29 @@ struct txq {
     uint32_t retrans;        /* in [0, out] */
     uint32_t lost_waiting;   /* lost and no retransmission in flight; in [0, lost] */
     uint32_t sacked_packets; /* packets that `sacked` counts */
+    uint32_t fack;           /* the highest number acknowledged or SACKed: RACK.fack */
     uint64_t order;          /* transmissions so far */
 };
 
 /* What one ACK changed; filled by txq_ack and txq_sack, which add to it. */
 struct txq_report {
+    /* Given: an ACK that answers nothing sent later than this is one of the original, not of a retransmission since
+     * (RFC 8985 section 6.2, step 2).
+     */
+    uint64_t believed_us;
+
     uint32_t acked;        /* sequence numbers acknowledged cumulatively */
     uint32_t acked_bytes;  /* stream bytes among them */
     uint32_t acked_sacked; /* sequence numbers among them that had been SACKed before */
     uint32_t sacked;       /* sequence numbers newly SACKed */
     uint64_t clean_us;     /* send time of the newest newly acknowledged packet sent once; 0: none (Karn) */
     uint64_t first_us;     /* send time of the oldest of these */
-    uint64_t newest_us;    /* the same for any newly acknowledged packet, the last that was sent (RACK) */
+    uint64_t newest_us;    /* of the newly acknowledged ones, the last that was sent (RACK) */
     uint64_t newest_order; /* its transmission order; 0: none */
-    uint32_t newest_end;   /* its end */
-    bool newest_retrans;   /* it had been sent more than once */
     bool retrans_acked;    /* some packet that had been retransmitted was among them */
+    bool reordered;        /* one that was sent once came behind a later one (RFC 8985 section 6.2, step 3) */
     bool dsack;            /* the peer reported a duplicate (RFC 2883) */
+    uint32_t dsack_end;    /* its end */
 };
 
 static inline uint32_t txq_seq_len(const struct pkt *p)
@@ -118,6 +124,9 @@ void txq_forget_sacks(struct txq *q);
 
 /* txq_next_lost gives the first lost packet without a retransmission in flight, or NULL. */
 struct pkt *txq_next_lost(const struct txq *q);
+
+/* txq_last_sent gives the sent packet with the highest numbers; linear; some packet has been sent. */
+struct pkt *txq_last_sent(const struct txq *q);
 
 /* txq_check asserts the invariants; linear in the queue. */
 void txq_check(const struct txq *q, uint32_t snd_una, uint32_t snd_nxt);

@@ -109,6 +109,14 @@ static void open_side(struct actor *a, unsigned i, const struct tcp_segment *syn
 
 /* ---- operations ---- */
 
+/* What net/ does for a connection that is no more (RFC 9293 section 3.10.7.1). */
+static void answer_nobody(struct actor *a, unsigned i, const struct tcp_segment *seg)
+{
+    struct emitter e = {.a = a, .from = i};
+    if (!(seg->flags & TCP_RST) && (seg->flags & TCP_ACK))
+        emit(&e, &(struct tcp_segment){.flags = TCP_RST, .seq = seg->ack});
+}
+
 static void arrive(struct actor *a, const struct flying *f)
 {
     struct side *s = &a->side[f->to];
@@ -120,7 +128,9 @@ static void arrive(struct actor *a, const struct flying *f)
     memcpy(p->data, f->bytes, f->len);
     require(tcp_segment_parse(&seg, p->data, f->len));
     seg.pkt = p;
-    if (s->open)
+    if (s->open && tcp_state(&s->tcb) == TCP_CLOSED)
+        answer_nobody(a, f->to, &seg);
+    else if (s->open)
         tcp_input(&s->tcb, &seg, a->now_us);
     else if ((seg.flags & (TCP_SYN | TCP_ACK | TCP_RST)) == TCP_SYN)
         open_side(a, f->to, &seg);

@@ -8,15 +8,43 @@
 #include "tests/lib/tap.h"
 
 #include <inttypes.h>
+#include <signal.h>
 #include <stdlib.h>
+#include <unistd.h>
 
 #define CASE_SEEDS 100u
+
+static uint64_t seed_now;
+
+/* An assertion or a sanitizer ends the run: say which seed it was. */
+static void on_abort(int signal)
+{
+    char text[64];
+    int len = snprintf(text, sizeof(text), "# again: sim --seeds %" PRIu64 "-%" PRIu64 " --trace\n", seed_now,
+                       seed_now);
+    (void)signal;
+    fflush(stdout);
+    (void)!write(STDOUT_FILENO, text, (size_t)len);
+}
+
+const char *__asan_default_options(void);
+const char *__asan_default_options(void)
+{
+    return "abort_on_error=1";
+}
+
+const char *__ubsan_default_options(void);
+const char *__ubsan_default_options(void)
+{
+    return "halt_on_error=1:abort_on_error=1:print_stacktrace=1";
+}
 
 static bool run_case(uint64_t first, uint64_t last, bool trace)
 {
     static struct world world;
     uint64_t failed = 0, bytes = 0, steps = 0;
     for (uint64_t seed = first; seed <= last; seed++) {
+        seed_now = seed;
         if (!world_run(&world, seed, trace)) {
             tap_note("seed %" PRIu64 ": %s", seed, world.fault);
             tap_note("again: sim --seeds %" PRIu64 "-%" PRIu64 " --trace", seed, seed);
@@ -44,6 +72,7 @@ int main(int argc, char **argv)
             return 2;
         }
     }
+    signal(SIGABRT, on_abort);
     for (uint64_t at = first; at <= last; at += CASE_SEEDS) {
         uint64_t end = min_u64(at + CASE_SEEDS - 1, last);
         bool passed = run_case(at, end, trace);

@@ -212,8 +212,35 @@ static void retransmitted_packets_are_no_clean_sample(void **state)
     struct txq_report r = ack(f, f->nxt);
     assert_int_equal(r.clean_us, 0);
     assert_true(r.retrans_acked);
-    assert_true(r.newest_retrans);
-    assert_int_equal(r.newest_us, 9);
+}
+
+static void a_retransmission_too_young_to_be_answered_is_not_the_newest(void **state)
+{
+    struct fixture *f = *state;
+    for (uint64_t believed_us = 8; believed_us <= 9; believed_us++) {
+        put(f, 100);
+        send_next(f, 1);
+        txq_set_flags(&f->q, f->q.head, TXQ_LOST);
+        txq_sent(&f->q, f->q.head, 9);
+        struct txq_report r = {.believed_us = believed_us};
+        txq_ack(&f->q, f->nxt, &r);
+        f->una = f->nxt;
+        assert_int_equal(r.newest_us, believed_us == 9 ? 9 : 0);
+    }
+}
+
+static void reordering_is_noticed(void **state)
+{
+    struct fixture *f = *state;
+    put(f, 400);
+    for (unsigned i = 0; i < 4; i++)
+        send_next(f, 1);
+    assert_false(sack(f, f->una + 200, f->una + 300).reordered);
+    assert_true(sack(f, f->una + 100, f->una + 200).reordered);
+    /* what was sent again may well arrive late */
+    txq_set_flags(&f->q, f->q.head, TXQ_LOST);
+    txq_sent(&f->q, f->q.head, 9);
+    assert_false(ack(f, f->una + 100).reordered);
 }
 
 static void sack_marks_whole_packets_only(void **state)
@@ -331,6 +358,8 @@ int main(void)
         TEST(fin_rides_on_unsent_data_or_goes_alone),
         TEST(ack_in_the_middle_trims),
         TEST(retransmitted_packets_are_no_clean_sample),
+        TEST(a_retransmission_too_young_to_be_answered_is_not_the_newest),
+        TEST(reordering_is_noticed),
         TEST(sack_marks_whole_packets_only),
         TEST(sack_outside_what_was_sent_is_ignored),
         TEST(dsack_is_noticed),

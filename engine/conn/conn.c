@@ -56,8 +56,8 @@ bool conn_open(struct conn *conn, struct conn_env *env, uint32_t flow, const str
     conn->tls = NULL;
     conn->flow = flow;
     conn->phase = CONN_CONNECTING;
-    conn->ended = conn->was_ready = conn->makes_room = conn->peer_closed = conn->over = conn->fin_due = conn->announced =
-        conn->quit_sent = conn->answered = conn->dot_sent = false;
+    conn->ended = conn->was_ready = conn->makes_room = conn->peer_closed = conn->over = conn->fin_due =
+        conn->announced = conn->quit_sent = conn->answered = conn->dot_sent = false;
     conn->messages = 0;
     conn->phase_deadline_us = DEADLINE_NEVER;
     conn->message = NULL;

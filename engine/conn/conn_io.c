@@ -166,7 +166,9 @@ static bool receive(struct conn *conn, uint64_t now_us)
 
 static bool send_clear(struct conn *conn, uint64_t now_us)
 {
-    if (tcp_write_space(&conn->tcb) < OUTPUT_MIN)
+    size_t first;
+    if (tcp_write_space(&conn->tcb) < OUTPUT_MIN || !smtp_has_output(&conn->smtp) ||
+        !tcp_write_reserve(&conn->tcb, &first))
         return false;
     size_t len = smtp_output(&conn->smtp, conn->env->scratch, OUTPUT_MIN, now_us);
     for (size_t at = 0; at < len;) {
@@ -276,6 +278,16 @@ static bool emit(void *ctx, const struct tcp_segment *seg)
     return net_send_segment(conn->env->net, &conn->key, conn->flow, seg, conn->run_us);
 }
 
+/* There is something to send and room for it, but no packet. */
+static bool is_starved(struct conn *conn)
+{
+    if (tcp_write_space(&conn->tcb) == 0)
+        return false;
+    if (conn->phase == CONN_CLEAR)
+        return smtp_has_output(&conn->smtp);
+    return conn->tls && !tls_output(conn->tls);
+}
+
 void conn_run(struct conn *conn, uint64_t now_us)
 {
     if (conn->phase == CONN_GONE)
@@ -301,6 +313,5 @@ void conn_run(struct conn *conn, uint64_t now_us)
         conn_gone(conn);
         return;
     }
-    bool starved = conn->tls && tcp_write_space(&conn->tcb) > 0 && !tls_output(conn->tls);
-    set_timer(conn, !all_sent || starved, now_us);
+    set_timer(conn, !all_sent || is_starved(conn), now_us);
 }

@@ -195,6 +195,11 @@ size_t smtp_output(struct smtp_session *s, uint8_t *out, size_t cap, uint64_t no
     return bytes_written(&bytes);
 }
 
+bool smtp_has_output(const struct smtp_session *s)
+{
+    return smtp_may_send(s) && rows[s->send_at.state].send != smtp_send_none;
+}
+
 bool smtp_send_none(struct smtp_session *s, struct bytes_out *out, uint64_t now_us)
 {
     (void)s, (void)out, (void)now_us;

@@ -118,6 +118,11 @@ void smtp_input(struct smtp_session *s, const uint8_t *in, size_t len, uint64_t 
  */
 size_t smtp_output(struct smtp_session *s, uint8_t *out, size_t cap, uint64_t now_us);
 
+/* smtp_has_output: a command may leave now.  What smtp_output has put out cannot be taken back: a caller without room
+ * for it does not ask.
+ */
+bool smtp_has_output(const struct smtp_session *s);
+
 enum smtp_want smtp_want(const struct smtp_session *s);
 
 /* smtp_ready: a message may be begun: secured, EHLO answered, no message in hand (or, with PIPELINING, the last

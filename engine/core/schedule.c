@@ -116,7 +116,8 @@ static bool open_connection(struct core *core, struct dest *dest)
     if (!conn_open(conn, &core->env, pool_index(&core->connections, conn), &dest->hop, &demand, core->now_us,
                    &why)) {
         pool_put(&core->connections, conn);
-        refuse_waiting(core, dest, &why, &demand);
+        if (dest->connections == 0) /* else those that stand will do, or leave what was wanting behind */
+            refuse_waiting(core, dest, &why, &demand);
         return false;
     }
     list_init(&conn->idle);

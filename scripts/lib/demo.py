@@ -4,23 +4,16 @@ Everything it needs is made here and is gone at the end, unless --keep. The part
 that cheat, the engine, messages of every kind) are those of the tests: tests/lib.
 """
 import argparse
-import fcntl
-import json
 import os
 import platform
-import re
 import signal
-import subprocess
 import sys
 import time
 
-TOP = os.path.realpath(os.path.join(os.path.dirname(os.path.realpath(__file__)), "..", ".."))
-sys.path.insert(0, os.path.join(TOP, "tests", "lib"))
-import attacker  # noqa: E402
-import hl  # noqa: E402
-import run as runner  # noqa: E402
-from corpus import Corpus  # noqa: E402
-from engine import Engine, find_program  # noqa: E402
+from stage import Interrupted, build, hl, perform, say, table, take_signals
+import attacker
+from corpus import Corpus
+from engine import Engine, find_program
 
 MX = "mx1.example.test"
 CHEAT = "mx.attack.test"
@@ -43,20 +36,6 @@ STALL_S = 120  # without any progress for so long, the demo gives up
 COUNTERS = ("conn_opened", "conn_reused", "tls_handshakes", "tls_resumed", "tls_sealed_bytes", "smtp_messages",
             "tcp_retransmits", "tcp_retransmits_fast", "tcp_retransmits_rto", "tcp_bytes_acked", "port_tx_packets",
             "port_rx_packets", "net_handoff_in")
-
-
-class Off(Exception):
-    """The demo cannot go on; the text says why."""
-
-
-class Interrupted(BaseException):
-    pass
-
-
-# ---- talking
-
-def say(text=""):
-    print(text, flush=True)
 
 
 class Progress:
@@ -82,32 +61,7 @@ class Progress:
             print("\r" + " " * 78 + "\r", end="", flush=True)
 
 
-def table(rows):
-    widths = [max(len(str(row[i])) for row in rows) for i in range(len(rows[0]))]
-    for row in rows:
-        say("    " + "  ".join(str(cell).ljust(w) for cell, w in zip(row, widths)).rstrip())
-
-
 # ---- the stage
-
-def build():
-    """A release build in build-demo/, unless HARDLINE_BUILD names one."""
-    if "HARDLINE_BUILD" in os.environ:
-        return
-    hl.BUILD = os.path.join(TOP, "build-demo")
-    os.makedirs(hl.BUILD, exist_ok=True)
-    say("  building (build-demo/)")
-    with open(os.path.join(hl.BUILD, ".demo-lock"), "w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
-        known = os.path.exists(os.path.join(hl.BUILD, "meson-private", "build.dat"))
-        for cmd in (["meson", "setup", *(["--reconfigure"] if known else []), "--buildtype=release", hl.BUILD, TOP],
-                    ["ninja", "-C", hl.BUILD, "engine/hardlined", "engine/cli/hardline"]):
-            ended = subprocess.run(cmd, cwd=TOP, capture_output=True, text=True)
-            if ended.returncode:
-                lines = (ended.stdout + ended.stderr).splitlines()
-                told = [line for line in lines if re.search("error", line, re.I)][:10] or lines[-10:]
-                raise Off("\n    ".join([f"building failed: {' '.join(cmd)}", *told]))
-
 
 class Stage:
     """Both hosts and who is on them. self.engine is the sender; everything else is the receiver's side."""
@@ -326,7 +280,7 @@ def report(found):
 
 
 def play(options, found):
-    """Fills `found`, what --json writes, as it goes."""
+    """Fills `found`, what --json writes, as it goes; returns the stage."""
     build()
     stage = Stage(options)
     found["versions"] = versions(stage)
@@ -347,34 +301,6 @@ def play(options, found):
     return stage
 
 
-def write_json(path, found):
-    with open(path + ".part", "w") as f:
-        json.dump(found, f, indent=2)
-        f.write("\n")
-    os.rename(path + ".part", path)
-
-
-def perform(options):
-    """The whole; returns the exit status and the stage, None when there is none any more."""
-    found, stage, status = {"ok": False, "troubles": [], "options": vars(options)}, None, 1
-    try:
-        with runner.Hugepages():
-            stage = play(options, found)
-        found["ok"] = not found["troubles"]
-        status = 0 if found["ok"] else 1
-    except Interrupted:
-        found["troubles"].append("interrupted")
-        status = 130
-    except (Off, RuntimeError, OSError, hl.TimedOut) as fault:
-        found["troubles"].append(str(fault))
-    finally:
-        write_json(options.figures, found)
-    for trouble in found["troubles"]:
-        say(f"  OFF: {trouble}")
-    say("\n  " + ("all is well" if found["ok"] else "something is off" if status == 1 else "interrupted"))
-    return status, stage
-
-
 def usage_of_kept(stage):
     engine, hardline = stage.engine, os.path.relpath(find_program("hardline"))
     say(f"""
@@ -389,17 +315,6 @@ def usage_of_kept(stage):
 
 
 # ---- the program
-
-def on_signal(*_):
-    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
-        signal.signal(number, signal.SIG_IGN)  # once is enough: cleaning up is not to be disturbed
-    raise Interrupted
-
-
-def take_signals():
-    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
-        signal.signal(number, on_signal)
-
 
 def step_behind():
     """For --keep: goes on in a child, which may stay when this process ends. Returns a pipe to tell the status through."""
@@ -441,7 +356,10 @@ def main():
     options = parser.parse_args()
     mouth = step_behind() if options.keep else None
     take_signals()
-    status, stage = perform(options)
+    chosen = {name: value for name, value in vars(options).items() if name != "figures"}
+    found = {"ok": False, "troubles": [], "options": chosen}
+    status, stage = perform(options.figures, found, lambda: play(options, found))
+    say("\n  " + {0: "all is well", 1: "something is off"}.get(status, "interrupted"))
     if mouth is not None and stage:
         usage_of_kept(stage)
         stay(mouth, status)

@@ -144,6 +144,20 @@ static void send_held(struct net *net, struct neigh *n, uint64_t now_us)
     }
 }
 
+/* A flow that has ended meanwhile may have left its number to another one. */
+static bool still_stands(struct net *net, const struct held *h)
+{
+    struct ip_header ip;
+    const uint8_t *packet = h->pkt->data + ETH_HEADER_BYTES;
+    if (h->flow == NET_NO_FLOW || !ip_header_parse_quoted(&ip, packet, h->pkt->len - ETH_HEADER_BYTES))
+        return false;
+    struct bytes_in tcp = bytes_in(packet + ip.header_len, ip.payload_len);
+    struct flow_key key = {.local = ip.src, .remote = ip.dst};
+    key.local_port = bytes_be16(&tcp);
+    key.remote_port = bytes_be16(&tcp);
+    return flow_find(&net->flows, &key) == h->flow;
+}
+
 /* The entry is forgotten first: whoever is told may send again, which begins to ask anew. */
 static void give_up(struct net *net, struct neigh *n)
 {
@@ -153,7 +167,7 @@ static void give_up(struct net *net, struct neigh *n)
     forget(&net->neigh, n);
     while (list) {
         struct held *h = list;
-        uint32_t flow = h->flow;
+        uint32_t flow = still_stands(net, h) ? h->flow : NET_NO_FLOW;
         list = h->next;
         drop(net, STAT_net_drop_no_neighbour, h->pkt);
         held_release(&net->neigh, h);

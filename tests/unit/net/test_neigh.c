@@ -9,11 +9,18 @@
 
 static const struct mac_addr other_mac = {{0x02, 0, 0, 0, 0xbb, 0xbb}};
 
+static struct flow_key key_to(const char *remote)
+{
+    return (struct flow_key){
+        .local = addr("192.0.2.1"), .remote = addr(remote), .local_port = 2000, .remote_port = 25};
+}
+
 static void send_one(struct world *w, const char *remote)
 {
     static const struct tcp_segment syn = {.flags = TCP_SYN};
-    struct flow_key key = {
-        .local = addr("192.0.2.1"), .remote = addr(remote), .local_port = 2000, .remote_port = 25};
+    struct flow_key key = key_to(remote);
+    bool first = net_flow_add(w->net, &key, FLOW);
+    (void)first; /* a packet that is not is one more of the same flow */
     assert_true(net_send_segment(w->net, &key, FLOW, &syn, w->now_us));
 }
 
@@ -88,6 +95,23 @@ static void asks_once_a_second_then_gives_up(void **state)
     take_arp(&w, NULL);
     answer(&w, &test_mac, "192.0.2.9");
     take_tcp(&w, NULL, NULL, &f);
+    world_close(&w);
+}
+
+/* Its number may have gone to another flow, which has nothing to do with this. */
+static void a_flow_that_has_ended_is_not_blamed(void **state)
+{
+    (void)state;
+    struct world w;
+    world_open(&w);
+    send_one(&w, "192.0.2.9");
+    struct flow_key key = key_to("192.0.2.9");
+    net_flow_close(w.net, &key);
+    world_flow(&w, "192.0.2.8", FLOW);
+    world_advance(&w, NEIGH_TRIES * NEIGH_RETRY_US + 1000);
+    assert_int_equal(world_stat(&w, STAT_net_drop_no_neighbour), 1);
+    assert_int_equal(w.heard.unreachables, 0);
+    world_drain(&w);
     world_close(&w);
 }
 
@@ -396,6 +420,7 @@ int main(void)
         cmocka_unit_test(first_packet_waits_for_the_answer),
         cmocka_unit_test(what_is_off_link_goes_to_the_gateway),
         cmocka_unit_test(asks_once_a_second_then_gives_up),
+        cmocka_unit_test(a_flow_that_has_ended_is_not_blamed),
         cmocka_unit_test(a_lost_request_costs_a_second),
         cmocka_unit_test(held_packets_are_bounded_the_oldest_go),
         cmocka_unit_test(an_answer_nobody_asked_for_makes_no_entry),

@@ -17,7 +17,7 @@ static struct flow_key key_to(const char *remote)
 
 static void send_one(struct world *w, const char *remote)
 {
-    static const struct tcp_segment syn = {.flags = TCP_SYN};
+    static const struct tcp_segment syn = {.src_port = 2000, .dst_port = 25, .flags = TCP_SYN};
     struct flow_key key = key_to(remote);
     bool first = net_flow_add(w->net, &key, FLOW);
     (void)first; /* a packet that is not is one more of the same flow */

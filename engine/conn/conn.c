@@ -6,6 +6,7 @@ static void smtp_on_recipient(void *ctx, const struct smtp_message *message, uin
                               const struct outcome *outcome)
 {
     struct conn *conn = ctx;
+    conn->answered = true; /* by us, it may be; no other connection may decide this recipient again */
     conn->env->events.recipient(conn->env->events.ctx, conn, message, index, outcome);
 }
 
@@ -204,7 +205,7 @@ void conn_fail(struct conn *conn, enum reason reason, enum fault fault, const ch
     outcome_set(&why, VERDICT_DEFERRED, stage, fault, reason, "%s%s", text,
                 conn->phase == CONN_HANDSHAKE ? " during the TLS handshake" : "");
     if (conn_smtp_speaks(conn)) {
-        if (message_untouched(conn)) {
+        if (fault != FAULT_LOCAL && message_untouched(conn)) { /* what we end ourselves is not tried again */
             return_message(conn);
         } else {
             smtp_lost(&conn->smtp, &why, now_us); /* fills in the stage; results for the message in hand */

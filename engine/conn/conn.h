@@ -83,7 +83,7 @@ struct conn {
     bool makes_room;            /* core's: told to leave for another */
     bool peer_closed;           /* its FIN is in, or TLS's close_notify: it will say nothing more */
     bool over;                  /* TCP is closed, or only its TIME-WAIT is left */
-    bool answered;              /* the peer has sent something since conn_begin */
+    bool answered;              /* the peer has sent something since conn_begin, or somebody is decided */
     bool dot_sent;              /* STAGE_DOT since conn_begin */
     uint32_t messages;          /* begun on this connection */
     uint64_t run_us;            /* the time of this conn_run, for emit */

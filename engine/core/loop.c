@@ -178,6 +178,7 @@ static void let_feeds_go(struct core *core)
 {
     for (uint32_t i = 0; i < core->leavings;) {
         struct feed *feed = core->leaving[i];
+        feed_flush(feed, core->config.index); /* the results of the jobs that were just dropped */
         if (feed_in_flight(feed, core->config.index) == 0 && spsc_push(&core->detached, feed))
             core->leaving[i] = core->leaving[--core->leavings];
         else

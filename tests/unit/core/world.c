@@ -378,6 +378,16 @@ void world_detach(struct world *w, unsigned feed)
     mail_reap(w);
 }
 
+void world_abandon(struct world *w, unsigned feed)
+{
+    struct hl_error error;
+    world_detach(w, feed);
+    pair_kill_engine(&w->pair);
+    mail_reap(w);
+    assert_int_equal(hl_feed_give_up(w->producer[feed], &error), 0);
+    mail_reap(w);
+}
+
 static bool all_over(struct world *w, const void *unused)
 {
     (void)unused;

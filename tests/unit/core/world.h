@@ -131,6 +131,9 @@ void world_tell(struct world *w, enum core_command command, struct feed *feed); 
 void world_detach(struct world *w, unsigned feed);                              /* and waits for it */
 void world_stop(struct world *w);
 
+/* The engine lets go of a feed and dies; the library gives its verdicts on what is left. */
+void world_abandon(struct world *w, unsigned feed);
+
 /* world_close drains what was not told to end, checks what holds for every test, and frees all. */
 void world_close(struct world *w);
 

@@ -79,16 +79,20 @@ bool port_sim_pair(struct port *pair[2], uint32_t buffers, uint16_t mtu, struct 
 struct port_faults {
     uint64_t seed;
     uint32_t drop_ppm, duplicate_ppm, reorder_ppm, corrupt_ppm;
-    uint32_t reorder_us; /* how long a reordered frame is held back; 0: PORT_FAULT_REORDER_US */
-    uint32_t delay_us;   /* every frame, in this direction */
-    uint32_t jitter_us;  /* uniform in [0, jitter_us] on top, order kept */
+    uint32_t reorder_us;  /* how long a reordered frame is held back; 0: PORT_FAULT_REORDER_US */
+    uint32_t delay_us;    /* every frame, in this direction */
+    uint32_t jitter_us;   /* uniform in [0, jitter_us] on top, order kept */
+    uint32_t rate_kbit;   /* a bottleneck: kilobits a second of whole frames; 0: none */
+    uint32_t queue_bytes; /* what may wait before it; more is lost; 0: PORT_FAULT_QUEUE_BYTES */
 };
 
-#define PORT_FAULT_REORDER_US 5000u
+#define PORT_FAULT_REORDER_US  5000u
+#define PORT_FAULT_QUEUE_BYTES 65536u
 
 /* What has been done to the frames of one direction. */
 struct port_fault_counts {
     uint64_t frames, dropped, duplicated, reordered, corrupted;
+    uint64_t squeezed;   /* lost because the queue before the bottleneck was full */
     uint64_t overflowed; /* lost because too many were waiting or the pool ran short; in port->dropped, too */
 };
 
@@ -100,7 +104,8 @@ struct port *port_fault_open(struct port *below, const struct port_faults *rx, c
 
 void port_fault_counts(const struct port *port, struct port_fault_counts *rx, struct port_fault_counts *tx);
 
-/* port_fault_parse reads "drop=1%,reorder=0.5%,delay=20ms,seed=7"; further: duplicate, corrupt, jitter, hold (how long
+/* port_fault_parse reads "drop=1%,reorder=0.5%,delay=20ms,seed=7"; further: duplicate, corrupt, jitter, rate and
+ * queue (a bottleneck and the queue before it: "rate=50mbit,queue=128kB"), hold (how long
  * what is reordered is held back).  Rates in % or ppm, times in us, ms or s.  "" is no faults.
  */
 bool port_fault_parse(const char *text, struct port_faults *faults, struct error *err) must_check;

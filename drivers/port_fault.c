@@ -31,6 +31,7 @@ struct direction {
     bool
         received; /* these are the frames from below: their receiver may write to them and link them into lists */
     uint64_t last_leave_us;
+    uint64_t busy_until_ns; /* the bottleneck */
     struct line ordinary, held_back;
 };
 
@@ -112,12 +113,32 @@ static struct pkt *copy_of(struct pkt_pool *pool, const struct pkt *from)
     return p;
 }
 
+/* When the last bit of a frame has left the bottleneck; DEADLINE_NEVER: the queue before it is full. */
+static uint64_t squeeze(struct direction *dir, uint32_t frame_bytes, uint64_t now_us)
+{
+    const struct port_faults *f = &dir->faults;
+    if (f->rate_kbit == 0)
+        return now_us;
+    uint64_t begins_ns = max_u64(dir->busy_until_ns, now_us * 1000);
+    uint64_t queued_bytes = (begins_ns - now_us * 1000) * f->rate_kbit / 8000000u;
+    if (queued_bytes + frame_bytes > f->queue_bytes)
+        return DEADLINE_NEVER;
+    dir->busy_until_ns = begins_ns + (uint64_t)frame_bytes * 8000000u / f->rate_kbit;
+    return dir->busy_until_ns / 1000;
+}
+
 /* Takes over the frame. */
 static void enqueue(struct direction *dir, struct pkt *pkt, uint64_t now_us)
 {
     const struct port_faults *f = &dir->faults;
+    uint64_t through_us = squeeze(dir, pkt->len, now_us);
+    if (through_us == DEADLINE_NEVER) {
+        dir->counts.squeezed++;
+        pkt_free(pkt);
+        return;
+    }
     uint64_t jitter_us = f->jitter_us ? rand_below(&dir->rand, f->jitter_us + 1) : 0;
-    dir->last_leave_us = max_u64(dir->last_leave_us, now_us + f->delay_us + jitter_us);
+    dir->last_leave_us = max_u64(dir->last_leave_us, through_us + f->delay_us + jitter_us);
     bool reorder = rand_ppm(&dir->rand, f->reorder_ppm);
     struct line *line = reorder ? &dir->held_back : &dir->ordinary;
     uint64_t hold_us = reorder ? f->reorder_us : 0;
@@ -284,10 +305,12 @@ static bool open_direction(struct direction *dir, const struct port_faults *faul
     const struct port_faults *f = faults;
     dir->faults = *faults;
     dir->received = received;
-    dir->active =
-        f->drop_ppm || f->duplicate_ppm || f->reorder_ppm || f->corrupt_ppm || f->delay_us || f->jitter_us;
+    dir->active = f->drop_ppm || f->duplicate_ppm || f->reorder_ppm || f->corrupt_ppm || f->delay_us ||
+                  f->jitter_us || f->rate_kbit;
     if (dir->faults.reorder_us == 0)
         dir->faults.reorder_us = PORT_FAULT_REORDER_US;
+    if (dir->faults.queue_bytes == 0)
+        dir->faults.queue_bytes = PORT_FAULT_QUEUE_BYTES;
     rand_seed(&dir->rand, faults->seed);
     dir->ordinary.slot = calloc(LINE_MAX_FRAMES, sizeof(struct waiting));
     dir->held_back.slot = calloc(LINE_MAX_FRAMES, sizeof(struct waiting));

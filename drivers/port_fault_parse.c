@@ -13,8 +13,13 @@ struct unit {
 static const struct unit rate_units[] = {{"%", 10000}, {"ppm", 1}, {NULL, 0}};
 static const struct unit time_units[] = {{"us", 1}, {"ms", 1000}, {"s", 1000000}, {NULL, 0}};
 
-#define RATE_MAX 1000000u
-#define TIME_MAX 3600000000u /* an hour, in microseconds */
+static const struct unit speed_units[] = {{"kbit", 1}, {"mbit", 1000}, {"gbit", 1000000}, {NULL, 0}};
+static const struct unit size_units[] = {{"B", 1}, {"kB", 1000}, {"MB", 1000000}, {NULL, 0}};
+
+#define SPEED_MAX      400000000u /* kbit/s */
+#define SIZE_MAX_BYTES 1000000000u
+#define RATE_MAX       1000000u
+#define TIME_MAX       3600000000u /* an hour, in microseconds */
 
 static const struct fault_key {
     const char *name;
@@ -29,6 +34,8 @@ static const struct fault_key {
     {"hold", time_units, TIME_MAX, offsetof(struct port_faults, reorder_us)},
     {"delay", time_units, TIME_MAX, offsetof(struct port_faults, delay_us)},
     {"jitter", time_units, TIME_MAX, offsetof(struct port_faults, jitter_us)},
+    {"rate", speed_units, SPEED_MAX, offsetof(struct port_faults, rate_kbit)},
+    {"queue", size_units, SIZE_MAX_BYTES, offsetof(struct port_faults, queue_bytes)},
 };
 
 static const struct fault_key *find_key(const char *name, size_t len)
@@ -79,13 +86,15 @@ static bool parse_item(const char *item, struct port_faults *faults, struct erro
     if (!key)
         return error_set(
             err,
-            "faults: \"%s\": the keys are drop, duplicate, reorder, corrupt, hold, delay, jitter and seed",
+            "faults: \"%s\": the keys are drop, duplicate, reorder, corrupt, hold, delay, jitter, rate, queue and seed",
             item);
     if (parse_quantity(key, value, (uint32_t *)(void *)((char *)faults + key->offset)))
         return true;
-    return error_set(err, "faults: \"%s\": %s", item,
-                     key->units == rate_units ? "a rate is a number with % or ppm, 100% at the most"
-                                              : "a time is a number with us, ms or s, an hour at the most");
+    const char *form = key->units == rate_units   ? "a share is a number with % or ppm, 100% at the most"
+                       : key->units == time_units ? "a time is a number with us, ms or s, an hour at the most"
+                       : key->units == speed_units ? "a rate is a number with kbit, mbit or gbit"
+                                                   : "a queue is a number with B, kB or MB";
+    return error_set(err, "faults: \"%s\": %s", item, form);
 }
 
 bool port_fault_parse(const char *text, struct port_faults *faults, struct error *err)

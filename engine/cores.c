@@ -18,7 +18,8 @@
 
 static bool any_fault(const struct port_faults *f)
 {
-    return f->drop_ppm || f->duplicate_ppm || f->reorder_ppm || f->corrupt_ppm || f->delay_us || f->jitter_us;
+    return f->drop_ppm || f->duplicate_ppm || f->reorder_ppm || f->corrupt_ppm || f->delay_us ||
+           f->jitter_us || f->rate_kbit;
 }
 
 /* Capture sits below the faults: the file has what is on the wire. */

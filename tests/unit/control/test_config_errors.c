@@ -100,7 +100,7 @@ static const struct mistake mistakes[] = {
      .text = NET SMTP "port = { device = \"x\"; rx-faults = \"loss=1%\"; };\n",
      .message =
          "x.conf:3: port.rx-faults: faults: \"loss=1%\": the keys are drop, duplicate, reorder, corrupt, hold, "
-         "delay, jitter and seed"},
+         "delay, jitter, rate, queue and seed"},
     {.name = "mtu_too_small",
      .text = NET SMTP "port = { device = \"x\"; mtu = 500; };\n",
      .message = "x.conf:3: port.mtu: 500 is too small: allowed are 0 and 576 to 9600"},

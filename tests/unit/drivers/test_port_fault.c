@@ -67,6 +67,31 @@ static void drops_as_many_as_it_should(void **state)
     assert_about(FRAMES - arrived, FRAMES / 20);
 }
 
+/* Numbered frames of 60 bytes or so every 100 us are 5 Mbit/s; a bottleneck of half of that loses half of them, and
+ * what gets through comes at its pace, in order.
+ */
+static void a_bottleneck_lets_its_rate_through(void **state)
+{
+    (void)state;
+    static uint8_t times[FRAMES];
+    uint32_t inversions;
+    struct port *pair[2];
+    open_pair(pair, 8);
+    send_numbered(pair[0], 0, 1);
+    struct pkt *p;
+    assert_int_equal(port_receive(pair[1], &p, 1, 2), 1);
+    uint32_t frame_bytes = p->len;
+    pkt_free(p);
+    port_close(pair[0]);
+    port_close(pair[1]);
+
+    struct port_faults f = {
+        .seed = 1, .rate_kbit = frame_bytes * 8 * 10 / 2, .queue_bytes = frame_bytes * 10};
+    uint32_t arrived = run_through(NULL, &f, times, &inversions);
+    assert_in_range(arrived, FRAMES / 2 - 20, FRAMES / 2 + 20);
+    assert_int_equal(inversions, 0);
+}
+
 static void duplicates_arrive_twice(void **state)
 {
     (void)state;
@@ -257,6 +282,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(drops_as_many_as_it_should),
+        cmocka_unit_test(a_bottleneck_lets_its_rate_through),
         cmocka_unit_test(duplicates_arrive_twice),
         cmocka_unit_test(reorders_and_loses_none),
         cmocka_unit_test(delay_and_jitter_keep_the_order),

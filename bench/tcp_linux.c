@@ -152,8 +152,9 @@ static void read_all(struct pollfd *p, int flows)
     }
 }
 
-static void sink(int listener)
+static void sink(char **argv)
 {
+    int listener = listen_on(argv);
     static struct pollfd p[FLOWS_MAX + 1];
     int flows = 0;
     p[FLOWS_MAX] = (struct pollfd){.fd = listener, .events = POLLIN};
@@ -171,6 +172,7 @@ static void sink(int listener)
         read_all(all, flows);
         memcpy(p, all, (size_t)flows * sizeof(*p));
     }
+    close(listener);
 }
 
 static void fetch(const int *fd, int flows)
@@ -197,7 +199,7 @@ int main(int argc, char **argv)
     if (flows < 1 || flows > FLOWS_MAX)
         return 2;
     if (strcmp(what, "sink") == 0) {
-        sink(listen_on(argv));
+        sink(argv);
     } else if (strcmp(what, "send") == 0 && argc == 6) {
         for (int i = 0; i < flows; i++)
             fd[i] = connect_to(argv);

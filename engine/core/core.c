@@ -128,12 +128,10 @@ void core_close(struct core *core)
     if (core->prf)
         prf_close(core->prf);
     for (uint32_t i = 0; i < CORE_MAX; i++) {
-        struct spsc *queue = core->handoff_from[i];
-        for (struct pkt *pkt; queue && (pkt = spsc_pop(queue));)
+        struct handoff_queue *from = core->handoff_from[i];
+        for (struct pkt *pkt; from && (pkt = spsc_pop(&from->queue));)
             pkt_free(pkt);
-        if (queue)
-            free(queue->slot);
-        free(queue);
+        free(from);
     }
     if (core->port)
         port_close(core->port);
@@ -143,18 +141,14 @@ void core_close(struct core *core)
 
 bool core_join(struct core *from, struct core *to, struct error *err)
 {
-    struct spsc *queue =
-        aligned_alloc(CACHE_LINE, (sizeof(*queue) + CACHE_LINE - 1) / CACHE_LINE * CACHE_LINE);
-    void **slot = calloc(CORE_QUEUE_SLOTS, sizeof(*slot));
-    if (!queue || !slot) {
-        free(queue);
-        free(slot);
+    struct handoff_queue *handoff =
+        aligned_alloc(CACHE_LINE, (sizeof(*handoff) + CACHE_LINE - 1) / CACHE_LINE * CACHE_LINE);
+    if (!handoff)
         return error_set(err, "no memory for the hand-off queue from core %u to core %u", from->config.index,
                          to->config.index);
-    }
-    spsc_init(queue, slot, CORE_QUEUE_SLOTS);
-    from->handoff_to[to->config.index] = queue;
-    to->handoff_from[from->config.index] = queue;
+    spsc_init(&handoff->queue, handoff->slot, CORE_QUEUE_SLOTS);
+    from->handoff_to[to->config.index] = handoff;
+    to->handoff_from[from->config.index] = handoff;
     return true;
 }
 

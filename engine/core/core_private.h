@@ -40,6 +40,12 @@ struct time_wait {
     struct tcp_time_wait record;
 };
 
+/* Frames from one core to another. */
+struct handoff_queue {
+    struct spsc queue;
+    void *slot[CORE_QUEUE_SLOTS];
+};
+
 struct core {
     /* every turn */
     uint64_t now_us;
@@ -68,8 +74,8 @@ struct core {
     struct wheel wheel;
 
     /* other cores and the control thread */
-    struct spsc *handoff_to[CORE_MAX]; /* by the other core's index; NULL: none */
-    struct spsc *handoff_from[CORE_MAX];
+    struct handoff_queue *handoff_to[CORE_MAX];   /* by the other core's index; NULL: none */
+    struct handoff_queue *handoff_from[CORE_MAX]; /* owned */
     struct spsc commands, detached;
     void *command_slot[CORE_QUEUE_SLOTS], *detached_slot[CORE_QUEUE_SLOTS];
     _Atomic int state; /* enum core_state */

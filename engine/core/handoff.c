@@ -4,9 +4,9 @@
 bool handoff_give(void *ctx, uint32_t owner, struct pkt *pkt)
 {
     struct core *core = ctx;
-    struct spsc *queue = owner < CORE_MAX ? core->handoff_to[owner] : NULL;
+    struct handoff_queue *handoff = owner < CORE_MAX ? core->handoff_to[owner] : NULL;
     pkt->flags |= PKT_RX_HANDED_OFF;
-    return queue && spsc_push(queue, pkt);
+    return handoff && spsc_push(&handoff->queue, pkt);
 }
 
 void handoff_share_arp(void *ctx, const struct pkt *pkt)
@@ -35,7 +35,7 @@ void handoff_take(struct core *core)
         if (!core->handoff_from[i])
             continue;
         struct pkt *pkt;
-        for (uint32_t n = 0; n < PORT_BURST && (pkt = spsc_pop(core->handoff_from[i])); n++) {
+        for (uint32_t n = 0; n < PORT_BURST && (pkt = spsc_pop(&core->handoff_from[i]->queue)); n++) {
             core->worked = true;
             net_receive(core->net, pkt, core->now_us);
         }

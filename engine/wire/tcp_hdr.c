@@ -160,12 +160,10 @@ static void emit_options(struct bytes_out *out, const struct tcp_options *opt)
         put_kind(out, OPT_MSS, LEN_MSS);
         bytes_put_be16(out, opt->mss);
     }
-    if (opt->sack_permitted || opt->has_timestamps) {
-        if (opt->sack_permitted)
-            put_kind(out, OPT_SACK_PERMITTED, LEN_SACK_PERMITTED);
-        if (!opt->sack_permitted || !opt->has_timestamps)
-            put_padding(out, 2);
-    }
+    if (opt->sack_permitted != opt->has_timestamps)
+        put_padding(out, 2);
+    if (opt->sack_permitted)
+        put_kind(out, OPT_SACK_PERMITTED, LEN_SACK_PERMITTED);
     if (opt->has_timestamps) {
         put_kind(out, OPT_TIMESTAMPS, LEN_TIMESTAMPS);
         bytes_put_be32(out, opt->ts_val);

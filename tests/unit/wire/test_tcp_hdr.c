@@ -137,6 +137,10 @@ static void options_lie_as_usual(void **state)
     static const uint8_t ack_wanted[] = {1, 1, 8, 10, 0, 0, 0, 0, 5, 6, 7, 8};
     assert_int_equal(tcp_header_emit(out, &ack), 32);
     assert_memory_equal(out + 20, ack_wanted, sizeof(ack_wanted));
+    syn.opt.has_timestamps = false;
+    static const uint8_t without_wanted[] = {2, 4, 5, 0xb4, 1, 1, 4, 2, 1, 3, 3, 7};
+    assert_int_equal(tcp_header_emit(out, &syn), 32);
+    assert_memory_equal(out + 20, without_wanted, sizeof(without_wanted));
 }
 
 static void data_lies_behind_the_header(void **state)

@@ -421,6 +421,13 @@ static inline bool is_expected(const struct tcb *tcb, const struct tcp_segment *
     return !strange;
 }
 
+/* Data of a peer that only sends: the ACK and the window are those we know, and no probe waits for an answer. */
+static inline bool tells_nothing_new(const struct tcb *tcb, const struct tcp_segment *seg)
+{
+    return seg->ack == tcb->snd_una && (uint32_t)seg->window << tcb->snd_scale == tcb->snd_wnd &&
+           seg->ack == tcb->snd_wl2 && tcb->timer[TIMER_PERSIST] == DEADLINE_NEVER;
+}
+
 void tcp_input(struct tcb *tcb, const struct tcp_segment *seg, uint64_t now_us)
 {
     stat_inc(tcb->stats, STAT_tcp_segments_in);
@@ -429,7 +436,10 @@ void tcp_input(struct tcb *tcb, const struct tcp_segment *seg, uint64_t now_us)
         return;
     }
     update_ts_recent(tcb, seg, now_us);
-    ack_process(tcb, seg, now_us);
+    if (tells_nothing_new(tcb, seg))
+        tcb->snd_wl1 = seg->seq;
+    else
+        ack_process(tcb, seg, now_us);
     if (seg->len > 0) {
         struct text t = {.seq = seg->seq, .len = seg->len, .payload = seg->payload};
         take_in_order(tcb, &t, seg->pkt, now_us);

@@ -70,8 +70,6 @@ static void setup(struct world *w)
     draw_doom(w);
     if (!w->host[0].closes_first && !w->host[1].closes_first)
         w->host[0].closes_first = true; /* or both wait for each other, rightly, for ever */
-    for (int i = 0; i < 2; i++)
-        events_push(&w->events, (struct event){.at_us = 1000, .kind = EVENT_APP, .host = i});
 }
 
 static void step(struct world *w, const struct event *e)
@@ -138,12 +136,11 @@ static void judge(struct world *w)
     }
 }
 
-bool world_run(struct world *w, uint64_t seed, bool trace)
+void world_play(struct world *w)
 {
-    *w = (struct world){.seed = seed, .trace = trace};
-    rand_seed(&w->rand, seed);
-    setup(w);
     struct event e;
+    for (int i = 0; i < 2; i++)
+        events_push(&w->events, (struct event){.at_us = 1000, .kind = EVENT_APP, .host = i});
     while (!w->fault[0] && !over(w) && events_pop(&w->events, &e)) {
         w->now_us = e.at_us;
         step(w, &e);
@@ -159,5 +156,13 @@ bool world_run(struct world *w, uint64_t seed, bool trace)
         judge(w);
     for (int i = 0; i < 2; i++)
         host_teardown(w, i);
+}
+
+bool world_run(struct world *w, uint64_t seed, bool trace)
+{
+    *w = (struct world){.seed = seed, .trace = trace, .check_every = 1};
+    rand_seed(&w->rand, seed);
+    setup(w);
+    world_play(w);
     return !w->fault[0];
 }

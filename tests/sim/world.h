@@ -51,7 +51,7 @@ struct host {
 };
 
 struct world {
-    uint64_t seed, now_us, last_progress_us, steps;
+    uint64_t seed, now_us, last_progress_us, last_byte_us, steps;
     struct rand_source rand;
     struct events events;
     struct host host[2];
@@ -59,11 +59,16 @@ struct world {
     bool simultaneous; /* both open actively */
     bool doomed;       /* the path dies or somebody aborts: the streams need not arrive whole */
     bool trace;
+    uint32_t
+        check_every; /* steps between two looks at all invariants, which cost as much as the queues are long */
     char fault[256]; /* what went wrong; empty: nothing */
 };
 
 /* world_run plays one seed to its end; false: world->fault says what was wrong. */
 bool world_run(struct world *world, uint64_t seed, bool trace);
+
+/* world_play plays a world that its caller has set up: configurations, pools, paths, sizes. */
+void world_play(struct world *world);
 
 /* A fault is kept, once. */
 void world_fault(struct world *world, const char *format, ...) printf_like(2, 3);

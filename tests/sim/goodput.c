@@ -1,0 +1,99 @@
+/* goodput.c: one bulk transfer over a path of 100 Mbit/s and 20 ms with a buffer of one bandwidth-delay product.
+ *
+ * Not how fast the code is but how well it sends: what share of the path it gets in virtual time, beside what is due
+ * by arithmetic.  The bounds leave room for chance; a recovery that collapses or stalls falls far below them.
+ */
+#include "tests/sim/world.h"
+#include "tests/lib/tap.h"
+
+#include <stdlib.h>
+
+#define LINK_BPS   12500000u /* bytes a second */
+#define ONE_WAY_US 10000u
+#define BYTES      (12u << 20)
+
+struct cell {
+    const char *name;
+    uint32_t loss_ppm, burst_ppm, reorder_ppm, reorder_us;
+    bool no_sack, no_timestamps;
+    uint32_t
+        least_permille; /* of the link; what the loss leaves to a CUBIC or Reno sender (RFC 3155: the square root law) */
+};
+
+static const struct cell cells[] = {
+    {.name = "a clean path", .least_permille = 880},
+    {.name = "a clean path without SACK", .no_sack = true, .least_permille = 150},
+    {.name = "0.01 % loss", .loss_ppm = 100, .least_permille = 450},
+    {.name = "0.1 % loss", .loss_ppm = 1000, .least_permille = 130},
+    {.name = "1 % loss", .loss_ppm = 10000, .least_permille = 45},
+    {.name = "1 % loss without SACK", .loss_ppm = 10000, .no_sack = true, .least_permille = 30},
+    {.name = "5 % loss", .loss_ppm = 50000, .least_permille = 14},
+    {.name = "bursts of loss", .burst_ppm = 200, .least_permille = 100},
+    {.name = "1 % reordered by 3 ms", .reorder_ppm = 10000, .reorder_us = 3000, .least_permille = 800},
+    {.name = "5 % reordered by 8 ms", .reorder_ppm = 50000, .reorder_us = 8000, .least_permille = 600},
+    {.name = "5 % reordered by 8 ms without time stamps",
+     .reorder_ppm = 50000,
+     .reorder_us = 8000,
+     .no_timestamps = true,
+     .least_permille = 600},
+};
+
+static void set_up(struct world *w, const struct cell *cell, const struct tcp_cc *cc)
+{
+    *w = (struct world){.seed = 7, .check_every = 100};
+    rand_seed(&w->rand, w->seed);
+    for (int i = 0; i < 2; i++) {
+        struct host *h = &w->host[i];
+        h->config = tcp_config_default();
+        h->config.cc = cc;
+        h->config.sack = !cell->no_sack;
+        h->config.timestamps = !cell->no_timestamps;
+        h->config.send_buffer_bytes = h->config.recv_buffer_bytes = 2u << 20;
+        h->config.recv_packets = 4000;
+        h->config.time_wait_us = 1000000;
+        h->tx = pkt_heap_pool_open(4096, 16, 2048);
+        h->rx = pkt_heap_pool_open(8192, 0, 2048);
+        h->isn = 1000;
+        h->write_max = h->read_max = 1u << 20;
+        h->app_us = h->idle_us = 500;
+        h->closes_first = true;
+        h->abort_us = h->timer_at_us = DEADLINE_NEVER;
+        h->path = (struct path){.delay_us = ONE_WAY_US, .mtu = 65535, .dead_us = DEADLINE_NEVER};
+        if (!h->tx || !h->rx)
+            abort();
+    }
+    struct path *data = &w->host[0].path;
+    data->rate_bps = LINK_BPS;
+    data->queue_us = 2 * ONE_WAY_US;
+    data->loss_ppm = cell->loss_ppm;
+    data->burst_ppm = cell->burst_ppm;
+    data->burst_len = 10;
+    data->reorder_ppm = cell->reorder_ppm;
+    data->reorder_us = cell->reorder_us;
+    w->host[0].to_write = BYTES;
+}
+
+static void run(const struct cell *cell, const struct tcp_cc *cc)
+{
+    static struct world w;
+    set_up(&w, cell, cc);
+    world_play(&w);
+    double seconds = (double)w.last_byte_us / 1e6, share = BYTES / seconds / LINK_BPS;
+    const uint64_t *v = w.host[0].stats.v;
+    if (w.fault[0])
+        tap_note("%s", w.fault);
+    tap_note(
+        "%.1f %% of the link in %.2f s; %lu sent again, %lu time-outs, %lu probes, %lu undone; %lu of %lu lost",
+        share * 100, seconds, v[STAT_tcp_retransmits], v[STAT_tcp_rto_fired], v[STAT_tcp_tail_probes],
+        v[STAT_tcp_undone], w.host[0].path.lost, w.host[0].path.sent);
+    tap_ok(!w.fault[0] && share * 1000 >= cell->least_permille, "%s, %s", cc->name, cell->name);
+}
+
+int main(void)
+{
+    for (unsigned i = 0; i < ARRAY_LEN(cells); i++) {
+        run(&cells[i], &tcp_cc_cubic);
+        run(&cells[i], &tcp_cc_reno);
+    }
+    return tap_done();
+}

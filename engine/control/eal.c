@@ -159,8 +159,8 @@ static void make_args(struct args *args, const struct eal_config *config, const 
     add(args, "--log-level=lib.eal:error"); /* it warns of every size of hugepages that is not there */
     add(args, "-m");
     add(args, "%u", config->memory_mb);
-    if (!eal.huge)
-        add(args, "--no-huge");
+    /* virtio-user hands every file of memory to its peer, and there is room for eight. */
+    add(args, eal.huge ? "--single-file-segments" : "--no-huge");
     if (!config->pci)
         add(args, "--no-pci");
     if (!config->telemetry)

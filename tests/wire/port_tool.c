@@ -147,7 +147,8 @@ static bool start(char **args, uint32_t queues, struct error *err)
 {
     struct port *ports[QUEUES_MAX];
     char description[512];
-    struct eal_config eal = {.app = "port_tool", .memory_mb = 128, .log = log_line};
+    struct eal_config eal = {
+        .app = "port_tool", .memory_mb = 128, .no_huge = getenv("HARDLINE_NO_HUGE") != NULL, .log = log_line};
     struct port_dpdk_config port = {
         .devargs = args[1],
         .queues = (uint16_t)queues,

@@ -56,19 +56,29 @@ def failing(lab):
           "a demo that fails says why, in its JSON as well", ended.returncode, found, ended.stdout)
 
 
+def stat_of(pid):
+    """State and parent of a process; ("gone", 0) when there is none."""
+    try:
+        with open(f"/proc/{pid}/stat") as f:
+            state, parent = f.read().rsplit(")", 1)[1].split()[:2]
+            return state, int(parent)
+    except (FileNotFoundError, ProcessLookupError):
+        return "gone", 0
+
+
 def descendants(pid):
     """The processes that a process has started, directly or not."""
     children = {}
-    for entry in filter(str.isdigit, os.listdir("/proc")):
-        try:
-            with open(f"/proc/{entry}/stat") as f:
-                children.setdefault(int(f.read().rsplit(")", 1)[1].split()[1]), []).append(int(entry))
-        except (FileNotFoundError, ProcessLookupError):
-            pass
+    for entry in map(int, filter(str.isdigit, os.listdir("/proc"))):
+        children.setdefault(stat_of(entry)[1], []).append(entry)
     found = list(children.get(pid, []))
     for child in found:
         found += children.get(child, [])
     return found
+
+
+def runs(pid):
+    return stat_of(pid)[0] not in ("gone", "Z")
 
 
 def interrupted(lab):
@@ -85,7 +95,7 @@ def interrupted(lab):
         found = json.load(f)
     hl.ok(status == 130 and not found["ok"] and "interrupted" in found["troubles"], "interrupted: says so", status, found)
     hl.ok(len(started) > 5, "interrupted: there was something to end", started)
-    hl.wait_until(lambda: not any(os.path.exists(f"/proc/{pid}") for pid in started), 10, "all that it started has ended")
+    hl.wait_until(lambda: not any(map(runs, started)), 10, "all that it started has ended")
     hl.ok(True, "interrupted: no process is left of what it started")
 
 

@@ -12,7 +12,7 @@ void undo_arm(struct tcb *tcb)
         .until_us = DEADLINE_NEVER,
         .start = tcb->snd_una,
         .armed = true,
-        .first_ack = tcb->txq.retrans == 0, /* else it may answer a retransmission from before */
+        .first_ack = tcb->txq.head->tcp.sends == 1, /* else it may answer a retransmission from before */
     };
 }
 

@@ -31,8 +31,10 @@ static bool split_next_hop(const char *text, char name[FEED_DOMAIN_MAX], bool *l
     *port = 0;
     if (rest[0] == '\0')
         return name[0] != '\0';
+    if (rest[0] != ':' || rest[1] < '0' || rest[1] > '9')
+        return false;
     char *end;
-    long number = rest[0] == ':' ? strtol(rest + 1, &end, 10) : 0;
+    long number = strtol(rest + 1, &end, 10);
     if (number < 1 || number > 65535 || *end != '\0')
         return false;
     *port = (uint16_t)number;

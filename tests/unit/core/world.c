@@ -320,7 +320,7 @@ static void move_on(struct world *w, uint64_t end_us)
     unsigned steps = 0;
     while (world_step(w))
         if (++steps > STEPS_AT_ONCE_MAX)
-            fail_msg("the world does not come to rest: somebody finds work for ever");
+            fail_msg("seed %u: the world does not come to rest: somebody finds work for ever", w->label);
     w->now_us = min_u64(end_us, max_u64(next_us(w), w->now_us + 1));
 }
 
@@ -336,7 +336,7 @@ void world_until(struct world *w, world_condition holds, const void *arg, uint64
     uint64_t end_us = w->now_us + us;
     while (!holds(w, arg)) {
         if (w->now_us >= end_us)
-            fail_msg("not within %llu ms", (unsigned long long)us / 1000);
+            fail_msg("seed %u: not within %llu ms", w->label, (unsigned long long)us / 1000);
         if (!world_step(w))
             w->now_us = min_u64(end_us, max_u64(next_us(w), w->now_us + 1));
     }
@@ -426,11 +426,13 @@ static void check_nothing_left(struct world *w)
     }
 }
 
-static void check_packets(const struct port *port, const char *whose)
+/* Frames of receivers that do not know yet that it is over come and go for a while. */
+static bool packets_are_back(struct world *w, const void *unused)
 {
-    pkt_pool_refresh(port->tx_pool);
-    if (port->tx_pool->available != port->tx_pool->capacity)
-        fail_msg("%s: %u of %u packets are back", whose, port->tx_pool->available, port->tx_pool->capacity);
+    (void)unused;
+    struct pkt_pool *pool = w->core[0]->port->tx_pool;
+    pkt_pool_refresh(pool);
+    return pool->available == pool->capacity;
 }
 
 /* What is still on its way to somebody who does not receive any more. */
@@ -468,7 +470,7 @@ void world_close(struct world *w)
     }
     check_nothing_left(w);
     if (!w->stopped) {
-        check_packets(w->core[0]->port, "the core");
+        world_until(w, packets_are_back, NULL, MINUTE);
         world_stop(w);
     }
     mail_check(w);

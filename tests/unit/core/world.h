@@ -57,6 +57,7 @@ struct world {
     struct sent *sent;
     unsigned jobs, results_owed;
     bool stopped;
+    unsigned label; /* a seed, for messages of failure; 0: none */
 };
 
 /* ---- setting up ---- */

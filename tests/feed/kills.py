@@ -1,4 +1,4 @@
-"""Nothing is lost: the engine killed in mid-delivery, a producer killed in mid-submit, a stop with mail in flight."""
+"""Nothing is lost: the engine killed in mid-delivery, a producer, the receiver; a stop with mail in flight."""
 import os
 import signal
 import stat
@@ -123,6 +123,31 @@ def producer_killed(play):
     play.clear_mailboxes()
 
 
+def receiver_stopped(play):
+    engine, corpus = play.engine, play.corpus(300, seed=15)
+    submission = engine.start_submit(jobs_of(corpus))
+    half_way(submission, corpus)
+    play.mx.stop()
+    results = submission.wait(120)
+    one_result_each(corpus, results, "receiver stopped")
+    said = pairs_said(corpus, results)
+    hl.note(*(f"{verdict}: {len(pairs)}" for verdict, pairs in said.items()))
+    reasons = {r["reason"] for r in results if r["verdict"] == "deferred"}
+    hl.ok(said["delivered"] and reasons and reasons <= {"connection-refused", "connection-reset", "connection-lost", "reply"},
+          "receiver stopped: the rest is deferred for what happened", reasons)
+    hl.ok(not said["failed"] and not said["not sent"], "receiver stopped: nothing failed for good")
+    play.mx.start()
+    missing = [(n, u) for n, u in sorted(corpus.pairs()) if (n, u) not in said["delivered"]]
+    again = engine.submit([{"to": [u], "path": corpus.messages[n].path} for n, u in missing])
+    hl.ok(all(r["verdict"] == "delivered" for r in again), "receiver stopped: once it is back the rest is delivered",
+          [r for r in again if r["verdict"] != "delivered"][:3])
+    play.settle()
+    verdict = corpus.compare(play.mx.mail_paths())
+    hl.ok(not verdict.lost and not verdict.altered, "receiver stopped: every message is there", list(verdict.complaints())[:9])
+    hl.equal(sorted(set(verdict.duplicates) - said["in doubt"]), [], "receiver stopped: only what was in doubt came twice")
+    play.clear_mailboxes()
+
+
 def drained(play):
     engine, corpus = play.engine, play.corpus(300, seed=14)
     submission = engine.start_submit(jobs_of(corpus))
@@ -145,7 +170,7 @@ def drained(play):
 
 def main():
     play = Play()
-    for part in (engine_killed, producer_killed, drained):
+    for part in (engine_killed, producer_killed, receiver_stopped, drained):
         part(play)
     hl.done()
 

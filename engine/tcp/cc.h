@@ -18,7 +18,6 @@ struct cc_cubic {
     uint32_t cwnd_prior; /* cwnd at the last reduction; bytes */
     uint32_t k_ms;       /* time for growing back to w_max */
     uint64_t epoch_us;   /* start of this avoidance stage; 0: not begun */
-    uint64_t limited_us; /* last time that cwnd was full */
 };
 
 /* RFC 9406 section 4.2. */

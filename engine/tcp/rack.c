@@ -33,7 +33,9 @@ static void widen_on_dsack(struct tcb *tcb, const struct txq_report *report)
 void rack_left_recovery(struct tcb *tcb)
 {
     struct rack *r = &tcb->rack;
-    if (r->reo_wnd_persist > 0 && --r->reo_wnd_persist == 0)
+    if (r->reo_wnd_persist > 0)
+        r->reo_wnd_persist--;
+    if (r->reo_wnd_persist == 0)
         r->reo_wnd_mult = 1;
 }
 

@@ -239,6 +239,7 @@ void rxq_consume(struct rxq *q, size_t len)
     q->bytes -= (uint32_t)len;
     while (len > 0) {
         struct pkt *p = q->head;
+        assert(p);
         uint16_t n = (uint16_t)min_size(len, p->tcp.len);
         p->tcp.payload += n;
         p->tcp.seq += n;

@@ -112,8 +112,7 @@ struct tcb {
     uint32_t snd_wl1, snd_wl2;
     uint32_t snd_wnd_max; /* the largest ever offered: RFC 5961 section 5, RFC 9293 3.8.6.2.1 */
     uint32_t rcv_nxt;
-    uint32_t
-        rcv_wnd; /* what we have offered from rcv_nxt on; the right edge rcv_nxt + rcv_wnd never moves left */
+    uint32_t rcv_wnd;  /* offered from rcv_nxt on; the right edge never moves left */
     uint32_t ack_sent; /* Last.ACK.sent of RFC 7323 */
     uint32_t ts_recent;
     uint32_t snd_mss; /* payload bytes of a full segment, its usual options counted off; > 0 */
@@ -241,9 +240,6 @@ void recovery_on_reorder_timer(struct tcb *tcb, uint64_t now_us);
 
 /* recovery_sent notes that so many numbers left, again or for the first time. */
 void recovery_sent(struct tcb *tcb, uint32_t bytes, bool again, uint64_t now_us);
-
-/* recovery_mark_lost: a packet is not in the network any more. */
-void recovery_mark_lost(struct tcb *tcb, struct pkt *p);
 
 /* recovery_mark_lost: a packet is not in the network any more. */
 void recovery_mark_lost(struct tcb *tcb, struct pkt *p);

@@ -30,6 +30,20 @@ struct port_ops {
     void (*close)(struct port *port);
 };
 
+#define PORT_NO_QUEUE UINT32_MAX
+
+/* A TCP flow as it arrives: addresses of 16 bytes, IPv4-mapped where IPv4. */
+struct port_flow {
+    const uint8_t *local, *remote;
+    uint16_t local_port, remote_port;
+};
+
+/* How a port spreads flows over its queues, so that a flow's queue can be known before its first segment arrives. */
+struct port_steering {
+    /* The queue on which the flow's segments arrive; PORT_NO_QUEUE: not steered. */
+    uint32_t (*queue)(const struct port_steering *steering, const struct port_flow *flow);
+};
+
 struct port {
     const struct port_ops *ops;
     char name[64]; /* for messages: "net_af_packet0 queue 1" */
@@ -37,10 +51,11 @@ struct port {
     uint16_t mtu;   /* bytes of IP packet: 1500 */
     uint16_t queue; /* in [0, queues) */
     uint16_t queues;
-    uint32_t offloads;        /* enum port_offload */
-    struct pkt_pool *tx_pool; /* for what the core makes */
-    struct pkt_pool *rx_pool; /* for what arrives; may be the same */
-    uint64_t dropped;         /* frames that the port itself lost for want of a buffer or of room */
+    uint32_t offloads;                    /* enum port_offload */
+    struct pkt_pool *tx_pool;             /* for what the core makes */
+    struct pkt_pool *rx_pool;             /* for what arrives; may be the same */
+    const struct port_steering *steering; /* NULL: it cannot be foretold; lives as long as the port */
+    uint64_t dropped; /* frames that the port itself lost for want of a buffer or of room */
 };
 
 static inline uint32_t port_receive(struct port *port, struct pkt **pkt, uint32_t max, uint64_t now_us)
@@ -114,6 +129,16 @@ bool port_fault_parse(const char *text, struct port_faults *faults, struct error
  * at least once a second and at close.  A write error is told once and stops the capture, not the port.
  */
 struct port *port_pcap_open(struct port *below, const char *path, struct error *err) must_check;
+
+/* ---- software RSS (port_rss.c): for ports with several queues that cannot steer ---- */
+
+#define PORT_RSS_KEY_BYTES 40u
+
+/* port_rss_open puts a decorator over each of the queues' ports of one device, in place: TCP frames that arrive on any
+ * of them are given to the queue that the Toeplitz hash names; all else stays where it arrived.  key: PORT_RSS_KEY_BYTES,
+ * NULL for the usual one.  Each port is polled by a thread of its own.  On failure the ports are as they were.
+ */
+bool port_rss_open(struct port **ports, uint32_t queues, const uint8_t *key, struct error *err) must_check;
 
 /* ---- DPDK (port_dpdk.c; needs EAL, which engine/control/eal.c starts) ---- */
 

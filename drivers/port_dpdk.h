@@ -3,6 +3,7 @@
 #define DRIVERS_PORT_DPDK_H
 
 #include "drivers/port.h"
+#include "drivers/steering.h"
 
 #include <rte_ethdev.h>
 
@@ -24,7 +25,9 @@ struct dpdk_device {
     uint16_t rx_descriptors, tx_descriptors;
     uint16_t mtu;
     int socket_id;
-    uint64_t rss; /* hash types in use, 0: none */
+    uint64_t rss;             /* hash types in use, 0: none */
+    struct steering steering; /* as read back from the device */
+    bool steers;              /* it could be read */
     char devargs[256];
     struct rte_eth_dev_info info;
     struct dpdk_port port[];

@@ -268,6 +268,33 @@ static bool set_up(struct dpdk_device *dev, const struct port_dpdk_config *confi
     return rc == 0 || refused(dev, "the device does not start", rc, err);
 }
 
+/* What the device will do with arriving flows, from its own key and table: not what it was asked for. */
+static void read_steering(struct dpdk_device *dev)
+{
+    uint8_t key[STEERING_KEY_MAX] = {0};
+    struct rte_eth_rss_conf conf = {.rss_key = key, .rss_key_len = sizeof(key)};
+    struct rte_eth_rss_reta_entry64 reta[STEERING_TABLE_MAX / RTE_ETH_RETA_GROUP_SIZE];
+    uint16_t size = dev->info.reta_size;
+    if (!dev->rss || !is_power_of_two(size) || size > STEERING_TABLE_MAX ||
+        dev->info.hash_key_size > sizeof(key))
+        return;
+    if (dev->info.hash_key_size)
+        conf.rss_key_len = dev->info.hash_key_size;
+    memset(reta, 0, sizeof(reta));
+    for (unsigned g = 0; g < (size + RTE_ETH_RETA_GROUP_SIZE - 1u) / RTE_ETH_RETA_GROUP_SIZE; g++)
+        reta[g].mask = UINT64_MAX;
+    if (rte_eth_dev_rss_hash_conf_get(dev->id, &conf) != 0 ||
+        rte_eth_dev_rss_reta_query(dev->id, reta, size) != 0)
+        return;
+    steering_init(&dev->steering, key, conf.rss_key_len, dev->queues);
+    dev->steering.table_size = size;
+    for (unsigned i = 0; i < size; i++)
+        dev->steering.table[i] = reta[i / RTE_ETH_RETA_GROUP_SIZE].reta[i % RTE_ETH_RETA_GROUP_SIZE];
+    dev->steering.ipv4 = (conf.rss_hf & RTE_ETH_RSS_NONFRAG_IPV4_TCP) != 0;
+    dev->steering.ipv6 = (conf.rss_hf & RTE_ETH_RSS_NONFRAG_IPV6_TCP) != 0;
+    dev->steers = true;
+}
+
 bool port_dpdk_open(const struct port_dpdk_config *config, struct port **ports, struct error *err)
 {
     assert(config->queues > 0);
@@ -283,8 +310,11 @@ bool port_dpdk_open(const struct port_dpdk_config *config, struct port **ports, 
         remove_device(dev);
         return false;
     }
-    for (uint16_t q = 0; q < dev->queues; q++)
+    read_steering(dev);
+    for (uint16_t q = 0; q < dev->queues; q++) {
         ports[q] = &dev->port[q].port;
+        ports[q]->steering = dev->steers ? &dev->steering.port : NULL;
+    }
     dev->open = dev->queues;
     return true;
 }
@@ -322,6 +352,9 @@ void port_dpdk_describe(const struct port *port, char *out, size_t cap)
         dev->devargs, dev->info.driver_name, dev->queues, dev->queues == 1 ? "" : "s", dev->rx_descriptors,
         dev->tx_descriptors, dev->mtu,
         port->offloads & PORT_OFFLOAD_TX_TCP_CSUM ? "by the port" : "by the core",
-        port->offloads & PORT_OFFLOAD_RX_CSUM ? "by the port" : "by the core", dev->rss ? "RSS" : "no RSS",
+        port->offloads & PORT_OFFLOAD_RX_CSUM ? "by the port" : "by the core",
+        dev->steers ? "RSS"
+        : dev->rss  ? "RSS that cannot be foretold"
+                    : "no RSS",
         link_text(dev, link, sizeof(link)));
 }

@@ -48,6 +48,27 @@ static bool decorate(const struct config_port *config, uint32_t queue, struct po
     return true;
 }
 
+/* Who brings a flow's segments to its core; where nobody does, source ports and the hand-off queues. */
+static bool steer(struct hl_engine *engine, uint32_t queues, struct error *err)
+{
+    uint8_t rss = engine->config.port.rss;
+    struct port *ports[CORE_MAX];
+    for (uint32_t i = 0; i < queues; i++) {
+        ports[i] = engine->core[i].port;
+        if (rss == CONFIG_RSS_OFF)
+            ports[i]->steering = NULL;
+    }
+    if (rss == CONFIG_RSS_SOFTWARE && queues > 1 && !port_rss_open(ports, queues, NULL, err))
+        return error_prefix(err, "port.rss");
+    for (uint32_t i = 0; i < queues; i++)
+        engine->core[i].port = ports[i];
+    if (queues > 1)
+        log_info("flows find their core by %s", ports[0]->steering == NULL   ? "source port and hand-off"
+                                                : rss == CONFIG_RSS_SOFTWARE ? "software RSS"
+                                                                             : "the device's RSS");
+    return true;
+}
+
 bool engine_open_ports(struct hl_engine *engine, struct error *err)
 {
     const struct config_port *c = &engine->config.port;
@@ -71,7 +92,7 @@ bool engine_open_ports(struct hl_engine *engine, struct error *err)
     for (uint32_t i = 0; i < dpdk.queues; i++)
         if (!decorate(c, i, &engine->core[i].port, err))
             return false;
-    return true;
+    return steer(engine, dpdk.queues, err);
 }
 
 /* ---- cores ---- */

@@ -23,6 +23,10 @@
 
 enum config_idle { CONFIG_IDLE_POLL, CONFIG_IDLE_SLEEP };
 enum config_huge { CONFIG_HUGE_AUTO, CONFIG_HUGE_REQUIRE, CONFIG_HUGE_NO };
+/* How flows are spread over cores: as the device steers, else every n-th source port and hand-off; in software, by
+ * port_rss_open; or always by source port and hand-off.
+ */
+enum config_rss { CONFIG_RSS_AUTO, CONFIG_RSS_SOFTWARE, CONFIG_RSS_OFF };
 enum config_congestion { CONFIG_CC_CUBIC, CONFIG_CC_RENO };
 
 struct config_port {
@@ -33,6 +37,7 @@ struct config_port {
     uint32_t rx_descriptors, tx_descriptors; /* wishes, a queue */
     char rx_faults_text[CONFIG_TEXT_MAX], tx_faults_text[CONFIG_TEXT_MAX];
     struct port_faults rx_faults, tx_faults; /* all zero: none */
+    uint8_t rss;                             /* enum config_rss */
     char pcap[CONFIG_TEXT_MAX];              /* capture file; "": none.  Queue q > 0 writes to "FILE.q" */
 };
 

@@ -20,6 +20,7 @@
 #define MEGA   (1024u * 1024u)
 
 static const char *const idle_names[] = {"poll", "sleep", NULL};
+static const char *const rss_names[] = {"auto", "software", "off", NULL};
 static const char *const huge_names[] = {"auto", "require", "no", NULL};
 static const char *const congestion_names[] = {"cubic", "reno", NULL};
 static const char *const level_names[] = {"error", "warning", "notice", "info", "debug", NULL};
@@ -50,6 +51,8 @@ static const struct config_key port_keys[] = {
      .help = "for tests: \"drop=1%,reorder=0.5%,delay=20ms,seed=7\" on what arrives"},
     {TEXT("tx-faults", port.tx_faults_text, ""), .parse = config_parse_tx_faults,
      .help = "for tests: the same on what leaves"},
+    {CHOICE("rss", port.rss, rss_names), .number = CONFIG_RSS_AUTO,
+     .help = "who brings a connection's answers to its core: the device where it can, or software"},
     {TEXT("pcap", port.pcap, ""), .help = "capture every frame into this file"},
 };
 

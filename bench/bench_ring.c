@@ -259,6 +259,18 @@ static double throughput(hl_feed *feed, unsigned window, hl_body *shared, size_t
 
 /* ---- percentiles ---- */
 
+static int by_double(const void *a, const void *b)
+{
+    double x = *(const double *)a, y = *(const double *)b;
+    return x < y ? -1 : x > y;
+}
+
+static double median(double *value, size_t count)
+{
+    qsort(value, count, sizeof(*value), by_double);
+    return value[count / 2];
+}
+
 static uint32_t *sample;
 static uint32_t samples;
 
@@ -308,12 +320,6 @@ static void print_percentiles(const char *name)
     fflush(stdout);
 }
 
-static int by_double(const void *a, const void *b)
-{
-    double x = *(const double *)a, y = *(const double *)b;
-    return x < y ? -1 : x > y;
-}
-
 static void measure_jobs(hl_feed *feed, unsigned window, bool share, size_t bytes)
 {
     double rate[64];
@@ -327,8 +333,7 @@ static void measure_jobs(hl_feed *feed, unsigned window, bool share, size_t byte
     for (unsigned i = 0; i < options.repeat; i++)
         rate[i] = throughput(feed, window, shared, bytes);
     hl_body_release(shared);
-    qsort(rate, options.repeat, sizeof(*rate), by_double);
-    print_number("jobs", window, bytes, share ? "shared" : "copied", rate[options.repeat / 2]);
+    print_number("jobs", window, bytes, share ? "shared" : "copied", median(rate, options.repeat));
 }
 
 static uint64_t cpu_ns(void)
@@ -338,8 +343,12 @@ static uint64_t cpu_ns(void)
     return (uint64_t)t.tv_sec * 1000000000u + (uint64_t)t.tv_nsec;
 }
 
+#define ROUNDS_MAX 100000u
+
+/* Of each round, so that what else the machine did in some of them falls out of the median. */
 struct costs {
-    uint64_t jobs, submit_ns, engine_ns, reap_ns;
+    uint32_t rounds;
+    double submit_ns[ROUNDS_MAX], engine_ns[ROUNDS_MAX], reap_ns[ROUNDS_MAX]; /* a job */
 };
 
 static void one_round(hl_feed *feed, unsigned window, hl_body *shared, size_t bytes, struct feed_job *memory,
@@ -357,25 +366,24 @@ static void one_round(hl_feed *feed, unsigned window, hl_body *shared, size_t by
     for (unsigned got = 0; got < window;)
         got += reap(feed);
     uint64_t reaped = cpu_ns();
-    costs->jobs += window;
-    costs->submit_ns += submitted - begin;
-    costs->engine_ns += served - submitted;
-    costs->reap_ns += reaped - served;
+    costs->submit_ns[costs->rounds] = (double)(submitted - begin) / window;
+    costs->engine_ns[costs->rounds] = (double)(served - submitted) / window;
+    costs->reap_ns[costs->rounds++] = (double)(reaped - served) / window;
 }
 
-static void print_costs(unsigned window, const char *body, size_t bytes, const struct costs *c)
+static void print_costs(unsigned window, const char *body, size_t bytes, struct costs *c)
 {
-    double n = (double)c->jobs, producer = (double)(c->submit_ns + c->reap_ns) / n,
-           core = (double)c->engine_ns / n;
+    double out = median(c->submit_ns, c->rounds), back = median(c->reap_ns, c->rounds);
+    double core = median(c->engine_ns, c->rounds);
     const char *form =
         options.json
             ? "%s{\"case\": \"costs\", \"window\": %u, \"body\": \"%s\", \"body_bytes\": %zu, "
               "\"submit_ns\": %.0f, \"reap_ns\": %.0f, \"engine_ns\": %.0f, "
               "\"jobs_per_producer_cpu_s\": %.0f, \"jobs_per_engine_cpu_s\": %.0f}"
-            : "%scosts          window %4u, body %-6s of %5zu bytes   submit %.0f ns, reap %.0f ns, engine "
-              "%.0f ns: %.0f and %.0f jobs a CPU second\n";
-    printf(form, options.json && options.printed ? ",\n  " : "", window, body, bytes,
-           (double)c->submit_ns / n, (double)c->reap_ns / n, core, 1e9 / producer, 1e9 / core);
+            : "%scosts          window %4u, body %-6s of %5zu bytes   submit %4.0f ns, reap %3.0f ns, "
+              "engine %3.0f ns: %.0f and %.0f jobs a CPU second\n";
+    printf(form, options.json && options.printed ? ",\n  " : "", window, body, bytes, out, back, core,
+           1e9 / (out + back), 1e9 / core);
     options.printed = true;
     fflush(stdout);
 }
@@ -384,7 +392,7 @@ static void measure_costs(hl_feed *feed, unsigned window, bool share, size_t byt
 {
     struct feed_job *memory = aligned_alloc(CACHE_LINE, feed_job_bytes(&engine.shape));
     struct outcome ok;
-    struct costs costs = {0};
+    static struct costs costs;
     hl_body *shared = NULL;
     struct hl_error error;
     outcome_set(&ok, VERDICT_DELIVERED, STAGE_DOT, FAULT_NONE, REASON_REPLY, "2.0.0 queued as 4711");
@@ -394,7 +402,8 @@ static void measure_costs(hl_feed *feed, unsigned window, bool share, size_t byt
     if (shared)
         memcpy(hl_body_data(shared), message, bytes);
     uint64_t end = cpu_ns() + (uint64_t)(options.seconds * 1e9);
-    while (cpu_ns() < end)
+    costs.rounds = 0;
+    while (cpu_ns() < end && costs.rounds < ROUNDS_MAX)
         one_round(feed, window, shared, bytes, memory, &ok, &costs);
     hl_body_release(shared);
     free(memory);
@@ -511,7 +520,6 @@ int main(int argc, char **argv)
     pin(options.cpu[0]);
     print_host();
     pause_engine(true);
-    measure_costs(feed, 1, false, 100);
     measure_costs(feed, 32, false, 100);
     measure_costs(feed, 1024, false, 100);
     measure_costs(feed, 32, true, 100);

@@ -71,22 +71,42 @@ static void split_recipients(struct feed_job *job, struct bytes_in *table, struc
     }
 }
 
+/* A recipient whose domain stands there as the job's does needs no second look at it. */
+static const char *check_recipient(struct span address, bool utf8, const struct ring_name *domain,
+                                   bool *elsewhere)
+{
+    struct ring_name own;
+    size_t host = domain->bytes;
+    *elsewhere = false;
+    if (address.len > host && address.data[address.len - host - 1] == '@' &&
+        memcmp(address.data + address.len - host, domain->text, host) == 0)
+        return ring_check_local((struct span){address.data, address.len - host - 1}, utf8);
+    const char *wrong = ring_check_address(address, utf8, &own);
+    *elsewhere = !wrong && !same_text(&own, domain->text, host);
+    return wrong;
+}
+
 /* DSN parameters stand in the copy with a leading space, if there are any, so that they can follow RCPT as they are. */
+static const char *check_dsn(struct span dsn)
+{
+    if (dsn.len == 0)
+        return NULL;
+    return dsn.data[0] == ' ' ? ring_check_dsn((struct span){dsn.data + 1, dsn.len - 1})
+                              : "do not begin with a space";
+}
+
 static bool check_recipients(const struct feed_job *job, const struct ring_name *domain, struct outcome *why)
 {
-    bool utf8 = job->flags & FEED_SMTPUTF8;
+    bool utf8 = job->flags & FEED_SMTPUTF8, elsewhere;
     for (uint32_t i = 0; i < job->recipients; i++) {
-        const struct feed_recipient *r = &job->recipient[i];
-        struct ring_name own;
-        const char *wrong = ring_check_address(r->address, utf8, &own);
+        const char *wrong = check_recipient(job->recipient[i].address, utf8, domain, &elsewhere);
         if (wrong)
             return refuse(why, "a recipient's address", wrong);
         /* Without a next hop of its own a job may not choose whose policy it is judged by. */
-        if (!job->next_hop[0] && !same_text(&own, domain->text, domain->bytes))
+        if (elsewhere && !job->next_hop[0])
             return refuse(why, "a recipient's domain", "is not the job's");
-        if (r->dsn.len && (r->dsn.data[0] != ' ' ||
-                           (wrong = ring_check_dsn((struct span){r->dsn.data + 1, r->dsn.len - 1}))))
-            return refuse(why, "a recipient's DSN parameters", wrong ? wrong : "do not begin with a space");
+        if ((wrong = check_dsn(job->recipient[i].dsn)))
+            return refuse(why, "a recipient's DSN parameters", wrong);
     }
     return true;
 }

@@ -6,29 +6,37 @@
 #include <stdio.h>
 #include <string.h>
 
-static const char too_long[] = "is too long (RFC 5321 section 4.5.3.1)";
+/* What a byte may be, in one look. */
+enum {
+    C_BAD = 1 << 0,  /* no part of an envelope may hold it: it would end a command, a path or an argument */
+    C_8BIT = 1 << 1, /* takes SMTPUTF8 */
+    C_SPECIAL = 1 << 2, /* RFC 5322 section 3.2.3: in a local part only when quoted */
+    C_NAME = 1 << 3,    /* in a domain's label */
+    C_OTHER = 1 << 4,   /* in a local part; dots, too: stray ones are seen in real addresses */
+};
 
-static bool is_plain(uint8_t c) /* printable and no space; 8-bit bytes are judged apart */
-{
-    return c > ' ' && c != 0x7f;
-}
+static const uint8_t class_of[256] = {
+    [0 ... ' '] = C_BAD,      [0x7f] = C_BAD,           ['<'] = C_BAD,           ['>'] = C_BAD,
+    [0x80 ... 0xff] = C_8BIT, ['('] = C_SPECIAL,        [')'] = C_SPECIAL,       ['['] = C_SPECIAL,
+    [']'] = C_SPECIAL,        [':'] = C_SPECIAL,        [';'] = C_SPECIAL,       ['@'] = C_SPECIAL,
+    ['\\'] = C_SPECIAL,       [','] = C_SPECIAL,        ['"'] = C_SPECIAL,       ['0' ... '9'] = C_NAME,
+    ['A' ... 'Z'] = C_NAME,   ['a' ... 'z'] = C_NAME,   ['-'] = C_NAME,          ['_'] = C_NAME,
+    ['!'] = C_OTHER,          ['#' ... '\''] = C_OTHER, ['*' ... '+'] = C_OTHER, ['.' ... '/'] = C_OTHER,
+    ['='] = C_OTHER,          ['?'] = C_OTHER,          ['^'] = C_OTHER,         ['`'] = C_OTHER,
+    ['{' ... '~'] = C_OTHER,
+};
 
-static bool is_alnum(uint8_t c)
+static uint8_t classes_in(struct span text)
 {
-    return (c >= '0' && c <= '9') || (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z');
+    uint8_t all = 0;
+    for (size_t i = 0; i < text.len; i++)
+        all |= class_of[text.data[i]];
+    return all;
 }
 
 static char lower(uint8_t c)
 {
     return (char)(c >= 'A' && c <= 'Z' ? c + 32 : c);
-}
-
-static bool is_8bit(struct span text)
-{
-    for (size_t i = 0; i < text.len; i++)
-        if (text.data[i] >= 0x80)
-            return true;
-    return false;
 }
 
 bool ring_utf8_valid(struct span text)
@@ -51,24 +59,30 @@ bool ring_utf8_valid(struct span text)
     return true;
 }
 
-/* What no part of an envelope may hold: it would end a command, a path or an argument. */
-static const char *check_bytes(struct span text, bool utf8)
+static const char *name_bad_byte(struct span text)
 {
     for (size_t i = 0; i < text.len; i++) {
         if (text.data[i] == 0)
             return "has a NUL in it";
         if (text.data[i] == '\r' || text.data[i] == '\n')
             return "has a CR or LF in it";
-        if (!is_plain(text.data[i]))
-            return "has a space or a control character in it";
         if (text.data[i] == '<' || text.data[i] == '>')
             return "has an angle bracket in it: give the address alone";
+        if (class_of[text.data[i]] & C_BAD)
+            break;
     }
-    if (is_8bit(text) && !utf8)
+    return "has a space or a control character in it";
+}
+
+static const char *check_bytes(struct span text, uint8_t classes, bool utf8)
+{
+    if (likely(!(classes & (C_BAD | C_8BIT))))
+        return NULL;
+    if (classes & C_BAD)
+        return name_bad_byte(text);
+    if (!utf8)
         return "is not ASCII: that takes SMTPUTF8";
-    if (is_8bit(text) && !ring_utf8_valid(text))
-        return "is not valid UTF-8";
-    return NULL;
+    return ring_utf8_valid(text) ? NULL : "is not valid UTF-8";
 }
 
 static bool same_word(const char *text, const char *word, size_t len) /* whatever the caller's locale */
@@ -105,72 +119,89 @@ static const char *check_literal(struct span text, struct ring_name *name)
     return NULL;
 }
 
+/* A U-label becomes an A-label; RFC 5890 has it normalised and in lower case already. */
+static bool append_u_label(struct span label, struct ring_name *name)
+{
+    for (size_t i = 0; i < label.len; i++)
+        if (!(class_of[label.data[i]] & (C_NAME | C_8BIT)))
+            return false;
+    size_t bytes = ring_punycode_label(label, name->text + name->bytes, RING_DOMAIN_MAX - name->bytes);
+    name->bytes = (uint8_t)(name->bytes + bytes);
+    return bytes > 0;
+}
+
 static bool append_label(struct span label, struct ring_name *name)
 {
+    uint8_t all = classes_in(label);
     if (label.len == 0 || label.len > 4 * 63)
         return false;
-    size_t room = RING_DOMAIN_MAX - name->bytes;
-    char *at = name->text + name->bytes;
-    for (size_t i = 0; i < label.len; i++)
-        if (label.data[i] < 0x80 && !is_alnum(label.data[i]) && label.data[i] != '-' && label.data[i] != '_')
-            return false;
-
-    size_t bytes = label.len;
-    if (is_8bit(label)) { /* a U-label; RFC 5890 has it normalised and in lower case already */
-        bytes = ring_punycode_label(label, at, room);
-    } else if (bytes <= room) {
-        for (size_t i = 0; i < bytes; i++)
-            at[i] = lower(label.data[i]);
-    }
-    if (bytes == 0 || bytes > 63 || bytes > room)
+    if (all & C_8BIT)
+        return append_u_label(label, name);
+    if (all != C_NAME || label.len > 63 || label.len > RING_DOMAIN_MAX - name->bytes)
         return false;
-    name->bytes = (uint8_t)(name->bytes + bytes);
+    for (size_t i = 0; i < label.len; i++)
+        name->text[name->bytes++] = lower(label.data[i]);
     return true;
 }
 
-const char *ring_check_domain(struct span text, bool utf8, struct ring_name *domain)
+static const char *check_name(struct span text, struct ring_name *domain)
 {
     static const char bad[] =
         "has a domain that is none: letters, digits and hyphens in labels of at most 63, with dots between";
-    const char *wrong = check_bytes(text, utf8);
-    if (wrong)
-        return wrong;
-    if (text.len == 0)
-        return "has an empty domain";
-    if (text.data[0] == '[')
-        return check_literal(text, domain);
-
+    static const char too_long[] = "has a domain that is too long (RFC 5321 section 4.5.3.1.2)";
     domain->bytes = 0;
-    for (size_t start = 0; start <= text.len;) {
-        const uint8_t *dot = memchr(text.data + start, '.', text.len - start);
-        size_t end = dot ? (size_t)(dot - text.data) : text.len;
+    for (size_t start = 0, end; start <= text.len; start = end + 1) {
+        for (end = start; end < text.len && text.data[end] != '.';)
+            end++;
         if (!append_label((struct span){text.data + start, end - start}, domain))
             return text.len > RING_DOMAIN_MAX ? too_long : bad;
-        start = end + 1;
-        if (dot) {
-            if (domain->bytes >= RING_DOMAIN_MAX)
-                return too_long;
-            domain->text[domain->bytes++] = '.';
-        }
+        if (end == text.len)
+            break;
+        if (domain->bytes >= RING_DOMAIN_MAX)
+            return too_long;
+        domain->text[domain->bytes++] = '.';
     }
     domain->text[domain->bytes] = 0;
     return NULL;
 }
 
-/* RFC 5321 section 4.1.2: a quoted string, or atoms; stray dots between atoms are seen in real addresses. */
-static const char *check_local(struct span local)
+/* Nearly every domain: ASCII and sound, in one pass.  False: check_name says what it is. */
+static bool copy_plain_name(struct span text, struct ring_name *domain)
 {
-    static const char specials[] = "()[]:;@\\,\"";
-    if (local.len == 0)
-        return "has nothing in front of the @";
-    if (local.len > RING_LOCAL_MAX)
-        return "has a local part of more than 64 bytes (RFC 5321 section 4.5.3.1.1)";
-    if (local.data[0] != '"') {
-        for (size_t i = 0; i < local.len; i++)
-            if (memchr(specials, local.data[i], sizeof(specials) - 1))
-                return "has a special character in front of the @ that is not quoted";
-        return NULL;
+    size_t label = 0;
+    if (text.len > RING_DOMAIN_MAX)
+        return false;
+    for (size_t i = 0; i < text.len; i++) {
+        uint8_t c = text.data[i];
+        bool dot = c == '.';
+        if (unlikely(!dot && class_of[c] != C_NAME) || unlikely(dot && label == 0) ||
+            unlikely(label > 62 && !dot))
+            return false;
+        label = dot ? 0 : label + 1;
+        domain->text[i] = lower(c);
     }
+    domain->text[text.len] = 0;
+    domain->bytes = (uint8_t)text.len;
+    return label > 0;
+}
+
+static const char *check_destination(struct span text, struct ring_name *domain)
+{
+    if (text.len == 0)
+        return "has an empty domain";
+    if (text.data[0] == '[')
+        return check_literal(text, domain);
+    return likely(copy_plain_name(text, domain)) ? NULL : check_name(text, domain);
+}
+
+const char *ring_check_domain(struct span text, bool utf8, struct ring_name *domain)
+{
+    const char *wrong = check_bytes(text, classes_in(text), utf8);
+    return wrong ? wrong : check_destination(text, domain);
+}
+
+static const char *check_quoted(struct span local)
+{
     for (size_t i = 1; i < local.len; i++) {
         if (local.data[i] == '"')
             return i == local.len - 1 ? NULL : "has a quotation mark in its quoted local part";
@@ -180,21 +211,40 @@ static const char *check_local(struct span local)
     return "has a local part whose quotation does not end";
 }
 
+/* RFC 5321 section 4.1.2: a quoted string, or atoms. */
+static const char *check_local(struct span local, uint8_t classes)
+{
+    if (local.len == 0)
+        return "has nothing in front of the @";
+    if (local.len > RING_LOCAL_MAX)
+        return "has a local part of more than 64 bytes (RFC 5321 section 4.5.3.1.1)";
+    if (local.data[0] == '"')
+        return check_quoted(local);
+    return classes & C_SPECIAL ? "has a special character in front of the @ that is not quoted" : NULL;
+}
+
+const char *ring_check_local(struct span text, bool utf8)
+{
+    uint8_t classes = classes_in(text);
+    const char *wrong = check_bytes(text, classes, utf8);
+    return wrong ? wrong : check_local(text, classes);
+}
+
 const char *ring_check_address(struct span text, bool utf8, struct ring_name *domain)
 {
-    if (text.len == 0)
-        return "is empty";
-    const char *wrong = check_bytes(text, utf8);
+    const uint8_t *at = text.len ? memrchr(text.data, '@', text.len) : NULL;
+    struct span local = {text.data, at ? (size_t)(at - text.data) : text.len};
+    struct span host = {local.data + local.len, text.len - local.len};
+    uint8_t classes = classes_in(local);
+    const char *wrong = check_bytes(text, classes | classes_in(host), utf8);
     if (wrong)
         return wrong;
     if (text.len > RING_ADDRESS_MAX)
         return "is longer than 254 bytes (RFC 5321 section 4.5.3.1.3)";
-    const uint8_t *at = memrchr(text.data, '@', text.len);
     if (!at)
-        return "has no @ in it";
-    size_t local = (size_t)(at - text.data);
-    wrong = check_local((struct span){text.data, local});
-    return wrong ? wrong : ring_check_domain((struct span){at + 1, text.len - local - 1}, utf8, domain);
+        return text.len ? "has no @ in it" : "is empty";
+    wrong = check_local(local, classes);
+    return wrong ? wrong : check_destination((struct span){host.data + 1, host.len - 1}, domain);
 }
 
 static bool parse_port(struct span text, uint16_t *port)
@@ -267,7 +317,7 @@ static bool orcpt_valid(struct span value)
     if (type.len == 0 || value.len == 0)
         return false;
     for (size_t i = 0; i < type.len; i++)
-        if (!is_alnum(type.data[i]) && type.data[i] != '-')
+        if (!(class_of[type.data[i]] & C_NAME))
             return false;
     return !memchr(value.data, '=', value.len);
 }
@@ -303,13 +353,19 @@ const char *ring_check_tag(struct span text)
     return NULL;
 }
 
-/* FNV-1a from a seeded start, then splitmix64's finish, as FNV leaves the high bits poor. */
+/* Eight bytes a multiplication, then splitmix64's finish: lanes, not secrets. */
 uint32_t ring_lane_of(const struct ring_name *domain, uint64_t seed, uint32_t lanes)
 {
-    uint64_t h = 0xcbf29ce484222325u ^ seed;
-    for (uint8_t i = 0; i < domain->bytes; i++)
-        h = (h ^ (uint8_t)domain->text[i]) * 0x100000001b3u;
-    h = (h ^ (h >> 30)) * 0xbf58476d1ce4e5b9u;
+    uint64_t h = seed ^ domain->bytes, word;
+    size_t i = 0;
+    for (; i + sizeof(word) <= domain->bytes; i += sizeof(word)) {
+        memcpy(&word, domain->text + i, sizeof(word));
+        h = (h ^ word) * 0x9e3779b97f4a7c15u;
+        h ^= h >> 29;
+    }
+    word = 0;
+    memcpy(&word, domain->text + i, domain->bytes - i);
+    h = (h ^ word) * 0xbf58476d1ce4e5b9u;
     h = (h ^ (h >> 27)) * 0x94d049bb133111ebu;
     return (uint32_t)(((h >> 32) * lanes) >> 32);
 }

@@ -21,6 +21,7 @@ struct ring_name {
  * space, a control character or an angle bracket in it".  domain and port are then undefined.
  */
 const char *ring_check_domain(struct span text, bool utf8, struct ring_name *domain);
+const char *ring_check_local(struct span text, bool utf8); /* what stands in front of the @ */
 const char *ring_check_address(struct span text, bool utf8, struct ring_name *domain);
 const char *ring_check_next_hop(struct span text, struct ring_name *host, uint16_t *port);
 const char *ring_check_dsn(struct span text); /* "NOTIFY=... ORCPT=...", in any order */

@@ -90,19 +90,18 @@ void feed_report(struct feed_job *job, uint32_t r, const struct outcome *outcome
     assert(r < job->recipients && job->done < job->recipients);
 
     const struct feed_evidence *evidence = delivery ? delivery->evidence : NULL;
-    struct ring_result result = {.cookie = job->cookie, .slot = job->slot, .recipient = r};
     uint32_t at = lane->complete_tail & (feed->shape.complete_slots - 1);
-    uint8_t *slot = lane->results + (size_t)at * RING_RESULT_BYTES;
-    struct bytes_out out = bytes_out(slot + sizeof(result), RING_RESULT_BYTES - sizeof(result));
+    struct ring_result *result = (struct ring_result *)(lane->results + (size_t)at * RING_RESULT_BYTES);
+    struct bytes_out out = bytes_out(result + 1, RING_RESULT_BYTES - sizeof(*result));
 
-    put_outcome(&result, outcome);
+    *result = (struct ring_result){.cookie = job->cookie, .slot = job->slot, .recipient = r};
+    put_outcome(result, outcome);
     if (delivery)
-        put_delivery(&result, delivery);
+        put_delivery(result, delivery);
     if (evidence) {
-        put_evidence(&result, evidence);
-        put_digests(&result, &out, evidence);
+        put_evidence(result, evidence);
+        put_digests(result, &out, evidence);
     }
-    put_strings(&result, &out, outcome, delivery, evidence);
-    memcpy(slot, &result, sizeof(result));
+    put_strings(result, &out, outcome, delivery, evidence);
     settle(job);
 }

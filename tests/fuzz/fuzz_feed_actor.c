@@ -78,7 +78,7 @@ static void submit(struct actor *a, uint8_t how)
         return;
     job.recipients_count = 1 + how % RECIPIENTS;
     for (uint32_t r = 0; r < job.recipients_count; r++)
-        to[r] = (struct hl_recipient){hl_str(address[(how >> 2) + r & 3]), hl_none()};
+        to[r] = (struct hl_recipient){hl_str(address[((how >> 2) + r) & 3]), hl_none()};
     job.cookie = a->submitted;
     job.sender = hl_none();
     job.recipients = to;

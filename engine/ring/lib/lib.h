@@ -129,11 +129,10 @@ int fail_gone(const hl_feed *feed, struct hl_error *error);
 struct lines {
     bool cr; /* the byte before was a CR */
     bool has_8bit;
-    uint64_t bytes; /* seen */
-    uint64_t line;  /* complete ones */
+    uint64_t bytes; /* seen by lines_check, up to what is bare */
 };
 
-/* lines_check judges one part; NULL, or what is bare there. */
+/* lines_check judges one part; NULL, or what is bare at lines->bytes: "CR", "LF". */
 const char *lines_check(struct lines *lines, const uint8_t *data, size_t bytes);
 
 /* lines_normalise gives the bytes that a part takes once every bare CR and LF is CRLF, and writes them where out is
@@ -141,6 +140,8 @@ const char *lines_check(struct lines *lines, const uint8_t *data, size_t bytes);
  */
 size_t lines_normalise(struct lines *lines, const uint8_t *data, size_t bytes, uint8_t *out);
 size_t lines_end(const struct lines *lines);
+
+uint64_t lines_count(const uint8_t *data, size_t bytes); /* LFs */
 
 /* body.c */
 void body_unclaim(hl_body *body);

@@ -3,54 +3,95 @@
  */
 #include "engine/ring/lib/lib.h"
 
+#ifdef __SSE2__
+#include <emmintrin.h>
+#endif
+
+#define BLOCK 64u
+
+/* Bit i: what byte i of a block is. */
+struct masks {
+    uint64_t cr, lf, high;
+};
+
+#ifdef __SSE2__
+static struct masks look(const uint8_t *block)
+{
+    struct masks m = {0, 0, 0};
+    for (unsigned at = 0; at < BLOCK; at += 16) {
+        __m128i bytes = _mm_loadu_si128((const __m128i *)(block + at));
+        m.cr |= (uint64_t)(uint32_t)_mm_movemask_epi8(_mm_cmpeq_epi8(bytes, _mm_set1_epi8('\r'))) << at;
+        m.lf |= (uint64_t)(uint32_t)_mm_movemask_epi8(_mm_cmpeq_epi8(bytes, _mm_set1_epi8('\n'))) << at;
+        m.high |= (uint64_t)(uint32_t)_mm_movemask_epi8(bytes) << at;
+    }
+    return m;
+}
+#else
+static struct masks look(const uint8_t *block)
+{
+    struct masks m = {0, 0, 0};
+    for (unsigned at = 0; at < BLOCK; at++) {
+        m.cr |= (uint64_t)(block[at] == '\r') << at;
+        m.lf |= (uint64_t)(block[at] == '\n') << at;
+        m.high |= (uint64_t)(block[at] >> 7) << at;
+    }
+    return m;
+}
+#endif
+
+static const char *bare(struct lines *lines, const struct masks *m, unsigned at)
+{
+    bool is_lf = m->lf >> at & 1;
+    lines->bytes += at;
+    lines->bytes -= !is_lf; /* the CR stands in front of what is no LF */
+    return is_lf ? "LF" : "CR";
+}
+
+/* Every LF stands behind a CR and every CR in front of an LF: the one mask is the other, a step later. */
+static const char *check_block(struct lines *lines, const struct masks *m, unsigned bytes)
+{
+    uint64_t wanted = m->cr << 1 | lines->cr;
+    if (bytes < BLOCK)
+        wanted &= (1ull << bytes) - 1;
+    if (unlikely(wanted != m->lf))
+        return bare(lines, m, (unsigned)__builtin_ctzll(wanted ^ m->lf));
+    lines->has_8bit |= m->high != 0;
+    lines->cr = m->cr >> (bytes - 1) & 1;
+    lines->bytes += bytes;
+    return NULL;
+}
+
+const char *lines_check(struct lines *lines, const uint8_t *data, size_t bytes)
+{
+    const char *wrong = NULL;
+    size_t at = 0;
+    for (; at + BLOCK <= bytes && !wrong; at += BLOCK) {
+        struct masks m = look(data + at);
+        wrong = check_block(lines, &m, BLOCK);
+    }
+    if (at < bytes && !wrong) {
+        uint8_t block[BLOCK] = {0};
+        memcpy(block, data + at, bytes - at);
+        struct masks m = look(block);
+        wrong = check_block(lines, &m, (unsigned)(bytes - at));
+    }
+    return wrong;
+}
+
+uint64_t lines_count(const uint8_t *data, size_t bytes)
+{
+    uint64_t count = 0;
+    for (size_t i = 0; i < bytes; i++)
+        count += data[i] == '\n';
+    return count;
+}
+
 static bool has_8bit(const uint8_t *data, size_t bytes)
 {
     uint8_t all = 0;
     for (size_t i = 0; i < bytes; i++)
         all |= data[i];
     return all >= 0x80;
-}
-
-static const char *bare(struct lines *lines, uint64_t at, const char *what)
-{
-    lines->bytes += at;
-    return what;
-}
-
-/* Valid text has a CR and its LF within each line, so the two searches together pass over it once. */
-const char *lines_check(struct lines *lines, const uint8_t *data, size_t bytes)
-{
-    static const char bare_cr[] = "CR", bare_lf[] = "LF";
-    size_t at = 0;
-    if (bytes == 0)
-        return NULL;
-    lines->has_8bit |= has_8bit(data, bytes);
-    if (lines->cr && data[0] != '\n')
-        return bare(lines, 0, bare_cr);
-    if (lines->cr) {
-        at = 1;
-        lines->line++;
-    }
-    lines->cr = false;
-    while (at < bytes) {
-        const uint8_t *cr = memchr(data + at, '\r', bytes - at);
-        const uint8_t *lf = memchr(data + at, '\n', cr ? (size_t)(cr - data) - at : bytes - at);
-        if (lf)
-            return bare(lines, (uint64_t)(lf - data), bare_lf);
-        if (!cr)
-            break;
-        at = (size_t)(cr - data) + 1;
-        if (at == bytes) {
-            lines->cr = true;
-            break;
-        }
-        if (data[at] != '\n')
-            return bare(lines, at - 1, bare_cr);
-        at++;
-        lines->line++;
-    }
-    lines->bytes += bytes;
-    return NULL;
 }
 
 static size_t put(uint8_t *out, size_t at, const void *data, size_t bytes)

@@ -60,40 +60,62 @@ static const uint8_t *part_data(const hl_feed *feed, const struct hl_part *part)
     return part->body ? arena_at(&feed->region, part->body->offset + part->offset) : part->copy;
 }
 
+/* The number, from 1, of the line that holds a byte of the message. */
+static uint64_t line_of(const hl_feed *feed, const struct hl_job *job, uint64_t byte)
+{
+    uint64_t line = 1;
+    for (size_t i = 0; i < job->parts_count && byte > 0; i++) {
+        size_t bytes = (size_t)min_u64(byte, job->parts[i].bytes);
+        line += lines_count(part_data(feed, &job->parts[i]), bytes);
+        byte -= bytes;
+    }
+    return line;
+}
+
+static int fail_bare(const hl_feed *feed, const struct hl_job *job, const char *what, uint64_t byte,
+                     struct hl_error *error)
+{
+    return fail(
+        error, EINVAL,
+        "the body has a bare %s in line %llu (byte %llu): lines end with CRLF; ask for normalising, or mend "
+        "the message",
+        what, (unsigned long long)line_of(feed, job, byte), (unsigned long long)byte);
+}
+
+/* A CR at the very end lacks its LF; normalising adds it. */
+static int check_end(const hl_feed *feed, const struct hl_job *job, const struct lines *lines,
+                     struct measure *m, struct hl_error *error)
+{
+    bool adds = (job->flags & HL_JOB_NORMALISE) && !job->parts[job->parts_count - 1].body;
+    if (!lines->cr)
+        return 0;
+    if (!adds)
+        return fail_bare(feed, job, "CR", lines->bytes - 1, error);
+    m->bytes++;
+    m->copied++;
+    return 0;
+}
+
 static int check_lines(const hl_feed *feed, const struct hl_job *job, struct measure *m,
                        struct hl_error *error)
 {
     struct lines lines = {0};
-    const char *wrong = NULL;
-    for (size_t i = 0; i < job->parts_count && !wrong; i++) {
+    for (size_t i = 0; i < job->parts_count; i++) {
         const struct hl_part *part = &job->parts[i];
+        size_t bytes = part->bytes;
         if ((job->flags & HL_JOB_NORMALISE) && !part->body) {
-            size_t bytes = lines_normalise(&lines, part->copy, part->bytes, NULL);
-            m->bytes += bytes;
-            m->copied += bytes;
-            continue;
+            bytes = lines_normalise(&lines, part->copy, part->bytes, NULL);
+            lines.bytes += part->bytes;
+        } else {
+            const char *wrong = lines_check(&lines, part_data(feed, part), part->bytes);
+            if (wrong)
+                return fail_bare(feed, job, wrong, lines.bytes, error);
         }
-        wrong = lines_check(&lines, part_data(feed, part), part->bytes);
-        m->bytes += part->bytes;
-        m->copied += part->body ? 0 : part->bytes;
+        m->bytes += bytes;
+        m->copied += part->body ? 0 : bytes;
     }
     m->has_8bit = lines.has_8bit;
-    if (lines.cr && !wrong) {
-        if ((job->flags & HL_JOB_NORMALISE) && !job->parts[job->parts_count - 1].body) {
-            m->bytes++;
-            m->copied++;
-        } else {
-            wrong = "CR";
-            lines.bytes--;
-        }
-    }
-    return wrong
-               ? fail(
-                     error, EINVAL,
-                     "the body has a bare %s in line %llu (byte %llu): lines end with CRLF; ask for normalising, "
-                     "or mend the message",
-                     wrong, (unsigned long long)lines.line + 1, (unsigned long long)lines.bytes)
-               : 0;
+    return check_end(feed, job, &lines, m, error);
 }
 
 static int measure(const hl_feed *feed, const struct hl_job *job, struct measure *m, struct hl_error *error)
@@ -207,9 +229,11 @@ void write_extents(const hl_feed *feed, const struct message *m, uint8_t *record
     }
 }
 
-static void put_text(struct bytes_out *out, struct hl_text text)
+static uint8_t *put(uint8_t *at, const void *data, size_t bytes)
 {
-    bytes_put(out, text.data, text.bytes);
+    if (bytes)
+        memcpy(at, data, bytes);
+    return at + bytes;
 }
 
 static struct ring_record head_of(const struct hl_job *job, const struct message *m,
@@ -233,33 +257,38 @@ static struct ring_record head_of(const struct hl_job *job, const struct message
     };
 }
 
+static uint8_t *put_recipients(uint8_t *at, const struct target *first, const struct target *end)
+{
+    for (const struct target *t = first; t < end; t++) {
+        at = put(at, t->recipient->address.data, t->recipient->address.bytes);
+        if (t->recipient->dsn.bytes)
+            *at++ = ' ';
+        at = put(at, t->recipient->dsn.data, t->recipient->dsn.bytes);
+    }
+    return at;
+}
+
 static void write_record(const hl_feed *feed, const struct hl_job *job, const struct message *m,
                          const struct measure *size, const struct batch *batch)
 {
-    const struct target *first = &feed->target[batch->first];
+    const struct target *first = &feed->target[batch->first], *end = first + batch->count;
     uint8_t *record = arena_at(&feed->region, m->piece + batch->record);
-    struct bytes_out out = bytes_out(record, batch->record_bytes);
     struct ring_record head = head_of(job, m, size, batch, first->name_bytes);
-    bytes_put(&out, &head, sizeof(head));
+    uint8_t *at = put(record, &head, sizeof(head));
     write_extents(feed, m, record);
-    bytes_reserve(&out, m->parts * sizeof(struct ring_extent));
-    for (const struct target *t = first; t < first + batch->count; t++) {
+    at += m->parts * sizeof(struct ring_extent);
+    for (const struct target *t = first; t < end; t++) {
         const struct hl_recipient *r = t->recipient;
         struct ring_recipient lengths = {(uint16_t)r->address.bytes,
                                          (uint16_t)(r->dsn.bytes + (r->dsn.bytes != 0))};
-        bytes_put(&out, &lengths, sizeof(lengths));
+        at = put(at, &lengths, sizeof(lengths));
     }
-    bytes_put(&out, first->name, first->name_bytes);
-    put_text(&out, job->next_hop);
-    put_text(&out, job->tag);
-    put_text(&out, job->sender);
-    for (const struct target *t = first; t < first + batch->count; t++) {
-        put_text(&out, t->recipient->address);
-        if (t->recipient->dsn.bytes)
-            bytes_put_u8(&out, ' ');
-        put_text(&out, t->recipient->dsn);
-    }
-    assert(!out.failed && bytes_room(&out) == 0);
+    at = put(at, first->name, first->name_bytes);
+    at = put(at, job->next_hop.data, job->next_hop.bytes);
+    at = put(at, job->tag.data, job->tag.bytes);
+    at = put(at, job->sender.data, job->sender.bytes);
+    at = put_recipients(at, first, end);
+    assert(at == record + batch->record_bytes);
 }
 
 static void place_batches(hl_feed *feed, struct message *m, uint32_t batches)

@@ -135,3 +135,22 @@ bool ip_is_special(const struct ip_addr *addr)
             return true;
     return false;
 }
+
+struct ip_addr ip_link_local6(const struct mac_addr *mac)
+{
+    const uint8_t *m = mac->b;
+    return (struct ip_addr){
+        {0xfe, 0x80, 0, 0, 0, 0, 0, 0, m[0] ^ 0x02, m[1], m[2], 0xff, 0xfe, m[3], m[4], m[5]}};
+}
+
+struct ip_addr ip_solicited_node(const struct ip_addr *addr)
+{
+    const uint8_t *a = addr->b;
+    return (struct ip_addr){{0xff, 0x02, [11] = 1, 0xff, a[13], a[14], a[15]}};
+}
+
+struct mac_addr mac_of_group6(const struct ip_addr *group)
+{
+    const uint8_t *g = group->b;
+    return (struct mac_addr){{0x33, 0x33, g[12], g[13], g[14], g[15]}};
+}

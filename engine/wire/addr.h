@@ -36,6 +36,23 @@ static inline struct ip_addr ip_from_v4(const uint8_t v4[4])
     return a;
 }
 
+static inline bool ip_is_multicast(const struct ip_addr *a)
+{
+    return ip_is_v4(a) ? a->b[12] >> 4 == 0xe : a->b[0] == 0xff;
+}
+
+static inline bool ip_is_unspecified(const struct ip_addr *a)
+{
+    static const uint8_t zero[16];
+    return memcmp(a->b, zero, sizeof(zero)) == 0;
+}
+
+/* fe80::/10 (RFC 4291 section 2.5.6). */
+static inline bool ip_is_link_local6(const struct ip_addr *a)
+{
+    return a->b[0] == 0xfe && (a->b[1] & 0xc0) == 0x80;
+}
+
 static inline bool ip_equal(const struct ip_addr *a, const struct ip_addr *b)
 {
     return memcmp(a, b, sizeof(*a)) == 0;
@@ -56,5 +73,14 @@ bool ip_net_contains(const struct ip_net *net, const struct ip_addr *addr);
  * documentation and the rest of the IANA special-purpose registries (RFC 6890).
  */
 bool ip_is_special(const struct ip_addr *addr);
+
+/* ip_link_local6 is the address of a station under fe80::/64: RFC 4291 appendix A, RFC 2464 section 4. */
+struct ip_addr ip_link_local6(const struct mac_addr *mac);
+
+/* ip_solicited_node is the group that an IPv6 address is asked for in (RFC 4291 section 2.7.1). */
+struct ip_addr ip_solicited_node(const struct ip_addr *addr);
+
+/* mac_of_group6 is the Ethernet address of an IPv6 group (RFC 2464 section 7). */
+struct mac_addr mac_of_group6(const struct ip_addr *group);
 
 #endif

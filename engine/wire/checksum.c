@@ -62,13 +62,18 @@ uint16_t checksum_finish(uint32_t sum)
 }
 
 /* The IPv4 pseudo header is the same sum over the IPv4-mapped form: its prefix adds 0xffff, which is zero. */
-uint32_t checksum_tcp_pseudo(const struct ip_addr *src, const struct ip_addr *dst, uint32_t tcp_len)
+uint32_t checksum_pseudo(const struct ip_addr *src, const struct ip_addr *dst, uint8_t protocol, uint32_t len)
 {
     uint8_t rest[8];
     struct bytes_out out = bytes_out(rest, sizeof(rest));
-    bytes_put_be32(&out, tcp_len);
-    bytes_put_be32(&out, IP_PROTO_TCP);
+    bytes_put_be32(&out, len);
+    bytes_put_be32(&out, protocol);
     uint32_t sum = checksum_add(0, src->b, sizeof(src->b));
     sum = checksum_add(sum, dst->b, sizeof(dst->b));
     return checksum_add(sum, rest, sizeof(rest));
+}
+
+uint32_t checksum_tcp_pseudo(const struct ip_addr *src, const struct ip_addr *dst, uint32_t tcp_len)
+{
+    return checksum_pseudo(src, dst, IP_PROTO_TCP, tcp_len);
 }

@@ -1,4 +1,4 @@
-/* wire.h: Ethernet, ARP, IPv4 (IPv6), ICMP and TCP headers: parse and emit.  No state, no policy.
+/* wire.h: Ethernet, ARP, ND, IPv4, IPv6, ICMP and TCP headers: parse and emit.  No state, no policy.
  *
  * A parse_x takes exactly the bytes that are there and either fills the struct and returns true, or returns
  * false and promises nothing.  Lengths and offsets that a parse gives out lie inside its input.
@@ -78,7 +78,9 @@ uint16_t checksum_finish(uint32_t sum); /* folded and complemented, in network o
 uint16_t checksum_fold(
     uint32_t sum); /* folded only: what a port that fills TCP checksums wants in their place */
 
-/* The pseudo header of TCP (RFC 9293 3.1, RFC 8200 8.1); tcp_len is header and data. */
+/* The pseudo header (RFC 9293 3.1, RFC 8200 8.1) of what IP carries; len is all of that, header and data. */
+uint32_t checksum_pseudo(const struct ip_addr *src, const struct ip_addr *dst, uint8_t protocol,
+                         uint32_t len);
 uint32_t checksum_tcp_pseudo(const struct ip_addr *src, const struct ip_addr *dst, uint32_t tcp_len);
 
 /* ---- Ethernet ---- */
@@ -114,8 +116,11 @@ void arp_emit(uint8_t out[static ARP_BYTES], const struct arp *arp);
 
 #define IPV4_HEADER_MIN   20u
 #define IPV6_HEADER_BYTES 40u
+#define IPV6_MTU_MIN      1280u /* RFC 8200 section 5 */
+#define IPV6_CHAIN_MAX    8u    /* extension headers, and options of each, that are looked at */
 #define IP_PROTO_ICMP     1u
 #define IP_PROTO_TCP      6u
+#define IP_PROTO_ICMP6    58u
 
 struct ip_header {
     struct ip_addr src, dst;
@@ -125,13 +130,17 @@ struct ip_header {
     bool dont_fragment;   /* IPv4 */
     bool fragment;        /* any fragment, first ones included */
     uint16_t id;          /* IPv4 */
-    uint16_t header_len;  /* bytes, options included */
+    uint32_t flow_label;  /* IPv6; 20 bits */
+    uint16_t header_len;  /* bytes, options and extension headers included */
     uint16_t payload_len; /* bytes; header_len + payload_len <= what was given */
 };
 
 enum ip_parse_result { IP_OK, IP_MALFORMED, IP_BAD_CHECKSUM };
 
-/* ip_header_parse reads an IPv4 or IPv6 header (by its version field).  verify_checksum: false when the port did. */
+/* ip_header_parse reads an IPv4 or IPv6 header (by its version field).  verify_checksum: false when the port did.
+ * IPv6: extension headers are skipped, IPV6_CHAIN_MAX at the most; a fragment header ends the search.  An IPv4-mapped
+ * address in an IPv6 header is malformed: in struct ip_addr it would be an IPv4 one.
+ */
 enum ip_parse_result ip_header_parse(struct ip_header *ip, const uint8_t *packet, size_t len,
                                      bool verify_checksum) must_check;
 
@@ -143,14 +152,26 @@ bool ip_header_parse_quoted(struct ip_header *ip, const uint8_t *packet, size_t 
 /* ipv4_emit writes a 20-byte header, checksum included unless without_checksum. */
 void ipv4_emit(uint8_t out[static IPV4_HEADER_MIN], const struct ip_header *ip, bool without_checksum);
 
-/* ---- ICMP (RFC 792, RFC 1191) ---- */
+/* ipv6_emit writes the fixed header and nothing behind it. */
+void ipv6_emit(uint8_t out[static IPV6_HEADER_BYTES], const struct ip_header *ip);
 
-enum icmp_kind { ICMP_OTHER, ICMP_ECHO_REQUEST, ICMP_UNREACHABLE, ICMP_FRAG_NEEDED, ICMP_TIME_EXCEEDED };
+/* ---- ICMP (RFC 792, RFC 1191), ICMPv6 (RFC 4443) ---- */
+
+enum icmp_kind {
+    ICMP_OTHER,
+    ICMP_ECHO_REQUEST,
+    ICMP_UNREACHABLE,
+    ICMP_FRAG_NEEDED, /* ICMPv6: packet too big */
+    ICMP_TIME_EXCEEDED,
+    ICMP_NEIGHBOUR, /* ICMPv6: neighbour solicitation or advertisement, for nd_parse */
+};
 
 struct icmp {
     enum icmp_kind kind;
     uint8_t type, code;
-    uint16_t mtu; /* ICMP_FRAG_NEEDED: next-hop MTU, 0 when an old router gives none */
+    bool
+        hard; /* ICMP_UNREACHABLE: nobody speaks that protocol or listens on that port (RFC 5461 section 3) */
+    uint16_t mtu; /* ICMP_FRAG_NEEDED: next-hop MTU, 0 when an old IPv4 router gives none */
     /* the packet that it complains about, for the error kinds */
     struct ip_header inner;
     bool inner_tcp; /* the four fields below are there */
@@ -163,5 +184,35 @@ bool icmp_parse(struct icmp *icmp, const uint8_t *data, size_t len) must_check;
 
 /* icmp_echo_reply_in_place turns an echo request of len bytes into its reply, checksum included. */
 void icmp_echo_reply_in_place(uint8_t *data, size_t len);
+
+/* icmp6_parse: the same for ICMPv6; its checksum covers the addresses of ip, the header that it came behind. */
+bool icmp6_parse(struct icmp *icmp, const struct ip_header *ip, const uint8_t *data, size_t len) must_check;
+void icmp6_echo_reply_in_place(const struct ip_header *request, uint8_t *data, size_t len);
+
+/* icmp6_set_checksum fills in the checksum of a message of len bytes that src sends to dst. */
+void icmp6_set_checksum(uint8_t *data, size_t len, const struct ip_addr *src, const struct ip_addr *dst);
+
+/* ---- neighbour discovery (RFC 4861) over Ethernet: solicitations and advertisements ---- */
+
+#define ND_BYTES     32u /* with the one option that is ours */
+#define ND_HOP_LIMIT 255u
+
+enum nd_type { ND_SOLICIT = 135, ND_ADVERTISE = 136 };
+
+struct nd {
+    uint8_t type;   /* enum nd_type */
+    bool solicited; /* ND_ADVERTISE: it answers a question */
+    bool override;  /* ND_ADVERTISE: what it says replaces what was known */
+    bool has_mac;   /* a link-layer address is there: the source's (SOLICIT), the target's (ADVERTISE) */
+    struct mac_addr mac;
+    struct ip_addr target;
+};
+
+/* nd_parse makes all the checks of RFC 4861 sections 7.1.1 and 7.1.2, hop limit and checksum included. */
+bool nd_parse(struct nd *nd, const struct ip_header *ip, const uint8_t *data, size_t len) must_check;
+
+/* nd_emit writes the message with its checksum; returns its bytes: ND_BYTES with a link-layer address, else 24. */
+size_t nd_emit(uint8_t out[static ND_BYTES], const struct nd *nd, const struct ip_addr *src,
+               const struct ip_addr *dst);
 
 #endif

@@ -153,7 +153,9 @@ static bool check_paws(struct tcb *tcb, const struct tcp_segment *seg, uint64_t 
     return false;
 }
 
-/* RFC 7323 section 4.3 (2) and 5.3 R3. */
+/* RFC 7323 section 4.3 (2) and 5.3 R3, for segments whose ACK is believed: a stamp that somebody guessed a sequence
+ * number for would have PAWS drop what the peer sends.
+ */
 static void update_ts_recent(struct tcb *tcb, const struct tcp_segment *seg, uint64_t now_us)
 {
     if (!tcb->ts_on || !seg->opt.has_timestamps || !seq_le(seg->seq, tcb->ack_sent))
@@ -165,11 +167,8 @@ static void update_ts_recent(struct tcb *tcb, const struct tcp_segment *seg, uin
 /* First: the sequence number. */
 static bool check_sequence(struct tcb *tcb, const struct tcp_segment *seg, uint64_t now_us)
 {
-    if (acceptable(tcb, seg)) {
-        if (!(seg->flags & TCP_RST))
-            update_ts_recent(tcb, seg, now_us);
+    if (acceptable(tcb, seg))
         return true;
-    }
     answer_unacceptable(tcb, seg, now_us);
     return false;
 }
@@ -234,6 +233,7 @@ static bool check_ack(struct tcb *tcb, const struct tcp_segment *seg, uint64_t n
             answer_reset(tcb, seg);
             return false;
         }
+        update_ts_recent(tcb, seg, now_us);
         ack_of_syn(tcb, seg, now_us);
         tcb_established(tcb, now_us);
         return true;
@@ -243,6 +243,7 @@ static bool check_ack(struct tcb *tcb, const struct tcp_segment *seg, uint64_t n
         challenge_ack(tcb, now_us);
         return false;
     }
+    update_ts_recent(tcb, seg, now_us);
     if (tcb->state == TCP_TIME_WAIT)
         return true;
     ack_process(tcb, seg, now_us);

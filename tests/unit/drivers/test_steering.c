@@ -103,7 +103,8 @@ static void frames_come_out_of_the_queue_foretold(void **state)
     assert_true(port_rss_open(queue, 2, NULL, &err));
     unsigned out[2] = {0};
     for (uint16_t n = 0; n < 1000; n++) {
-        struct pkt *p = pkt_alloc(pair_a[0]->tx_pool, PKT_DATA), *got[PORT_BURST];
+        struct pkt *p = pkt_alloc(pair_a[0]->tx_pool, PKT_CONTROL), *got[PORT_BURST];
+        assert_non_null(p);
         make_tcp_frame(p->data, (uint16_t)(1024 + n));
         p->len = 60;
         assert_int_equal(port_transmit(pair_a[0], &p, 1, n), 1);

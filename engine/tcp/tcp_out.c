@@ -269,12 +269,15 @@ static bool send_probe(const struct out *o)
     return !tcb->probe_now;
 }
 
+/* RFC 7323 section 3.2: with a time stamp as well, once both have agreed on them. */
 static bool send_reset(const struct out *o, uint32_t seq, uint8_t flags)
 {
     struct tcp_segment seg = make(o, seq, flags);
     if (!(flags & TCP_ACK))
         seg.ack = 0;
     seg.window = 0;
+    if (o->tcb->state != TCP_SYN_SENT)
+        options_fill(o->tcb, &seg.opt, 0, o->now_us);
     return leave(o, &seg);
 }
 

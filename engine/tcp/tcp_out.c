@@ -223,7 +223,7 @@ static bool send_new(const struct out *o)
         closed_window = bytes == 0;
         if (closed_window)
             break;
-        if (!cwnd_allows(tcb, bytes)) {
+        if (p->tcp.len > 0 && !cwnd_allows(tcb, bytes)) { /* a bare FIN is no load for the path */
             tcb->cwnd_limited = true;
             break;
         }

@@ -63,6 +63,22 @@ static void a_full_table_gives_none_and_counts_it(void **state)
     dest_table_close(&table);
 }
 
+static void many_are_found_again(void **state)
+{
+    (void)state;
+    struct dest_table table;
+    struct dest *dest[200];
+    open_table(&table, ARRAY_LEN(dest));
+    for (unsigned i = 0; i < ARRAY_LEN(dest); i++)
+        dest[i] = get(&table, (uint8_t)i);
+    for (unsigned i = 0; i < ARRAY_LEN(dest); i += 2)
+        dest_release(&table, dest[i]);
+    for (unsigned i = 1; i < ARRAY_LEN(dest); i += 2)
+        assert_ptr_equal(get(&table, (uint8_t)i), dest[i]);
+    assert_int_equal(table.pool.in_use, ARRAY_LEN(dest) / 2);
+    dest_table_close(&table);
+}
+
 static void who_is_needed_is_not_released(void **state)
 {
     (void)state;
@@ -260,6 +276,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(the_same_hop_is_the_same_destination),
         cmocka_unit_test(a_full_table_gives_none_and_counts_it),
+        cmocka_unit_test(many_are_found_again),
         cmocka_unit_test(who_is_needed_is_not_released),
         cmocka_unit_test(marked_twice_is_looked_at_once),
         cmocka_unit_test(one_attempt_until_it_has_proven_itself),

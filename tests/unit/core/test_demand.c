@@ -277,6 +277,42 @@ static void a_demand_without_a_name_is_unclear(void **state)
     world_close(w);
 }
 
+/* The rule that is in force when the connection is ready asks for what nobody can give. */
+static void a_demand_that_becomes_unclear_while_waiting(void **state)
+{
+    (void)state;
+    struct mx_host *mx;
+    struct world *w = shared_mx(NULL, &mx);
+    mx->think_us = 100000;
+    unsigned unclear = world_send(w, "a@d1.test"), clear = world_send(w, "a@d2.test");
+    world_run(w, 350000);
+    w->rule[0].min_version = 0x0305;
+    world_publish(w);
+    world_settle(w, MINUTE);
+    world_expect(w, unclear, HL_DEFERRED, HL_STAGE_POLICY, HL_REASON_POLICY);
+    world_delivered(w, clear, clear);
+    world_close(w);
+}
+
+/* Of those who wait the first 64 are looked at: whoever stands behind them waits longer, not for ever. */
+static void more_wait_than_are_looked_at(void **state)
+{
+    (void)state;
+    struct world_options o = world_defaults();
+    o.core.connections_per_destination = 1;
+    struct mx_host *mx;
+    struct world *w = shared_mx(&o, &mx);
+    mx->think_us = 1000;
+    world_send(w, "a@d1.test");
+    for (unsigned i = 0; i < 100; i++)
+        world_send(w, "a@d2.test");
+    for (unsigned i = 0; i < 20; i++)
+        world_send(w, "a@d1.test");
+    world_settle(w, 5 * MINUTE);
+    world_delivered(w, 0, 120);
+    world_close(w);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -294,6 +330,8 @@ int main(void)
         cmocka_unit_test(a_floor_is_never_lowered),
         cmocka_unit_test(no_starttls_no_mail),
         cmocka_unit_test(a_demand_without_a_name_is_unclear),
+        cmocka_unit_test(a_demand_that_becomes_unclear_while_waiting),
+        cmocka_unit_test(more_wait_than_are_looked_at),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -293,6 +293,27 @@ static void a_feed_that_breaks_harms_nobody_else(void **state)
     world_close(w);
 }
 
+/* A record that the library would never write. */
+static void a_job_that_makes_no_sense_is_refused_by_itself(void **state)
+{
+    (void)state;
+    struct mx_host *mx;
+    struct world *w = world_simple(NULL, &mx);
+    world_send(w, "a@d1.test b@d1.test");
+    world_send(w, "a@d1.test");
+    struct feed_lane *lane = &w->feed[0]->lane[0];
+    struct ring_slot *slot = feed_slot(lane, atomic_load(&lane->entry[0]));
+    struct ring_record *record = (struct ring_record *)(w->feed[0]->base + slot->record_offset);
+    record->flags |= 1u << 31;
+    world_settle(w, MINUTE);
+    world_expect(w, 0, HL_FAILED, HL_STAGE_SUBMIT, HL_REASON_BAD_JOB);
+    assert_int_equal(world_result(w, 0, 1)->verdict, HL_FAILED);
+    assert_false(feed_broken(w->feed[0]));
+    assert_int_equal(world_stat(w, STAT_core_jobs_bad), 1);
+    world_delivered(w, 1, 1);
+    world_close(w);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -310,6 +331,7 @@ int main(void)
         cmocka_unit_test(a_feed_that_leaves_takes_its_results_along),
         cmocka_unit_test(a_feed_that_leaves_idle_is_let_go_at_once),
         cmocka_unit_test(a_feed_that_breaks_harms_nobody_else),
+        cmocka_unit_test(a_job_that_makes_no_sense_is_refused_by_itself),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -96,6 +96,21 @@ static void a_reset_does_not_cut_it_short(void **state)
     world_close(w);
 }
 
+static void what_routers_say_is_of_no_interest(void **state)
+{
+    (void)state;
+    struct mx_host *mx;
+    struct world *w = closing_actively(8, &mx);
+    deliver_one(w);
+    const struct time_wait *record =
+        list_entry(list_head(&w->core[0]->time_wait_order), struct time_wait, link);
+    for (uint8_t code = 1; code <= 4; code++)
+        world_icmp(w, mx, &record->key, record->record.snd_nxt - 1, code, 600);
+    world_run(w, SECOND);
+    assert_int_equal(w->core[0]->time_waits.in_use, 1);
+    world_close(w);
+}
+
 static void with_all_records_taken_the_oldest_gives_way(void **state)
 {
     (void)state;
@@ -153,6 +168,7 @@ int main(void)
         cmocka_unit_test(a_repeated_fin_is_answered_from_the_record),
         cmocka_unit_test(a_repeated_fin_starts_the_time_again),
         cmocka_unit_test(a_reset_does_not_cut_it_short),
+        cmocka_unit_test(what_routers_say_is_of_no_interest),
         cmocka_unit_test(with_all_records_taken_the_oldest_gives_way),
         cmocka_unit_test(without_records_a_flow_is_forgotten_at_once),
         cmocka_unit_test(records_take_no_connections_place),

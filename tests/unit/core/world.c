@@ -18,6 +18,7 @@
 static struct {
     struct pki root, middle;
     char ca_file[64];
+    const char *keys;
     struct tls_trust *trust;
     unsigned count;
     struct {
@@ -25,6 +26,11 @@ static struct {
         SSL_CTX *ctx;
     } made[CERTIFICATES_MAX];
 } pki;
+
+void world_keys(const char *type)
+{
+    pki.keys = type;
+}
 
 static void remove_ca_file(void)
 {
@@ -36,8 +42,9 @@ static void make_authority(void)
     struct error err;
     if (pki.trust)
         return;
-    pki.root = pki_make(NULL, &(struct pki_spec){.cn = "Test Root", .ca = true});
-    pki.middle = pki_make(&pki.root, &(struct pki_spec){.cn = "Test Intermediate", .ca = true});
+    pki.root = pki_make(NULL, &(struct pki_spec){.cn = "Test Root", .key = pki.keys, .ca = true});
+    pki.middle =
+        pki_make(&pki.root, &(struct pki_spec){.cn = "Test Intermediate", .key = pki.keys, .ca = true});
     pki_write(pki.ca_file, (const struct pki *const[]){&pki.root}, 1);
     atexit(remove_ca_file);
     pki.trust = tls_trust_load(pki.ca_file, 1, &err);
@@ -53,7 +60,7 @@ static SSL_CTX *certificate(const char *name)
             return pki.made[i].ctx;
     assert_true(pki.count < CERTIFICATES_MAX);
     snprintf(san, sizeof(san), "DNS:%s", name);
-    struct pki leaf = pki_make(&pki.middle, &(struct pki_spec){.cn = "leaf", .san = san});
+    struct pki leaf = pki_make(&pki.middle, &(struct pki_spec){.cn = "leaf", .san = san, .key = pki.keys});
     SSL_CTX *ctx = SSL_CTX_new(TLS_server_method());
     assert_true(ctx && SSL_CTX_use_certificate(ctx, leaf.cert) == 1);
     assert_int_equal(SSL_CTX_use_PrivateKey(ctx, leaf.key), 1);
@@ -331,12 +338,44 @@ void world_run(struct world *w, uint64_t us)
         move_on(w, end_us);
 }
 
+/* What there is when something does not come about. */
+static void describe(const struct world *w)
+{
+    for (unsigned i = 0; i < w->cores; i++) {
+        struct core *core = w->core[i];
+        print_message(
+            "# core %u: %u jobs, %u connections, %u destinations, %u hungry, %u in flight of %u feeds\n", i,
+            core->jobs.in_use, core->connections.in_use, core->dests.pool.in_use, core->dests.hungry_count,
+            w->feed[0] ? feed_in_flight(w->feed[0], i) : 0, core->feeds);
+        list_for_each(it, &core->all_jobs) {
+            const struct job *job = list_entry(it, struct job, all);
+            const struct dest *d = job->dest;
+            print_message(
+                "#   job %u for %s, hop %u %s: %s; waiting %u, connections %u, connecting %u, ready %u, limit %u\n",
+                (unsigned)job->feed_job.cookie, job->feed_job.domain, job->hop_index, job->hop.host,
+                d ? "waits" : "is sent", d ? d->waiting_count : 0, d ? d->connections : 0,
+                d ? d->connecting : 0, d ? d->ready : 0, d ? d->limit : 0);
+        }
+        for (uint32_t c = 0; c < core->connections.capacity; c++) {
+            const struct conn *conn = pool_at(&core->connections, c);
+            if (conn->env && conn->phase != CONN_GONE)
+                print_message("#   connection to %s: %s, %s, %s\n", conn->hop.host,
+                              conn_phase_name((enum conn_phase)conn->phase),
+                              tcp_state_name(tcp_state(&conn->tcb)), smtp_state_text(&conn->smtp));
+        }
+    }
+    print_message("# receivers: %u connections, %u mails; results owed: %u\n", mx_conns(&w->mx), w->mx.mails,
+                  w->results_owed);
+}
+
 void world_until(struct world *w, world_condition holds, const void *arg, uint64_t us)
 {
     uint64_t end_us = w->now_us + us;
     while (!holds(w, arg)) {
-        if (w->now_us >= end_us)
+        if (w->now_us >= end_us) {
+            describe(w);
             fail_msg("seed %u: not within %llu ms", w->label, (unsigned long long)us / 1000);
+        }
         if (!world_step(w))
             w->now_us = min_u64(end_us, max_u64(next_us(w), w->now_us + 1));
     }
@@ -348,6 +387,39 @@ uint64_t world_stat(const struct world *w, enum stat_id which)
     for (unsigned i = 0; i < w->cores; i++)
         sum += w->core[i]->stats.v[which];
     return sum;
+}
+
+/* RFC 792: the quoted packet is the flow's own, as it left the core. */
+void world_icmp(struct world *w, const struct mx_host *from, const struct flow_key *to, uint32_t seq,
+                uint8_t code, uint16_t mtu)
+{
+    struct pkt *pkt = pkt_alloc(w->mx.port->tx_pool, PKT_CONTROL);
+    struct eth_header eth = {.type = ETH_TYPE_IPV4};
+    struct ip_header ip = {.src = from->address, .dst = to->local, .protocol = IP_PROTO_ICMP, .ttl = 64};
+    struct ip_header quoted = {.src = to->local, .dst = to->remote, .protocol = IP_PROTO_TCP, .ttl = 60};
+    uint8_t *at = pkt->data, *icmp = at + ETH_HEADER_BYTES + IPV4_HEADER_MIN;
+    const uint8_t head[8] = {3, code, 0, 0, 0, 0, (uint8_t)(mtu >> 8), (uint8_t)mtu};
+    const uint8_t tcp[8] = {(uint8_t)(to->local_port >> 8),
+                            (uint8_t)to->local_port,
+                            (uint8_t)(to->remote_port >> 8),
+                            (uint8_t)to->remote_port,
+                            (uint8_t)(seq >> 24),
+                            (uint8_t)(seq >> 16),
+                            (uint8_t)(seq >> 8),
+                            (uint8_t)seq};
+    memcpy(eth.dst.b, w->core[0]->port->mac, 6);
+    memcpy(eth.src.b, w->mx.port->mac, 6);
+    ip.payload_len = sizeof(head) + IPV4_HEADER_MIN + sizeof(tcp);
+    quoted.payload_len = TCP_HEADER_MIN;
+    eth_emit(at, &eth);
+    ipv4_emit(at + ETH_HEADER_BYTES, &ip, false);
+    memcpy(icmp, head, sizeof(head));
+    ipv4_emit(icmp + sizeof(head), &quoted, false);
+    memcpy(icmp + sizeof(head) + IPV4_HEADER_MIN, tcp, sizeof(tcp));
+    uint16_t sum = checksum_finish(checksum_add(0, icmp, ip.payload_len));
+    memcpy(icmp + 2, &sum, 2);
+    pkt->len = (uint16_t)(ETH_HEADER_BYTES + IPV4_HEADER_MIN + ip.payload_len);
+    assert_int_equal(port_transmit(w->mx.port, &pkt, 1, w->now_us), 1);
 }
 
 /* ---- the end ---- */
@@ -380,11 +452,18 @@ void world_detach(struct world *w, unsigned feed)
 
 void world_abandon(struct world *w, unsigned feed)
 {
-    struct hl_error error;
     world_detach(w, feed);
     pair_kill_engine(&w->pair);
+    world_give_up(w);
+}
+
+void world_give_up(struct world *w)
+{
+    struct hl_error error;
     mail_reap(w);
-    assert_int_equal(hl_feed_give_up(w->producer[feed], &error), 0);
+    for (unsigned f = 0; f < w->feeds; f++)
+        if (hl_feed_give_up(w->producer[f], &error) != 0)
+            fail_msg("%s", error.text);
     mail_reap(w);
 }
 

@@ -64,6 +64,9 @@ struct world {
 
 struct world_options world_defaults(void);
 
+/* world_keys: of all certificates, "P-256" unless told otherwise; before the first world. */
+void world_keys(const char *type);
+
 /* world_open: options NULL: the defaults.  Then come hosts, routes and rules, then world_start. */
 struct world *world_open(const struct world_options *options);
 
@@ -126,6 +129,12 @@ unsigned world_copies(const struct world *w, unsigned number, unsigned rcpt); /*
 unsigned world_serial(const struct world *w, unsigned number);  /* the connection that brought it */
 uint64_t world_stat(const struct world *w, enum stat_id which); /* over all cores */
 
+/* world_icmp has a host send an ICMP error about the last segment of one of its connections' peers, or of a flow that
+ * has not got so far: mtu is told with code 4.
+ */
+void world_icmp(struct world *w, const struct mx_host *from, const struct flow_key *to, uint32_t seq,
+                uint8_t code, uint16_t mtu);
+
 /* ---- the end ---- */
 
 void world_tell(struct world *w, enum core_command command, struct feed *feed); /* all cores */
@@ -134,6 +143,7 @@ void world_stop(struct world *w);
 
 /* The engine lets go of a feed and dies; the library gives its verdicts on what is left. */
 void world_abandon(struct world *w, unsigned feed);
+void world_give_up(struct world *w); /* the engine has died: verdicts on what it never took */
 
 /* world_close drains what was not told to end, checks what holds for every test, and frees all. */
 void world_close(struct world *w);

@@ -29,7 +29,7 @@ static bool find_lost_by_duplicates(struct tcb *tcb)
     return true;
 }
 
-/* Returns what has been delivered, by the reckoning of RFC 6937 section 3 without SACK. */
+/* Returns what has been delivered, DeliveredData in RFC 9937, by its reckoning without SACK. */
 static uint32_t count_duplicates(struct tcb *tcb, const struct txq_report *report, bool duplicate)
 {
     uint32_t before = tcb->reno_sacked;
@@ -60,14 +60,17 @@ static void reduce(struct tcb *tcb, uint64_t now_us)
     cc->ops->on_congestion(cc, min_u32(tcb->txq.out, cc->cwnd), now_us);
 }
 
+/* What was found lost may leave at the rate of what is delivered: at first one segment (RFC 9937). */
 static void enter_fast(struct tcb *tcb, uint64_t now_us)
 {
+    struct cc *cc = &tcb->cc;
     undo_arm(tcb);
     prr_start(tcb, tcb->txq.out);
     reduce(tcb, now_us);
     tcb->recover = tcb->snd_nxt;
     tcb->recovery = RECOVERY_FAST;
     tcb->rexmit_now = true; /* (4.3) */
+    cc->cwnd = recovery_pipe(tcb) + cc->mss;
     timer_cancel(tcb, TIMER_PROBE);
 }
 
@@ -138,8 +141,9 @@ void recovery_on_ack(struct tcb *tcb, const struct tcp_segment *seg, const struc
         found = find_lost_by_duplicates(tcb);
     }
     move_on(tcb, report, found, now_us);
-    if (tcb->recovery == RECOVERY_FAST)
-        prr_on_ack(tcb, delivered);
+    if (tcb->recovery ==
+        RECOVERY_FAST) /* without SACK an ACK that does not end it is news of a further loss */
+        prr_on_ack(tcb, delivered, report->acked && !found && tcb->sack_on);
 }
 
 void recovery_on_reorder_timer(struct tcb *tcb, uint64_t now_us)

@@ -66,7 +66,7 @@ struct rack {
     uint32_t tlp_end_seq;
 };
 
-/* RFC 6937, in bytes. */
+/* RFC 9937, in bytes. */
 struct prr {
     uint32_t delivered; /* since recovery began */
     uint32_t out;       /* sent since then */
@@ -272,10 +272,12 @@ void tlp_sent(struct tcb *tcb, bool is_retrans, uint64_t now_us);
 bool tlp_on_ack(struct tcb *tcb, const struct tcp_segment *seg, const struct txq_report *report,
                 bool duplicate);
 
-/* ---- prr.c: cwnd during fast recovery (RFC 6937) ---- */
+/* ---- prr.c: cwnd during fast recovery (RFC 9937) ---- */
 
 void prr_start(struct tcb *tcb, uint32_t flight);
-void prr_on_ack(struct tcb *tcb, uint32_t delivered);
+
+/* prr_on_ack sets cwnd; progress: the ACK moved snd_una and told of no further loss ("SafeACK"). */
+void prr_on_ack(struct tcb *tcb, uint32_t delivered, bool progress);
 
 /* ---- undo.c: reductions that were wrong ---- */
 

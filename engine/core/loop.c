@@ -65,7 +65,7 @@ static void fire(struct core *core, struct wheel_timer *timer)
     }
     case TIME_WAIT_TIMER: time_wait_expire(core, timer); break;
     case JOB_TIMER: job_deadline(core, container_of(timer, struct job, timer)); break;
-    default: assert(!"a timer of no known kind");
+    default: assert(false && "a timer of no known kind");
     }
 }
 

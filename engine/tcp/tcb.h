@@ -102,7 +102,7 @@ struct tcb {
 
     bool ts_on, sack_on, wscale_on; /* negotiated; before that: offered */
     uint8_t snd_scale, rcv_scale;   /* shifts in [0, 14] (RFC 7323 section 2.3) */
-    bool cwnd_limited;              /* the last tcp_output was stopped by cwnd */
+    bool cwnd_limited;              /* what has left this round trip was bounded by cwnd */
     bool syn_lost;                  /* the SYN was sent more than once */
     uint8_t dup_acks;               /* in a row, saturating */
 
@@ -118,6 +118,9 @@ struct tcb {
     uint32_t snd_mss; /* payload bytes of a full segment, its usual options counted off; > 0 */
     uint32_t rcv_mss; /* the largest payload that the peer has sent: what a full segment is to delayed ACKs */
     uint32_t rcv_unacked; /* bytes received since our last ACK */
+
+    uint32_t flight_max; /* most in flight since flight_seq was set */
+    uint32_t flight_seq; /* until this is acknowledged: a round trip */
 
     uint64_t timer[TIMER_COUNT]; /* absolute; DEADLINE_NEVER: not armed */
 

@@ -65,6 +65,7 @@ static void open_common(struct tcb *tcb, const struct tcp_open *open, enum tcp_s
         .snd_nxt = open->isn,
         .recover = open->isn,
         .rtt_seq = open->isn,
+        .flight_seq = open->isn,
     };
     tcb->peer_mss = tcb->ip_header_bytes == IPV6_HEADER ? MSS_DEFAULT_V6 : MSS_DEFAULT_V4;
     tcb->path_mss = tcb->our_mss;

@@ -67,12 +67,13 @@ static bool is_duplicate(const struct tcb *tcb, const struct tcp_segment *seg, b
            !(seg->flags & (TCP_SYN | TCP_FIN)) && !window_changed;
 }
 
-/* cwnd grows only while it is what limits us (RFC 7661 section 4.3, RFC 9438 section 5.8). */
-static void grow_cwnd(struct tcb *tcb, const struct txq_report *report, uint32_t flight, bool after_timeout,
-                      uint64_t now_us)
+/* cwnd grows only while it is what limits us (RFC 7661 section 4.3, RFC 9438 section 5.8); in slow start up to twice
+ * what has been in flight.
+ */
+static void grow_cwnd(struct tcb *tcb, const struct txq_report *report, bool after_timeout, uint64_t now_us)
 {
     struct cc *cc = &tcb->cc;
-    bool limited = tcb->cwnd_limited || (cc_in_slow_start(cc) && cc->cwnd < 2 * flight);
+    bool limited = tcb->cwnd_limited || (cc_in_slow_start(cc) && cc->cwnd < 2 * tcb->flight_max);
     if (!limited || !report->acked_bytes)
         return;
     struct cc_ack ack = {
@@ -100,7 +101,7 @@ static void release_acked(struct tcb *tcb, uint32_t ack, struct txq_report *repo
 void ack_process(struct tcb *tcb, const struct tcp_segment *seg, uint64_t now_us)
 {
     struct txq_report report = {.believed_us = believed_us(tcb, seg, now_us)};
-    uint32_t una = tcb->snd_una, flight = recovery_pipe(tcb);
+    uint32_t una = tcb->snd_una;
     enum tcp_recovery before = tcb->recovery;
     bool window_changed = update_window(tcb, seg);
     bool duplicate = is_duplicate(tcb, seg, window_changed);
@@ -115,7 +116,7 @@ void ack_process(struct tcb *tcb, const struct tcp_segment *seg, uint64_t now_us
     measure(tcb, seg, &report, now_us);
     recovery_on_ack(tcb, seg, &report, duplicate, now_us);
     if (before != RECOVERY_FAST && tcb->recovery != RECOVERY_FAST)
-        grow_cwnd(tcb, &report, flight, before == RECOVERY_LOSS, now_us);
+        grow_cwnd(tcb, &report, before == RECOVERY_LOSS, now_us);
     if (report.acked)
         timer_acked(tcb, now_us);
     if (report.acked || report.sacked)

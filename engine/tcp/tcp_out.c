@@ -209,13 +209,26 @@ static void restart_after_idle(struct tcb *tcb, uint64_t now_us)
         tcb->cc.cwnd = min_u32(tcb->cc.cwnd, tcb->initial_window);
 }
 
+/* How much of cwnd a round trip has used, as Linux keeps it: what was not used may not grow (RFC 7661 section 4.3), and
+ * that the first ACKs of a flight have come does not make it less.
+ */
+static void note_flight(struct tcb *tcb, bool stopped)
+{
+    bool full = stopped || recovery_pipe(tcb) + tcb->snd_mss > tcb->cc.cwnd;
+    bool more = !tcb->cwnd_limited && tcb->txq.out > tcb->flight_max;
+    if (!full && !more && seq_lt(tcb->snd_una, tcb->flight_seq))
+        return;
+    tcb->cwnd_limited = full;
+    tcb->flight_max = tcb->txq.out;
+    tcb->flight_seq = tcb->snd_nxt;
+}
+
 /* NextSeg() (2): what was never sent. */
 static bool send_new(const struct out *o)
 {
     struct tcb *tcb = o->tcb;
     struct pkt *p = tcb->txq.unsent, *first = p;
-    bool closed_window = false;
-    tcb->cwnd_limited = false;
+    bool closed_window = false, stopped = false;
     if (p)
         restart_after_idle(tcb, o->now_us);
     while ((p = tcb->txq.unsent)) {
@@ -224,7 +237,7 @@ static bool send_new(const struct out *o)
         if (closed_window)
             break;
         if (p->tcp.len > 0 && !cwnd_allows(tcb, bytes)) { /* a bare FIN is no load for the path */
-            tcb->cwnd_limited = true;
+            stopped = true;
             break;
         }
         if (!fit(o, p, bytes))
@@ -235,6 +248,8 @@ static bool send_new(const struct out *o)
             return false;
         tcb->override_now = false;
     }
+    if (stopped || tcb->txq.unsent != first)
+        note_flight(tcb, stopped);
     if (tcb->txq.unsent != first)
         tlp_schedule(tcb, o->now_us);
     timer_persist(tcb, closed_window && !tcb->txq.out, o->now_us);

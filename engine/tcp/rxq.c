@@ -74,6 +74,8 @@ static bool scarce(const struct pkt *pkt, uint32_t part)
 enum rxq_result rxq_append(struct rxq *q, struct pkt *pkt, uint8_t *payload, uint32_t seq, uint32_t len)
 {
     assert(len > 0 && len <= UINT16_MAX);
+    if (q->packets >= q->max_packets && q->early) /* it might set free as many again as are held already */
+        return RXQ_NO_ROOM;
     if (copy_behind(q, payload, len))
         return RXQ_KEPT;
     if (q->packets >= q->max_packets || (q->head && scarce(pkt, 8)))

@@ -177,6 +177,23 @@ static void in_order_packets_are_bounded(void **state)
     assert_int_equal(give(f, start + 32 * 250, 250), RXQ_KEPT);
 }
 
+/* The one that fills a gap may come after many that waited, again and again, while nobody reads. */
+static void gaps_filled_again_and_again_stay_bounded(void **state)
+{
+    struct fixture *f = *state;
+    uint32_t start = f->rcv_nxt;
+    f->q.max_packets = 4;
+    for (unsigned i = 0; i < 10; i++) {
+        uint32_t at = f->rcv_nxt;
+        for (uint32_t k = 0; k < 3; k++)
+            give(f, at + 10 + k * 200, 200);
+        give(f, at + 610, 40); /* the next gap's bytes fit behind these */
+        give(f, at, 10);       /* rxq_check asserts the bound */
+    }
+    rxq_drop_early(&f->q);
+    expect_bytes(f, start, f->rcv_nxt - start);
+}
+
 static void early_packets_leave_the_last_quarter_of_the_pool(void **state)
 {
     struct fixture *f = *state;
@@ -263,6 +280,7 @@ int main(void)
         TEST(a_larger_segment_replaces_what_it_covers),
         TEST(early_packets_are_bounded),
         TEST(in_order_packets_are_bounded),
+        TEST(gaps_filled_again_and_again_stay_bounded),
         TEST(early_packets_leave_the_last_quarter_of_the_pool),
         TEST(a_scarce_pool_lets_each_flow_hold_one_packet),
         TEST(sack_blocks_join_neighbours_newest_first),

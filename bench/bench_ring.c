@@ -17,6 +17,7 @@
 #include "engine/ring/feed.h"
 
 #include <errno.h>
+#include <getopt.h>
 #include <poll.h>
 #include <pthread.h>
 #include <sched.h>
@@ -28,6 +29,7 @@
 
 #define SAMPLES_MAX 2000000u
 #define DOMAINS     16u
+#define REPEAT_MAX  64u
 
 static struct {
     double seconds;
@@ -322,7 +324,7 @@ static void print_percentiles(const char *name)
 
 static void measure_jobs(hl_feed *feed, unsigned window, bool share, size_t bytes)
 {
-    double rate[64];
+    double rate[REPEAT_MAX] = {0};
     hl_body *shared = NULL;
     struct hl_error error;
     make_message(bytes);
@@ -484,23 +486,30 @@ static void print_host(void)
             options.repeat, options.seconds);
 }
 
+static bool take_option(int code, const char *text)
+{
+    switch (code) {
+    case 'j': options.json = true; return true;
+    case 's': options.seconds = atof(text); return options.seconds > 0;
+    case 'r':
+        options.repeat = (unsigned)atoi(text);
+        return options.repeat >= 1 && options.repeat <= REPEAT_MAX;
+    case 'c': return sscanf(text, "%d,%d", &options.cpu[0], &options.cpu[1]) == 2;
+    default: return false;
+    }
+}
+
 static bool read_options(int argc, char **argv)
 {
-    for (int i = 1; i < argc; i++) {
-        const char *value = i + 1 < argc ? argv[i + 1] : NULL;
-        if (strcmp(argv[i], "--json") == 0)
-            options.json = true;
-        else if (strcmp(argv[i], "--seconds") == 0 && value && ++i)
-            options.seconds = atof(value);
-        else if (strcmp(argv[i], "--repeat") == 0 && value && ++i)
-            options.repeat = (unsigned)atoi(value);
-        else if (strcmp(argv[i], "--cpus") == 0 && value && ++i &&
-                 sscanf(value, "%d,%d", &options.cpu[0], &options.cpu[1]) == 2)
-            continue;
-        else
+    static const struct option longs[] = {{"seconds", required_argument, NULL, 's'},
+                                          {"repeat", required_argument, NULL, 'r'},
+                                          {"cpus", required_argument, NULL, 'c'},
+                                          {"json", no_argument, NULL, 'j'},
+                                          {NULL, 0, NULL, 0}};
+    for (int code; (code = getopt_long(argc, argv, "", longs, NULL)) != -1;)
+        if (!take_option(code, optarg))
             return false;
-    }
-    return options.seconds > 0 && options.repeat >= 1 && options.repeat <= 64;
+    return optind == argc;
 }
 
 int main(int argc, char **argv)

@@ -56,14 +56,14 @@ static void tell(struct report *r, const struct letter *letter, uint32_t recipie
                     hl_fault_name(result->fault), hl_reason_name(result->reason), result->text);
 }
 
-void report_result(struct report *r, const struct letter *letter, uint32_t recipient,
+void report_result(struct report *report, const struct letter *letter, uint32_t recipient,
                    const struct hl_result *result)
 {
-    r->verdicts[result->verdict <= HL_NOT_SENT ? result->verdict : HL_NONE]++;
-    if (r->options->json)
+    report->verdicts[result->verdict <= HL_NOT_SENT ? result->verdict : HL_NONE]++;
+    if (report->options->json)
         json_result(stdout, letter, recipient, result);
-    else if (result->verdict != HL_DELIVERED || r->options->verbose)
-        tell(r, letter, recipient, result);
+    else if (result->verdict != HL_DELIVERED || report->options->verbose)
+        tell(report, letter, recipient, result);
 }
 
 void report_bad(struct report *r, const struct letter *letter, enum letter_fault fault, const char *why)

@@ -107,7 +107,7 @@ HL_API size_t hl_feed_detach(hl_feed *feed);
  * Bodies that you hold stay yours, but their addresses change: ask hl_body_data again.  One that has no room in the
  * new memory has no data and no size any more.
  *
- *   errors       as hl_feed_attach; -EINVAL: the engine is alive
+ *   errors       as hl_feed_attach; -EINVAL: the engine is alive; -EBUSY: hl_reap has not said -EPIPE yet
  *   on failure   the feed is as it was; try again later
  *   blocks       for timeout_ms at the most, and copies bodies
  */
@@ -331,7 +331,7 @@ HL_API int hl_wait(hl_feed *feed, int timeout_ms, struct hl_error *error);
 
 /* For an event loop of your own: hl_feed_fd gives a descriptor (the feed's: do not close or read it) that polls
  * readable when there is something to reap, provided that hl_feed_arm was called after the last hl_reap and returned 0.
- * It returns 1 when there is something to reap already.  A reattach gives another descriptor.
+ * It returns 1 when there is something to reap already.  The descriptor stays the same over a reattach.
  */
 HL_API int hl_feed_fd(const hl_feed *feed);
 HL_API int hl_feed_arm(hl_feed *feed);

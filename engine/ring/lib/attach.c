@@ -135,9 +135,10 @@ static bool head_is_sane(const struct ring_header *h, uint64_t bytes)
            h->lanes >= 1 && h->lanes <= RING_LANES_MAX && is_power_of_two(h->submit_slots) &&
            is_power_of_two(h->complete_slots) && h->submit_slots <= 1u << 20 &&
            h->complete_slots <= 1u << 20 && h->recipients_max >= 1 &&
-           h->record_bytes_max >= RING_RECORD_MIN && h->slot_bytes == sizeof(struct ring_slot) &&
-           h->result_bytes >= RING_RESULT_BYTES && h->lanes_offset >= sizeof(*h) &&
-           h->entries_at >= sizeof(struct ring_lane) &&
+           h->record_bytes_max >= RING_RECORD_MIN && h->slot_bytes >= sizeof(struct ring_slot) &&
+           h->slot_bytes % 8 == 0 && h->slot_bytes <= 4096 && h->result_bytes % 8 == 0 &&
+           h->result_bytes <= 65536 && h->result_bytes >= RING_RESULT_BYTES &&
+           h->lanes_offset >= sizeof(*h) && h->entries_at >= sizeof(struct ring_lane) &&
            h->slots_at >= h->entries_at + 4ull * h->submit_slots &&
            h->results_at >= h->slots_at + (uint64_t)h->slot_bytes * h->submit_slots &&
            h->lane_bytes >= h->results_at + (uint64_t)h->result_bytes * h->complete_slots &&
@@ -177,6 +178,7 @@ static int make_lane(struct region *region, uint32_t number)
     lane->entry = (_Atomic uint32_t *)(at + h->entries_at);
     lane->slots = at + h->slots_at;
     lane->results = at + h->results_at;
+    lane->slot_bytes = h->slot_bytes;
     lane->job = calloc(h->submit_slots, sizeof(*lane->job));
     lane->free_slot = calloc(h->submit_slots, sizeof(*lane->free_slot));
     if (!lane->job || !lane->free_slot)

@@ -43,8 +43,11 @@ size_t hl_body_bytes(const hl_body *body)
 
 void body_unclaim(hl_body *body)
 {
-    if (--body->claims > 0)
+    if (--body->claims > 0) {
+        body->is_clean =
+            body->is_clean && body->claims > 1; /* the last claim may be its holder's, who may write again */
         return;
+    }
     if (body->feed && body->offset != ARENA_NONE)
         arena_give(&body->feed->region.arena, body->offset);
     list_remove(&body->link);

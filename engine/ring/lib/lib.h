@@ -18,6 +18,8 @@ struct hl_body {
     uint64_t offset;  /* in the arena; ARENA_NONE: lost in a reattach */
     size_t bytes;
     uint32_t claims; /* the caller's and those of messages; freed at 0 */
+    bool is_clean; /* all of its line ends were found to be CRLF, and it is submitted, so it stays as it is */
+    bool has_8bit; /* if it is clean */
 };
 
 struct message_part {
@@ -58,6 +60,7 @@ struct lane {
     uint32_t tail;          /* of the submission ring */
     uint32_t complete_head; /* next result to read */
     uint32_t head_published;
+    uint32_t slot_bytes; /* stride */
     uint32_t free_count; /* of free_slot[]: slots that nobody uses */
     uint32_t *free_slot;
     struct job *job; /* of each slot */
@@ -181,7 +184,7 @@ void lane_publish(hl_feed *feed, uint32_t lane);
 
 static inline struct ring_slot *lane_slot(const struct lane *lane, uint32_t slot)
 {
-    return (struct ring_slot *)(lane->slots + (size_t)slot * sizeof(struct ring_slot));
+    return (struct ring_slot *)(lane->slots + (size_t)slot * lane->slot_bytes);
 }
 
 static inline uint8_t *arena_at(const struct region *region, uint64_t offset)

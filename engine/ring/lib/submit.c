@@ -37,6 +37,7 @@ struct measure {
     uint64_t bytes;  /* of the message */
     uint64_t copied; /* of them, to be copied */
     bool has_8bit;
+    uint16_t clean, high; /* bit i: part i is a whole body without a bare line end; it has 8-bit bytes */
 };
 
 static int check_part(const hl_feed *feed, const struct hl_part *part, size_t number, struct hl_error *error)
@@ -96,6 +97,30 @@ static int check_end(const hl_feed *feed, const struct hl_job *job, const struct
     return 0;
 }
 
+/* A body that many messages share is looked at once: see remember_clean. */
+static const char *check_part_lines(const hl_feed *feed, const struct hl_job *job, size_t number,
+                                    struct lines *lines, struct measure *m)
+{
+    const struct hl_part *part = &job->parts[number];
+    const hl_body *body = part->body;
+    bool whole = body && part->offset == 0 && part->bytes == body->bytes && !lines->cr;
+    struct lines own = {.cr = lines->cr, .bytes = lines->bytes};
+    const char *wrong = NULL;
+    if (whole && body->is_clean) {
+        own.has_8bit = body->has_8bit;
+        own.bytes += part->bytes;
+    } else {
+        wrong = lines_check(&own, part_data(feed, part), part->bytes);
+    }
+    if (whole && !own.cr) {
+        m->clean = (uint16_t)(m->clean | 1u << number);
+        m->high = (uint16_t)(m->high | (unsigned)own.has_8bit << number);
+    }
+    own.has_8bit |= lines->has_8bit;
+    *lines = own;
+    return wrong;
+}
+
 static int check_lines(const hl_feed *feed, const struct hl_job *job, struct measure *m,
                        struct hl_error *error)
 {
@@ -107,7 +132,7 @@ static int check_lines(const hl_feed *feed, const struct hl_job *job, struct mea
             bytes = lines_normalise(&lines, part->copy, part->bytes, NULL);
             lines.bytes += part->bytes;
         } else {
-            const char *wrong = lines_check(&lines, part_data(feed, part), part->bytes);
+            const char *wrong = check_part_lines(feed, job, i, &lines, m);
             if (wrong)
                 return fail_bare(feed, job, wrong, lines.bytes, error);
         }
@@ -192,7 +217,17 @@ static int take_piece(hl_feed *feed, struct message *m, uint32_t batches, uint64
     return 0;
 }
 
-static void write_parts(hl_feed *feed, const struct hl_job *job, struct message *m, uint64_t at)
+/* Only now that it is submitted does the body stay as it is. */
+static void remember_clean(hl_body *body, const struct measure *size, size_t part)
+{
+    if (!(size->clean >> part & 1))
+        return;
+    body->is_clean = true;
+    body->has_8bit = size->high >> part & 1;
+}
+
+static void write_parts(hl_feed *feed, const struct hl_job *job, struct message *m,
+                        const struct measure *size, uint64_t at)
 {
     struct lines lines = {0};
     for (size_t i = 0; i < job->parts_count; i++) {
@@ -201,6 +236,7 @@ static void write_parts(hl_feed *feed, const struct hl_job *job, struct message 
         *to = (struct message_part){.body = from->body, .offset = from->offset, .bytes = from->bytes};
         if (from->body) {
             from->body->claims++;
+            remember_clean(from->body, size, i);
             lines.cr = from->bytes ? part_data(feed, from)[from->bytes - 1] == '\r' : lines.cr;
             continue;
         }
@@ -325,7 +361,7 @@ static int build(hl_feed *feed, const struct hl_job *job, const struct measure *
     m->left = (uint32_t)job->recipients_count;
     m->submitted_us = clock_now_us();
     m->engine_epoch = feed->region.head.engine_epoch;
-    write_parts(feed, job, m, body_at);
+    write_parts(feed, job, m, size, body_at);
     for (uint32_t i = 0; i < batches; i++)
         write_record(feed, job, m, size, &feed->batch[i]);
     feed->recipients_in_flight += m->left;

@@ -5,6 +5,7 @@
 #include "tests/unit/cmocka.h"
 
 #include <errno.h>
+#include <poll.h>
 #include <stdlib.h>
 
 static struct pair pair;
@@ -170,7 +171,10 @@ static void untouched_jobs_move_to_the_next_engine(void **state)
     shape.hash_seed = 77;
     shape.lanes = 3;
     pair_serve(&pair, &shape);
+    int fd = hl_feed_fd(pair.producer);
     assert_int_equal(pair_reattach(&pair), 0);
+    assert_int_equal(hl_feed_fd(pair.producer), fd);
+    assert_int_equal(hl_feed_arm(pair.producer), 0);
     for (unsigned i = 0; i < 3000; i++)
         assert_int_equal(((uint8_t *)hl_body_data(held))[i], 'h');
     hl_body_release(held);
@@ -185,6 +189,8 @@ static void untouched_jobs_move_to_the_next_engine(void **state)
     assert_int_equal(got->extent[1].len, 1000);
     assert_int_equal(got->extent[1].data[999], 's');
     pair_deliver(got);
+    struct pollfd p = {.fd = fd, .events = POLLIN};
+    assert_int_equal(poll(&p, 1, 0), 1); /* the new engine rings */
     got = pair_take(&pair, lane);
     pair_deliver(got);
     assert_int_equal(hl_reap(pair.producer, r, 16, NULL), 2);

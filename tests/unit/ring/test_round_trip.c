@@ -1,4 +1,5 @@
 /* Both ends: what is submitted is what is taken, what is reported is what is reaped. */
+#include "engine/ring/lib/lib.h"
 #include "tests/unit/ring/pair.h"
 
 #include "tests/unit/cmocka.h"
@@ -6,6 +7,8 @@
 #include <arpa/inet.h>
 #include <errno.h>
 #include <stdlib.h>
+#include <sys/mman.h>
+#include <unistd.h>
 
 static struct pair pair;
 
@@ -190,12 +193,69 @@ static void indices_wrap_around(void **state)
     assert_int_equal(limits.arena_free, limits.arena_bytes);
 }
 
+/* An engine of a newer minor may have longer slots, results and headers: the library steps over what it does not know. */
+static void a_newer_minor_is_read_by_its_strides(void **state)
+{
+    (void)state;
+    struct ring_header h = {
+        .magic = RING_MAGIC,
+        .abi_major = RING_ABI_MAJOR,
+        .abi_minor = 7,
+        .header_bytes = 1024,
+        .region_bytes = 1 << 20,
+        .lanes = 1,
+        .submit_slots = 4,
+        .complete_slots = 4,
+        .recipients_max = 2,
+        .record_bytes_max = 4096,
+        .slot_bytes = 192,
+        .result_bytes = 2048,
+        .lanes_offset = 8192,
+        .lane_bytes = 16384,
+        .entries_at = 1024,
+        .slots_at = 2048,
+        .results_at = 4096,
+        .arena_offset = 65536,
+        .arena_bytes = 65536,
+        .body_bytes_max = 60000,
+    };
+    int memfd = memfd_create("newer", MFD_CLOEXEC);
+    assert_int_equal(ftruncate(memfd, 1 << 20), 0);
+    assert_int_equal(pwrite(memfd, &h, sizeof(h), 0), sizeof(h));
+    hl_feed feed = {.epoll = -1};
+    list_init(&feed.bodies);
+    assert_int_equal(region_adopt(&feed.region, memfd, &pair.error), 0);
+    feed.region.sock = feed.region.wake_engine = feed.region.wake_producer = -1;
+    close(memfd);
+
+    uint8_t *lane = feed.region.base + h.lanes_offset;
+    for (uint32_t i = 0; i < 3; i++) {
+        struct hl_job job = pair_job(i);
+        assert_int_equal(hl_submit(&feed, &job, &pair.error), 0);
+        assert_int_equal(((uint32_t *)(lane + h.entries_at))[i], i);
+        struct ring_slot *slot = (struct ring_slot *)(lane + h.slots_at + i * 192);
+        assert_in_range(slot->record_offset, 65536, 131072);
+        *(struct ring_result *)(lane + h.results_at + i * 2048) = (struct ring_result){
+            .cookie = slot->cookie, .slot = i, .verdict = VERDICT_DELIVERED, .smtp_code = 250};
+    }
+    atomic_store(&((struct ring_lane *)lane)->complete_tail, 3);
+    struct hl_result r[4];
+    assert_int_equal(hl_reap(&feed, r, 4, &pair.error), 3);
+    assert_int_equal(r[2].cookie, 2);
+    assert_int_equal(r[2].smtp_code, 250);
+    region_close(&feed.region, false);
+    free(feed.target);
+    free(feed.batch);
+    free(feed.names);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(every_field_arrives, open_pair, close_pair),
         cmocka_unit_test_setup_teardown(every_field_of_a_result_arrives, open_pair, close_pair),
         cmocka_unit_test_setup_teardown(indices_wrap_around, open_pair, close_pair),
+        cmocka_unit_test(a_newer_minor_is_read_by_its_strides),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

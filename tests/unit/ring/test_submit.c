@@ -220,6 +220,41 @@ static void a_body_is_shared_and_freed_once(void **state)
     assert_int_equal(arena_free(), all);
 }
 
+/* A body is looked at again once nobody but its holder can have it. */
+static void a_rewritten_body_is_judged_anew(void **state)
+{
+    (void)state;
+    struct hl_result r;
+    hl_body *body;
+    assert_int_equal(hl_body_reserve(pair.producer, 4, &body, NULL), 0);
+    memcpy(hl_body_data(body), "\xc3\xa4\r\n", 4);
+    struct hl_part part = hl_part_of(body, 0, 4);
+    struct hl_job job = pair_job(1);
+    job.parts = &part;
+    for (unsigned i = 0; i < 2; i++) { /* the second time it is known */
+        submit(&job);
+        struct feed_job *got = pair_take(&pair, 0);
+        assert_int_equal(got->flags, FEED_8BITMIME);
+        pair_deliver(got);
+    }
+    assert_int_equal(hl_reap(pair.producer, &r, 1, NULL), 1);
+    assert_int_equal(hl_reap(pair.producer, &r, 1, NULL), 1);
+    memcpy(hl_body_data(body), "a\nb\n", 4);
+    refused(&job, EINVAL, "bare LF in line 1 (byte 1)");
+
+    memcpy(hl_body_data(body), "ab\r\n", 4);
+    struct hl_job wrong = job;
+    struct hl_recipient many[40];
+    for (unsigned i = 0; i < 40; i++)
+        many[i] = (struct hl_recipient){hl_str("a@example.org"), hl_none()};
+    wrong.recipients = many;
+    wrong.recipients_count = 33;
+    refused(&wrong, EINVAL, "submit it in several jobs");
+    memcpy(hl_body_data(body), "a\nb\n", 4);
+    refused(&job, EINVAL, "bare LF in line 1 (byte 1)");
+    hl_body_release(body);
+}
+
 static void full_arena_says_so_and_recovers(void **state)
 {
     (void)state;
@@ -411,6 +446,7 @@ int main(void)
         T(bad_bodies),
         T(bare_line_ends_in_bodies_are_refused_even_when_normalising),
         T(a_body_is_shared_and_freed_once),
+        T(a_rewritten_body_is_judged_anew),
         T(full_arena_says_so_and_recovers),
         T(full_lane_says_so_and_recovers),
         T(slots_come_back_in_any_order),

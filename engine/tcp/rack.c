@@ -39,17 +39,21 @@ void rack_left_recovery(struct tcb *tcb)
         r->reo_wnd_mult = 1;
 }
 
-/* Section 6.2, steps 2 and 3. */
+/* Section 6.2, steps 2 and 3.  RACK.rtt is that of the last one that the ACK delivers, also if another left later: an
+ * original that was overtaken says how long its fellows may take.
+ */
 void rack_on_ack(struct tcb *tcb, const struct txq_report *report, uint64_t now_us)
 {
     struct rack *r = &tcb->rack;
     r->reordering_seen |= report->reordered;
     widen_on_dsack(tcb, report);
+    if (!report->newest_order)
+        return;
+    r->rtt_us = (uint32_t)min_u64(now_us - report->last_us, UINT32_MAX / 2);
     if (report->newest_order <= r->order)
         return;
     r->order = report->newest_order;
     r->sent_us = report->newest_us;
-    r->rtt_us = (uint32_t)min_u64(now_us - report->newest_us, UINT32_MAX / 2);
 }
 
 /* Section 6.2, step 4: as long as no reordering was seen, three SACKed segments are as good as time (RFC 6675). */

@@ -54,7 +54,7 @@ enum tcp_recovery {
 struct rack {
     uint64_t sent_us;        /* RACK.xmit_ts: when the last sent of what was delivered had left */
     uint64_t order;          /* its transmission order: tells apart what left at the same time */
-    uint32_t rtt_us;         /* its round trip */
+    uint32_t rtt_us;         /* RACK.rtt: round trip of the last one that an ACK delivered */
     uint32_t dsack_round;    /* snd_nxt when a duplicate last widened the window */
     uint8_t reo_wnd_mult;    /* in [1, 255] */
     uint8_t reo_wnd_persist; /* recoveries until reo_wnd_mult is 1 again */

@@ -223,8 +223,10 @@ static void report_delivered(struct txq *q, const struct pkt *p, struct txq_repo
         report->reordered |= seq_lt(txq_end(p), q->fack);
     }
     q->fack = seq_max(q->fack, txq_end(p));
-    bool believed = p->tcp.sends == 1 || p->tcp.sent_us <= report->believed_us;
-    if (believed && p->tcp.order > report->newest_order) {
+    if (p->tcp.sends > 1 && p->tcp.sent_us > report->believed_us)
+        return;
+    report->last_us = p->tcp.sent_us;
+    if (p->tcp.order > report->newest_order) {
         report->newest_order = p->tcp.order;
         report->newest_us = p->tcp.sent_us;
     }

@@ -58,6 +58,7 @@ struct txq_report {
     uint64_t first_us;     /* send time of the oldest of these */
     uint64_t newest_us;    /* of the newly acknowledged ones, the last that was sent (RACK) */
     uint64_t newest_order; /* its transmission order; 0: none */
+    uint64_t last_us;      /* send time of the one that came last in the ACK (RACK.rtt) */
     bool retrans_acked;    /* some packet that had been retransmitted was among them */
     bool reordered;        /* one that was sent once came behind a later one (RFC 8985 section 6.2, step 3) */
     bool dsack;            /* the peer reported a duplicate (RFC 2883) */

@@ -135,6 +135,11 @@ void conn_quit(struct conn *conn, uint64_t now_us);
 /* conn_abort resets it for a reason of ours; a message in hand gets its results first; conn_run follows. */
 void conn_abort(struct conn *conn, enum reason reason, const char *text, uint64_t now_us);
 
+/* conn_gone forgets it at once; no byte leaves any more, and no message may be in hand.  It comes by itself once TCP is
+ * over; the owner calls it for those that could not even be reset while there was time.
+ */
+void conn_gone(struct conn *conn);
+
 const char *conn_phase_name(enum conn_phase phase);
 
 #endif

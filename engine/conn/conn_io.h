@@ -20,6 +20,5 @@ void conn_fail_for_tcp(struct conn *conn, uint64_t now_us);
 
 /* conn_end tells the owner and starts the orderly close; harmless when that has happened. */
 void conn_end(struct conn *conn, const struct outcome *why, uint64_t now_us);
-void conn_gone(struct conn *conn);
 
 #endif

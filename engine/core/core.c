@@ -196,8 +196,19 @@ bool core_enter(struct core *core)
     return true;
 }
 
+/* A port that takes nothing any more has kept the resets of these: their TLS sessions have to go before crypto does. */
+static void forget_connections(struct core *core)
+{
+    for (uint32_t i = 0; i < core->connections.capacity; i++) {
+        struct conn *conn = pool_at(&core->connections, i);
+        if (conn->env && conn->phase != CONN_GONE)
+            conn_gone(conn);
+    }
+}
+
 void core_leave(struct core *core)
 {
+    forget_connections(core);
     core_publish(core);
     tls_core_close(core->tls);
     core->tls = NULL;

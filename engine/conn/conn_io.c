@@ -115,6 +115,8 @@ static bool receive_tls(struct conn *conn, uint64_t now_us)
 {
     bool moved = false;
     size_t len;
+    if (conn->phase == CONN_HANDSHAKE)
+        look_at_tls(conn, now_us); /* suspended work may have ended the handshake with nothing more to read */
     for (uint8_t *in; conn->phase < CONN_CLOSING && (in = tcp_read_peek(&conn->tcb, &len));) {
         size_t used;
         tls_input(conn->tls, in, len, &used);

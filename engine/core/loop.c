@@ -224,6 +224,7 @@ bool core_turn(struct core *core, uint64_t now_us)
     core->now_us = now_us;
     core->worked = false;
     pkt_pool_refresh(core->port->tx_pool);
+    pkt_pool_refresh(core->port->rx_pool); /* tcp/rxq.c looks at it before it keeps what came */
     core_receive(core);
     core_crypto(core);
     core_timers(core);

@@ -24,11 +24,13 @@
     X(net_drop_fragment, "IP fragments")                                                \
     X(net_drop_protocol, "IP protocols that are not spoken here")                       \
     X(net_drop_arp, "malformed or implausible ARP")                                     \
+    X(net_drop_nd, "malformed or implausible IPv6 neighbour discovery")                 \
     X(net_drop_icmp, "malformed, unsolicited or out-of-window ICMP")                    \
     X(net_drop_tcp_header, "malformed TCP headers")                                     \
     X(net_drop_tcp_checksum, "wrong TCP checksums")                                     \
     X(net_drop_no_flow, "segments of no connection")                                    \
-    X(net_drop_no_neighbour, "packets whose next hop did not answer ARP")               \
+    X(net_drop_no_neighbour, "packets whose next hop did not answer ARP or ND")         \
+    X(net_drop_source, "packets from an IPv6 address of ours not known to be unique")   \
     X(net_drop_no_buffer, "packets not sent for want of a buffer")                      \
     X(net_drop_no_route, "packets without a route")                                     \
     X(net_handoff_out, "frames handed to the core that owns the flow")                  \
@@ -36,6 +38,8 @@
     X(net_drop_handoff_full, "frames whose owner's hand-off queue was full")            \
     X(net_arp_requests, "ARP requests sent")                                            \
     X(net_arp_conflicts, "ARP packets of others that claim an address of ours")         \
+    X(net_nd_solicits, "neighbour solicitations sent")                                  \
+    X(net_nd_conflicts, "ND packets of others that claim an IPv6 address of ours")      \
     X(net_icmp_echo_replies, "pings answered")                                          \
     X(net_resets_sent, "RST sent for segments of no connection")                        \
     /* TCP */                                                                           \

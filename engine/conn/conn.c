@@ -85,6 +85,7 @@ bool conn_open(struct conn *conn, struct conn_env *env, uint32_t flow, const str
         .local_port = conn->key.local_port,
         .remote_port = conn->key.remote_port,
         .mss = net_mss(env->net, &remote),
+        .ip_header_bytes = ip_is_v4(&remote) ? IPV4_HEADER_MIN : IPV6_HEADER_BYTES,
     };
     flow_secrets(conn, &open, now_us);
     tcp_open_active(&conn->tcb, &open, now_us);
@@ -126,16 +127,14 @@ void conn_icmp(struct conn *conn, const struct icmp *icmp, uint64_t now_us)
 {
     if (conn->phase == CONN_GONE)
         return;
-    bool hard =
-        icmp->kind == ICMP_UNREACHABLE && (icmp->code == 2 || icmp->code == 3); /* RFC 5461 section 3 */
     uint32_t mtu = icmp->kind == ICMP_FRAG_NEEDED ? icmp->mtu : 0;
-    tcp_icmp_error(&conn->tcb, icmp->inner_seq, hard, mtu, now_us);
+    tcp_icmp_error(&conn->tcb, icmp->inner_seq, icmp->hard, mtu, now_us);
 }
 
 void conn_unreachable(struct conn *conn, uint64_t now_us)
 {
     if (conn->phase == CONN_CONNECTING) /* later TCP's own patience decides: the neighbour may come back */
-        conn_fail(conn, REASON_CONNECTION_TIMEOUT, FAULT_NETWORK, "the next hop does not answer ARP", now_us);
+        conn_fail(conn, REASON_CONNECTION_TIMEOUT, FAULT_NETWORK, "the next hop does not answer", now_us);
 }
 
 void conn_timer(struct conn *conn, uint64_t now_us)

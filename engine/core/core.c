@@ -73,7 +73,7 @@ static bool open_net(struct core *core, struct error *err)
         .icmp_error = on_icmp_error,
         .unreachable = on_unreachable,
         .handoff = handoff_give,
-        .share_arp = handoff_share_arp,
+        .share_neighbour = handoff_share_neighbour,
     };
     struct net_config config = core->config.net;
     config.core = core->config.index;

@@ -139,7 +139,7 @@ void core_publish(struct core *core);
 
 /* ---- handoff.c ---- */
 bool handoff_give(void *ctx, uint32_t owner, struct pkt *pkt);
-void handoff_share_arp(void *ctx, const struct pkt *pkt);
+void handoff_share_neighbour(void *ctx, const struct pkt *pkt);
 void handoff_take(struct core *core);
 
 #endif

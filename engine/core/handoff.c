@@ -9,7 +9,7 @@ bool handoff_give(void *ctx, uint32_t owner, struct pkt *pkt)
     return handoff && spsc_push(&handoff->queue, pkt);
 }
 
-void handoff_share_arp(void *ctx, const struct pkt *pkt)
+void handoff_share_neighbour(void *ctx, const struct pkt *pkt)
 {
     struct core *core = ctx;
     for (uint32_t i = 0; i < core->config.cores; i++) {

@@ -1,8 +1,6 @@
 /* arp.c: ARP packets in and out (RFC 826, RFC 5227). */
 #include "engine/net/private.h"
 
-#define DEFEND_INTERVAL_US 10000000u /* RFC 5227 section 1.1 */
-
 static bool mac_equal(const struct mac_addr *a, const struct mac_addr *b)
 {
     return memcmp(a->b, b->b, sizeof(a->b)) == 0;
@@ -13,8 +11,8 @@ static bool is_group(const struct mac_addr *mac)
     return mac->b[0] & 1;
 }
 
-void arp_send(struct net *net, uint16_t op, const struct ip_addr *sender, const struct mac_addr *to,
-              const struct ip_addr *target, uint64_t now_us)
+static void arp_send(struct net *net, uint16_t op, const struct ip_addr *sender, const struct mac_addr *to,
+                     const struct ip_addr *target, uint64_t now_us)
 {
     struct pkt *pkt = pkt_alloc(net->port->tx_pool, PKT_CONTROL);
     if (!pkt) {
@@ -31,6 +29,21 @@ void arp_send(struct net *net, uint16_t op, const struct ip_addr *sender, const 
     tx_push(net, pkt, now_us);
 }
 
+static const struct mac_addr broadcast = {{0xff, 0xff, 0xff, 0xff, 0xff, 0xff}};
+
+/* The first IPv4 address of ours asks; the neighbour does not mind which. */
+void arp_ask(struct net *net, const struct ip_addr *ip, const struct mac_addr *to, uint64_t now_us)
+{
+    for (uint32_t i = 0; i < net->config.addresses; i++) {
+        const struct ip_addr *ours = &net->config.address[i];
+        if (!ip_is_v4(ours))
+            continue;
+        arp_send(net, ARP_REQUEST, ours, to ? to : &broadcast, ip, now_us);
+        stat_inc(net->stats, STAT_net_arp_requests);
+        return;
+    }
+}
+
 /* Whether the sender is somebody who can be: the frame comes from whom it tells of, and that is one station. */
 static bool is_plausible(const struct eth_header *eth, const struct arp *arp)
 {
@@ -42,18 +55,15 @@ static bool is_plausible(const struct eth_header *eth, const struct arp *arp)
 /* RFC 5227 section 3: an announcement is a request that asks for its own sender. */
 static void announce(struct net *net, const struct ip_addr *ours, uint64_t now_us)
 {
-    static const struct mac_addr broadcast = {{0xff, 0xff, 0xff, 0xff, 0xff, 0xff}};
     arp_send(net, ARP_REQUEST, ours, &broadcast, ours, now_us);
 }
 
-/* RFC 5227 section 2.4 (c): a host that cannot give up its address defends it, not more often than every ten seconds. */
+/* RFC 5227 section 2.4 (c): a host that cannot give up its address defends it. */
 static void defend(struct net *net, const struct ip_addr *ours, uint64_t now_us)
 {
     stat_inc(net->stats, STAT_net_arp_conflicts);
-    if (net->defended_us != 0 && now_us - net->defended_us < DEFEND_INTERVAL_US)
-        return;
-    net->defended_us = now_us;
-    announce(net, ours, now_us);
+    if (defence_allowed(net, now_us))
+        announce(net, ours, now_us);
 }
 
 /* RFC 5227 section 1.1: a probe has no sender address, it asks whether somebody has the target's. */
@@ -83,9 +93,10 @@ void arp_receive(struct net *net, const struct eth_header *eth, const struct pkt
         return;
     bool answer = arp.op == ARP_REPLY && for_us;
     bool announcement = ip_equal(&arp.sender_ip, &arp.target_ip);
-    neigh_learn(net, &arp.sender_ip, &arp.sender_mac, answer, now_us);
-    if ((answer || announcement) && !passed_on && net->handler.share_arp)
-        net->handler.share_arp(net->handler.ctx, pkt);
+    enum neigh_word word = answer ? NEIGH_ANSWERS : NEIGH_MENTIONS;
+    neigh_learn(net, &arp.sender_ip, &arp.sender_mac, word, now_us);
+    if ((answer || announcement) && !passed_on && net->handler.share_neighbour)
+        net->handler.share_neighbour(net->handler.ctx, pkt);
 }
 
 void net_announce(struct net *net, uint64_t now_us)
@@ -94,5 +105,8 @@ void net_announce(struct net *net, uint64_t now_us)
         const struct ip_addr *ours = &net->config.address[i];
         if (ip_is_v4(ours))
             announce(net, ours, now_us);
+        else if (net_is_ours(net, ours))
+            nd_announce(net, ours, now_us);
     }
+    own_begin(net, now_us);
 }

@@ -1,9 +1,9 @@
-/* icmp.c: pings are answered, errors go to the flow that they quote (RFC 792, RFC 1122 section 3.2.2, RFC 5927). */
+/* icmp.c: pings are answered, errors go to the flow that they quote (RFC 792, RFC 4443, RFC 1122 section 3.2.2, RFC
+ * 5927); the neighbour discovery among ICMPv6 goes to nd.c.
+ */
 #include "engine/net/private.h"
 
-#define TTL 64u
-
-/* The reply goes back in the request's buffer to where the request came from; no ARP, no allocation. */
+/* The reply goes back in the request's buffer to where the request came from; no question, no allocation. */
 static void answer_echo(struct net *net, const struct rx_frame *frame, uint64_t now_us)
 {
     struct pkt *pkt = frame->pkt;
@@ -11,22 +11,21 @@ static void answer_echo(struct net *net, const struct rx_frame *frame, uint64_t 
         drop(net, STAT_net_drop_icmp, pkt);
         return;
     }
-    icmp_echo_reply_in_place(frame->payload, frame->ip.payload_len);
     struct ip_header ip = {
         .src = frame->ip.dst,
         .dst = frame->ip.src,
-        .protocol = IP_PROTO_ICMP,
-        .ttl = TTL,
-        .id = net->ip_id++,
-        .payload_len = frame->ip.payload_len,
+        .protocol = frame->ip.protocol,
+        .ttl = NET_TTL,
     };
-    pkt->data = frame->payload - IPV4_HEADER_MIN; /* the request's options, if any, are not sent back */
-    ipv4_emit(pkt->data, &ip, false);
-    struct eth_header eth = {.dst = frame->eth.src, .src = net->mac, .type = ETH_TYPE_IPV4};
-    pkt->data -= ETH_HEADER_BYTES;
-    eth_emit(pkt->data, &eth);
-    pkt->len = (uint16_t)(ETH_HEADER_BYTES + IPV4_HEADER_MIN + frame->ip.payload_len);
+    if (ip_is_v4(&ip.dst))
+        icmp_echo_reply_in_place(frame->payload, frame->ip.payload_len);
+    else
+        icmp6_echo_reply_in_place(&frame->ip, frame->payload, frame->ip.payload_len);
+    pkt->data = frame->payload; /* the request's options, if any, are not sent back */
+    pkt->len = frame->ip.payload_len;
     pkt->flags = 0;
+    frame_push_ip(net, pkt, &ip);
+    frame_set_destination(pkt, &frame->eth.src);
     stat_inc(net->stats, STAT_net_icmp_echo_replies);
     tx_push(net, pkt, now_us);
 }
@@ -46,11 +45,25 @@ static bool concerns_a_flow(struct net *net, const struct icmp *icmp, uint32_t *
     return *flow != NET_NO_FLOW && net->handler.icmp_error;
 }
 
+static bool parse(struct icmp *icmp, const struct rx_frame *frame)
+{
+    if (ip_is_v4(&frame->ip.dst))
+        return icmp_parse(icmp, frame->payload, frame->ip.payload_len);
+    return icmp6_parse(icmp, &frame->ip, frame->payload, frame->ip.payload_len);
+}
+
 void icmp_receive(struct net *net, const struct rx_frame *frame, uint64_t now_us)
 {
     struct icmp icmp;
     uint32_t flow;
-    if (!icmp_parse(&icmp, frame->payload, frame->ip.payload_len)) {
+    bool parsed = parse(&icmp, frame);
+    if (parsed && icmp.kind == ICMP_NEIGHBOUR) {
+        nd_receive(net, frame, now_us);
+        pkt_free(frame->pkt);
+        return;
+    }
+    count_handed_on(net, frame);
+    if (!parsed || ip_is_multicast(&frame->ip.dst) || net_is_ours(net, &frame->ip.src)) {
         drop(net, STAT_net_drop_icmp, frame->pkt);
         return;
     }

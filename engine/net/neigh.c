@@ -4,8 +4,6 @@
 
 #include <stdlib.h>
 
-static const struct mac_addr broadcast = {{0xff, 0xff, 0xff, 0xff, 0xff, 0xff}};
-
 /* ---- the table ---- */
 
 bool neigh_table_open(struct neigh_table *table, uint32_t max, const struct hash_key *key, struct error *err)
@@ -195,22 +193,17 @@ static void enter(struct net *net, struct neigh *n, enum neigh_state state, uint
     net_rearm(net);
 }
 
-/* The first address of ours of that family asks; the neighbour does not mind which. */
+/* Everybody (NULL) or the station that it was. */
 static void ask(struct net *net, struct neigh *n, const struct mac_addr *to, uint64_t now_us)
 {
     n->asked = true;
     n->tries++;
-    for (uint32_t i = 0; i < net->config.addresses; i++) {
-        const struct ip_addr *ours = &net->config.address[i];
-        if (ip_is_v4(ours) != ip_is_v4(&n->ip))
-            continue;
-        arp_send(net, ARP_REQUEST, ours, to, &n->ip, now_us);
-        stat_inc(net->stats, STAT_net_arp_requests);
-        return;
-    }
+    if (ip_is_v4(&n->ip))
+        arp_ask(net, &n->ip, to, now_us);
+    else
+        nd_ask(net, &n->ip, to, now_us);
 }
 
-/* Asks everybody (INCOMPLETE) or the address it had (PROBE). */
 static void begin_to_ask(struct net *net, struct neigh *n, enum neigh_state state, const struct mac_addr *to,
                          uint64_t now_us)
 {
@@ -223,7 +216,7 @@ static void confirm(struct net *net, struct neigh *n, const struct mac_addr *mac
 {
     n->mac = *mac;
     n->asked = false;
-    enter(net, n, NEIGH_REACHABLE, now_us, NEIGH_REACHABLE_US);
+    enter(net, n, NEIGH_REACHABLE, now_us, ip_is_v4(&n->ip) ? NEIGH_REACHABLE_US : NEIGH_REACHABLE6_US);
     send_held(net, n, now_us);
 }
 
@@ -242,7 +235,7 @@ void neigh_output(struct net *net, const struct ip_addr *next_hop, struct pkt *f
             drop(net, STAT_net_drop_no_neighbour, frame);
             return;
         }
-        begin_to_ask(net, n, NEIGH_INCOMPLETE, &broadcast, now_us);
+        begin_to_ask(net, n, NEIGH_INCOMPLETE, NULL, now_us);
     }
     if (n->state == NEIGH_INCOMPLETE) {
         hold(net, n, frame, flow);
@@ -254,19 +247,19 @@ void neigh_output(struct net *net, const struct ip_addr *next_hop, struct pkt *f
     tx_push(net, frame, now_us);
 }
 
-void neigh_learn(struct net *net, const struct ip_addr *ip, const struct mac_addr *mac, bool answer,
+void neigh_learn(struct net *net, const struct ip_addr *ip, const struct mac_addr *mac, enum neigh_word word,
                  uint64_t now_us)
 {
     struct neigh *n = find(&net->neigh, ip);
-    if (!n)
+    if (!n || (n->state == NEIGH_INCOMPLETE && !mac))
         return;
-    if (answer && n->asked) {
-        confirm(net, n, mac, now_us);
+    bool other = n->state != NEIGH_INCOMPLETE && mac && memcmp(n->mac.b, mac->b, sizeof(mac->b)) != 0;
+    if (n->asked && (word == NEIGH_ANSWERS || (word == NEIGH_CONFIRMS && !other))) {
+        confirm(net, n, mac ? mac : &n->mac, now_us);
         return;
     }
-    bool known = n->state == NEIGH_REACHABLE || n->state == NEIGH_STALE;
-    if (known && memcmp(n->mac.b, mac->b, sizeof(mac->b)) != 0)
-        begin_to_ask(net, n, NEIGH_PROBE, &broadcast, now_us);
+    if (other && (n->state == NEIGH_REACHABLE || n->state == NEIGH_STALE))
+        begin_to_ask(net, n, NEIGH_PROBE, NULL, now_us);
 }
 
 static void timer_fired(struct net *net, struct neigh *n, uint64_t now_us)
@@ -277,9 +270,9 @@ static void timer_fired(struct net *net, struct neigh *n, uint64_t now_us)
         forget(&net->neigh, n);
     } else if (n->tries < NEIGH_TRIES) {
         enter(net, n, n->state, now_us, NEIGH_RETRY_US);
-        ask(net, n, n->state == NEIGH_PROBE ? &n->mac : &broadcast, now_us);
+        ask(net, n, n->state == NEIGH_PROBE ? &n->mac : NULL, now_us);
     } else if (n->state == NEIGH_PROBE) {
-        begin_to_ask(net, n, NEIGH_INCOMPLETE, &broadcast, now_us);
+        begin_to_ask(net, n, NEIGH_INCOMPLETE, NULL, now_us);
     } else {
         give_up(net, n);
     }

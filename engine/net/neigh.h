@@ -1,4 +1,5 @@
-/* neigh.h: which Ethernet address a next hop has: asked for, kept, doubted, forgotten (RFC 826, RFC 1122 section 2.3.2).
+/* neigh.h: which Ethernet address a next hop has: asked for, kept, doubted, forgotten (RFC 826, RFC 1122
+ * section 2.3.2; for IPv6 RFC 4861 section 7, without the DELAY state: a doubt is asked about at once).
  *
  *     free -> incomplete -> reachable <-> stale -> probe -> reachable
  *                  |                        |        |
@@ -14,12 +15,14 @@
 #include "engine/net/hash.h"
 #include "engine/net/net.h"
 
-#define NEIGH_RETRY_US     1000000u   /* RFC 1122 section 2.3.2.1: at most one request a second */
-#define NEIGH_TRIES        3u         /* requests before giving up */
-#define NEIGH_REACHABLE_US 60000000u  /* RFC 1122 section 2.3.2.1: on the order of a minute */
-#define NEIGH_STALE_US     600000000u /* an entry that nobody uses is forgotten */
-#define NEIGH_HELD_MAX     32u        /* packets that wait for one answer; RFC 1122 section 2.3.2.2 */
-#define NEIGH_HELD_TOTAL   1024u      /* and for all of them */
+#define NEIGH_RETRY_US \
+    1000000u /* RFC 1122 section 2.3.2.1, RFC 4861 section 10: at most one request a second */
+#define NEIGH_TRIES         3u         /* requests before giving up */
+#define NEIGH_REACHABLE_US  60000000u  /* RFC 1122 section 2.3.2.1: on the order of a minute */
+#define NEIGH_REACHABLE6_US 30000000u  /* RFC 4861 section 10 */
+#define NEIGH_STALE_US      600000000u /* an entry that nobody uses is forgotten */
+#define NEIGH_HELD_MAX      32u        /* packets that wait for one answer; RFC 1122 section 2.3.2.2 */
+#define NEIGH_HELD_TOTAL    1024u      /* and for all of them */
 
 enum neigh_state { NEIGH_FREE, NEIGH_INCOMPLETE, NEIGH_REACHABLE, NEIGH_STALE, NEIGH_PROBE };
 
@@ -60,13 +63,20 @@ bool neigh_table_open(struct neigh_table *table, uint32_t max, const struct hash
 void neigh_table_close(struct neigh_table *table);
 
 /* neigh_output takes over a frame that is complete but for its destination address: queues it for the port, holds it
- * while ARP asks, or drops and counts it.  The flow is told when nobody answers.
+ * while ARP or ND asks, or drops and counts it.  The flow is told when nobody answers.
  */
 void neigh_output(struct net *net, const struct ip_addr *next_hop, struct pkt *frame, uint32_t flow,
                   uint64_t now_us);
 
-/* neigh_learn: ip says that it has this address.  answer: in a reply to us, so that it may settle a question. */
-void neigh_learn(struct net *net, const struct ip_addr *ip, const struct mac_addr *mac, bool answer,
+/* How a neighbour came to say which address it has. */
+enum neigh_word {
+    NEIGH_MENTIONS, /* nobody asked */
+    NEIGH_CONFIRMS, /* in a reply to us that settles a question, but replaces no other address (RFC 4861 section 7.2.5) */
+    NEIGH_ANSWERS, /* in a reply to us that settles a question */
+};
+
+/* neigh_learn: ip says that it has this address; NULL: the one that it had. */
+void neigh_learn(struct net *net, const struct ip_addr *ip, const struct mac_addr *mac, enum neigh_word word,
                  uint64_t now_us);
 
 /* neigh_timers does what has fallen due. */

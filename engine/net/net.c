@@ -18,6 +18,16 @@ static bool check_config(const struct net_config *c, struct error *err)
     return true;
 }
 
+static bool check_mtu(const struct net_config *c, uint16_t mtu, struct error *err)
+{
+    for (uint32_t i = 0; i < c->addresses; i++)
+        if (!ip_is_v4(&c->address[i]) && mtu < IPV6_MTU_MIN)
+            return error_set(
+                err, "network: IPv6 takes an MTU of %u at least (RFC 8200 section 5), the port has %u",
+                IPV6_MTU_MIN, mtu);
+    return true;
+}
+
 static struct hash_key derived_key(struct rand_source *rand, const uint64_t secret[2])
 {
     return (struct hash_key){{secret[0] ^ rand_u64(rand), secret[1] ^ rand_u64(rand)}};
@@ -34,6 +44,7 @@ static bool open_tables(struct net *net, struct error *err)
     struct ports_range range = {c->port_first, c->port_last, c->core, c->cores};
     ports_init(&net->ports, &range, &ports_key, &rand);
     net->ip_id = (uint16_t)rand_u64(&rand);
+    net->label_key = rand_u64(&rand) | 1;
     route_table_init(&net->routes, c->route, c->routes);
     return flow_table_open(&net->flows, c->flows_max, &flow_key, err) &&
            neigh_table_open(&net->neigh, c->neighbours_max, &neigh_key, err);
@@ -42,7 +53,7 @@ static bool open_tables(struct net *net, struct error *err)
 struct net *net_open(const struct net_config *config, struct port *port, struct wheel *wheel,
                      struct stats *stats, const struct net_handler *handler, struct error *err)
 {
-    if (!check_config(config, err))
+    if (!check_config(config, err) || !check_mtu(config, port->mtu, err))
         return NULL;
     struct net *net = calloc(1, sizeof(*net));
     if (!net) {
@@ -57,6 +68,7 @@ struct net *net_open(const struct net_config *config, struct port *port, struct 
     net->tx.stalled_us = net->tx.retry_us = DEADLINE_NEVER;
     memcpy(net->mac.b, port->mac, sizeof(net->mac.b));
     wheel_timer_init(&net->timer, NET_TIMER);
+    own_open(net);
     if (!open_tables(net, err)) {
         net_close(net);
         return NULL;
@@ -78,11 +90,13 @@ void net_close(struct net *net)
 
 void net_rearm(struct net *net)
 {
-    wheel_arm(net->wheel, &net->timer, min_u64(wheel_next(&net->neigh.wheel), net->tx.retry_us));
+    uint64_t due_us = min_u64(net->tx.retry_us, net->own.due_us);
+    wheel_arm(net->wheel, &net->timer, min_u64(wheel_next(&net->neigh.wheel), due_us));
 }
 
 void net_timers(struct net *net, uint64_t now_us)
 {
+    own_timers(net, now_us);
     neigh_timers(net, now_us);
     if (net->tx.retry_us <= now_us)
         net_transmit_flush(net, now_us);
@@ -105,14 +119,6 @@ bool reply_allowed(struct net *net, uint64_t now_us)
 
 /* ---- receiving ---- */
 
-bool net_is_ours(const struct net *net, const struct ip_addr *addr)
-{
-    for (uint32_t i = 0; i < net->config.addresses; i++)
-        if (ip_equal(&net->config.address[i], addr))
-            return true;
-    return false;
-}
-
 uint32_t net_owner(const struct net *net, uint16_t local_port)
 {
     const struct net_config *c = &net->config;
@@ -133,25 +139,43 @@ bool net_hand_on(struct net *net, uint16_t local_port, struct pkt *pkt)
     return true;
 }
 
-/* RFC 1122 section 3.2.1.3: addresses that no packet can come from. */
-static bool is_possible_source(const struct net *net, const struct ip_addr *src)
+/* Addresses that no packet can come from: RFC 1122 section 3.2.1.3, RFC 4291 sections 2.5.2, 2.5.3 and 2.7. */
+static bool is_possible_source(const struct net *net, const struct rx_frame *frame)
 {
-    uint8_t first = src->b[12];
-    return first != 0 && first != 127 && first < 224 && !net_is_ours(net, src);
+    static const struct ip_addr loopback6 = {{[15] = 1}};
+    const struct ip_addr *src = &frame->ip.src;
+    if (ip_is_v4(src))
+        return src->b[12] != 0 && src->b[12] != 127 && src->b[12] < 224 && !net_is_ours(net, src);
+    if (ip_is_unspecified(src)) /* who has none yet asks whether somebody has the one that it wants */
+        return frame->ip.protocol == IP_PROTO_ICMP6 && ip_is_multicast(&frame->ip.dst);
+    if (net_is_ours(net, src)) /* who has our address, too, is ND's to deal with */
+        return frame->ip.protocol == IP_PROTO_ICMP6;
+    return !ip_is_multicast(src) && !ip_equal(src, &loopback6);
+}
+
+/* Frames for a group hold nothing for one host (RFC 1122 section 3.3.6); of IPv6's groups ND's alone concern us, and
+ * ND looks for itself whom it is about.
+ */
+static bool is_our_destination(const struct net *net, const struct rx_frame *frame)
+{
+    const struct ip_addr *dst = &frame->ip.dst;
+    if (ip_is_multicast(dst))
+        return !ip_is_v4(dst) && frame->ip.protocol == IP_PROTO_ICMP6;
+    return !frame->to_group && net_is_ours(net, dst);
 }
 
 static bool receive_ip_header(struct net *net, struct rx_frame *frame)
 {
     struct pkt *pkt = frame->pkt;
     uint8_t *packet = pkt->data + ETH_HEADER_BYTES;
-    bool verify = !(pkt->flags & PKT_RX_IP_CSUM_OK);
+    bool verify = !(pkt->flags & PKT_RX_IP_CSUM_OK), v4 = frame->eth.type == ETH_TYPE_IPV4;
     enum ip_parse_result result = ip_header_parse(&frame->ip, packet, pkt->len - ETH_HEADER_BYTES, verify);
     enum stat_id why;
     if (result == IP_BAD_CHECKSUM)
         why = STAT_net_drop_ip_checksum;
-    else if (result != IP_OK || !ip_is_v4(&frame->ip.src) || !is_possible_source(net, &frame->ip.src))
+    else if (result != IP_OK || ip_is_v4(&frame->ip.src) != v4 || !is_possible_source(net, frame))
         why = STAT_net_drop_ip_header;
-    else if (!net_is_ours(net, &frame->ip.dst))
+    else if (!is_our_destination(net, frame))
         why = STAT_net_drop_not_ours;
     else if (frame->ip.fragment)
         why = STAT_net_drop_fragment;
@@ -163,15 +187,13 @@ static bool receive_ip_header(struct net *net, struct rx_frame *frame)
     return false;
 }
 
-static void receive_ipv4(struct net *net, struct rx_frame *frame, uint64_t now_us)
+static void receive_ip(struct net *net, struct rx_frame *frame, uint64_t now_us)
 {
     if (!receive_ip_header(net, frame))
         return;
-    if (frame->pkt->flags & PKT_RX_HANDED_OFF)
-        stat_inc(net->stats, STAT_net_handoff_in);
     if (likely(frame->ip.protocol == IP_PROTO_TCP))
         tcp_receive(net, frame, now_us);
-    else if (frame->ip.protocol == IP_PROTO_ICMP)
+    else if (frame->ip.protocol == (ip_is_v4(&frame->ip.dst) ? IP_PROTO_ICMP : IP_PROTO_ICMP6))
         icmp_receive(net, frame, now_us);
     else
         drop(net, STAT_net_drop_protocol, frame->pkt);
@@ -189,21 +211,16 @@ static bool is_for_us(const struct net *net, const struct eth_header *eth, bool 
 void net_receive(struct net *net, struct pkt *pkt, uint64_t now_us)
 {
     struct rx_frame frame = {.pkt = pkt};
-    bool to_group;
     if (!eth_parse(&frame.eth, pkt->data, pkt->len)) {
         drop(net, STAT_net_drop_short, pkt);
         return;
     }
-    if (!is_for_us(net, &frame.eth, &to_group)) {
+    if (!is_for_us(net, &frame.eth, &frame.to_group)) {
         drop(net, STAT_net_drop_not_ours, pkt);
         return;
     }
-    if (likely(frame.eth.type == ETH_TYPE_IPV4)) {
-        if (likely(!to_group))
-            receive_ipv4(net, &frame, now_us);
-        else
-            drop(net, STAT_net_drop_not_ours,
-                 pkt); /* RFC 1122 section 3.3.6: nor any IP packet for one host */
+    if (likely(frame.eth.type == ETH_TYPE_IPV4 || frame.eth.type == ETH_TYPE_IPV6)) {
+        receive_ip(net, &frame, now_us);
     } else if (frame.eth.type == ETH_TYPE_ARP) {
         arp_receive(net, &frame.eth, pkt, now_us);
         pkt_free(pkt);
@@ -214,16 +231,13 @@ void net_receive(struct net *net, struct pkt *pkt, uint64_t now_us)
 
 /* ---- flows ---- */
 
-static bool is_unset(const struct ip_addr *addr)
+/* One that is still tentative fits: what is sent meanwhile is lost, and sent again when it is ours. */
+static bool source_address_fits(struct net *net, const struct ip_addr *local, const struct ip_addr *remote)
 {
-    static const struct ip_addr unset;
-    return ip_equal(addr, &unset);
-}
-
-static bool source_address_fits(const struct net *net, const struct ip_addr *local,
-                                const struct ip_addr *remote)
-{
-    return ip_is_v4(local) == ip_is_v4(remote) && net_is_ours(net, local);
+    if (ip_is_v4(local) != ip_is_v4(remote))
+        return false;
+    const struct own *own = own_find(net, local);
+    return own && own->state != OWN_DUPLICATE;
 }
 
 /* Tries one address of ours; false: all its ports towards that remote are taken. */
@@ -269,7 +283,7 @@ bool net_flow_open(struct net *net, const struct ip_addr *local, const struct ip
         return error_set(err, "all %u connections of core %u are in use", net->flows.max, net->config.core);
     *key = (struct flow_key){.remote = *remote, .remote_port = remote_port};
     bool found;
-    if (local && !is_unset(local)) {
+    if (local && !ip_is_unspecified(local)) {
         fitting = source_address_fits(net, local, remote);
         found = fitting && open_from(net, local, key);
     } else {

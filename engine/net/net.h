@@ -1,4 +1,4 @@
-/* net.h: frames to flows and back, for one core: Ethernet, ARP, routes, flow table, source ports.
+/* net.h: frames to flows and back, for one core: Ethernet, ARP, ND, routes, flow table, source ports.
  *
  * What it is not: it holds no connection.  A flow is a 32-bit number that its owner (core/) chose; net maps the
  * 4-tuple of a segment to it and puts addresses around segments that leave.
@@ -19,8 +19,8 @@
 #define NET_TX_STALL_US   200000u /* as long as TCP waits at least before it sends again */
 
 struct net_route {
-    struct ip_net to;       /* ::/0 mapped as 0.0.0.0/0 (96 bits) is the IPv4 default route */
-    struct ip_addr gateway; /* all zero: on link */
+    struct ip_net to;       /* 0.0.0.0/0, mapped 96 bits, is the IPv4 default route; ::/0 the IPv6 one */
+    struct ip_addr gateway; /* of the same family, fe80::/10 possible; all zero: on link */
     bool on_link;
 };
 
@@ -31,6 +31,7 @@ struct net_config {
     struct net_route route[NET_ROUTES_MAX];
     uint32_t flows_max;             /* connections of this core at the most */
     uint32_t neighbours_max;        /* 1024 */
+    uint32_t dad_transmits;         /* RFC 4862 section 5.1; 0: IPv6 addresses are believed to be unique */
     uint16_t port_first, port_last; /* source ports, RFC 6056: 1024..65535 */
     uint32_t core, cores;           /* this core in [0, cores): ports with port % cores == core are its own */
     uint64_t seed;
@@ -53,12 +54,14 @@ struct net_handler {
     void (*syn)(void *ctx, const struct flow_key *key, const struct tcp_segment *seg);
     /* An ICMP error that quotes a segment of a known flow. */
     void (*icmp_error)(void *ctx, uint32_t flow, const struct icmp *icmp);
-    /* The flow's next hop does not answer ARP: packets were dropped. */
+    /* The flow's next hop does not answer ARP or ND: packets were dropped. */
     void (*unreachable)(void *ctx, uint32_t flow);
     /* A frame whose flow belongs to another core: takes over pkt, or returns false when it cannot. */
     bool (*handoff)(void *ctx, uint32_t owner, struct pkt *pkt);
-    /* An ARP packet that told us something: cores other than this one want it too; pkt is borrowed. */
-    void (*share_arp)(void *ctx, const struct pkt *pkt);
+    /* An ARP or ND packet that told us something: cores other than this one want it too; pkt is borrowed. */
+    void (*share_neighbour)(void *ctx, const struct pkt *pkt);
+    /* Another station has this address of ours (RFC 4862 section 5.4.5): it is not used from now on; may be NULL. */
+    void (*duplicate)(void *ctx, const struct ip_addr *addr);
 };
 
 struct net *net_open(const struct net_config *config, struct port *port, struct wheel *wheel,
@@ -75,7 +78,10 @@ void net_receive(struct net *net, struct pkt *pkt, uint64_t now_us);
  */
 void net_transmit_flush(struct net *net, uint64_t now_us);
 
-/* net_announce sends gratuitous ARP for each address (start, failover). */
+/* net_announce sends gratuitous ARP for each IPv4 address, and an unsolicited advertisement for each IPv6 one (start,
+ * failover).  Called first, it begins duplicate address detection: until that has ended, a second for each of
+ * dad_transmits, flows from IPv6 addresses of ours may be opened, but what they send is lost.
+ */
 void net_announce(struct net *net, uint64_t now_us);
 
 /* ---- flows ---- */
@@ -95,12 +101,12 @@ void net_flow_move(struct net *net, const struct flow_key *key, uint32_t flow);
 
 /* net_send_segment puts Ethernet and IP around a segment and queues it for the next flush; this is what a struct
  * tcp_emit calls.  false: no buffer, or the port does not keep up.  A packet whose neighbour is not known yet is held
- * (a few a neighbour) while ARP asks.
+ * (a few a neighbour) while ARP or ND asks.
  */
 bool net_send_segment(struct net *net, const struct flow_key *key, uint32_t flow,
                       const struct tcp_segment *seg, uint64_t now_us);
 
-/* The payload bytes a segment to remote may have by our MTU: 1460 on Ethernet. */
+/* The payload bytes a segment to remote may have by our MTU: on Ethernet 1460, over IPv6 1440. */
 uint32_t net_mss(const struct net *net, const struct ip_addr *remote);
 
 /* net_owner: the core that owns a local port.  Ports outside [port_first, port_last] belong to every core: a listener is
@@ -108,7 +114,7 @@ uint32_t net_mss(const struct net *net, const struct ip_addr *remote);
  */
 uint32_t net_owner(const struct net *net, uint16_t local_port);
 
-/* ARP retries and expiry use the wheel given at open, through one timer of kind NET_TIMER: call net_timers when it
+/* Retries and expiry of ARP and ND use the wheel given at open, through one timer of kind NET_TIMER: call net_timers when it
  * fires.
  */
 #define NET_TIMER 1u

@@ -26,18 +26,37 @@ struct reply_limit {
     uint64_t refilled_us;
 };
 
+/* RFC 4862 section 5.4: an IPv6 address is asked for before it is used. */
+enum own_state { OWN_VALID, OWN_TENTATIVE, OWN_DUPLICATE };
+
+struct own {
+    struct ip_addr ip;
+    uint8_t state; /* enum own_state */
+};
+
+/* Our addresses: those of the configuration, in its order, then the link-local one if any of them is IPv6. */
+struct own_table {
+    struct own own[NET_ADDRESSES_MAX + 1];
+    uint32_t count;
+    uint32_t unusable; /* that are not OWN_VALID */
+    uint32_t probes;   /* rounds of questions sent */
+    uint64_t due_us;   /* of the next round, or of the end; DEADLINE_NEVER: not running */
+};
+
 struct net {
     struct port *port;
     struct stats *stats;
     struct wheel *wheel;
-    struct wheel_timer timer; /* for neigh.wheel and tx */
+    struct wheel_timer timer; /* for neigh.wheel, tx and own */
     struct net_handler handler;
     struct net_config config;
     struct mac_addr mac;
     uint16_t ip_id;        /* of the next packet */
+    uint64_t label_key;    /* for IPv6 flow labels; odd */
     uint32_t next_address; /* whose turn it is to be a source address */
     uint64_t defended_us;  /* when we last defended an address of ours; 0: never */
     struct reply_limit replies;
+    struct own_table own;
     struct tx_queue tx;
     struct route_table routes;
     struct neigh_table neigh;
@@ -51,32 +70,61 @@ struct rx_frame {
     struct eth_header eth;
     struct ip_header ip;
     uint8_t *payload; /* of IP; ip.payload_len bytes */
+    bool to_group;    /* the frame is for a group of stations */
 };
 
 /* Each of these leaves the packet to the caller or takes it over as its name says. */
 void arp_receive(struct net *net, const struct eth_header *eth, const struct pkt *pkt, uint64_t now_us);
-void arp_send(struct net *net, uint16_t op, const struct ip_addr *sender, const struct mac_addr *to,
-              const struct ip_addr *target, uint64_t now_us);
+void nd_receive(struct net *net, const struct rx_frame *frame, uint64_t now_us);
 void icmp_receive(struct net *net, const struct rx_frame *frame, uint64_t now_us); /* takes over frame->pkt */
 void tcp_receive(struct net *net, const struct rx_frame *frame, uint64_t now_us);  /* takes over frame->pkt */
+
+/* Questions to a neighbour's last known station, or to everybody: NULL. */
+void arp_ask(struct net *net, const struct ip_addr *ip, const struct mac_addr *to, uint64_t now_us);
+void nd_ask(struct net *net, const struct ip_addr *ip, const struct mac_addr *to, uint64_t now_us);
+
+void nd_probe(struct net *net, const struct ip_addr *ours, uint64_t now_us);    /* RFC 4862 section 5.4.2 */
+void nd_announce(struct net *net, const struct ip_addr *ours, uint64_t now_us); /* RFC 4861 section 7.2.6 */
+
+/* own_open: what the configuration gives.  own_begin starts duplicate address detection if it is due and has not run. */
+void own_open(struct net *net);
+void own_begin(struct net *net, uint64_t now_us);
+void own_timers(struct net *net, uint64_t now_us);
+struct own *own_find(struct net *net, const struct ip_addr *addr); /* in any state; NULL: it is none */
+void own_is_duplicate(struct net *net, struct own *own);
+
+/* own_asks: the address to ask other IPv6 stations from, NULL when there is none: the link-local one where it is valid. */
+const struct ip_addr *own_asks(const struct net *net);
+
+/* defence_allowed: RFC 5227 section 2.4 (c): an address is defended not more often than every ten seconds. */
+bool defence_allowed(struct net *net, uint64_t now_us);
 
 /* tx_push takes over a frame that is ready for the port; counts and drops it when there is no room even then. */
 void tx_push(struct net *net, struct pkt *frame, uint64_t now_us);
 bool tx_has_room(struct net *net, uint64_t now_us);
 
-/* frame_push_tcp puts Ethernet (the destination is left open), IPv4 and TCP in front of the payload at pkt->data; the
- * checksums are the port's work where it does that, done here where not.  The caller alone may write to pkt.
+/* frame_push_ip puts Ethernet (the destination is left open) and IP in front of what is at pkt->data: payload_len and
+ * id are filled in.  frame_push_tcp the same and TCP.  Checksums are the port's work where it does that, done here where
+ * not.  The caller alone may write to pkt.
  */
+#define NET_TTL 64u /* RFC 1700, RFC 4861's default, as every common stack */
+void frame_push_ip(struct net *net, struct pkt *pkt, struct ip_header *ip);
 void frame_push_tcp(struct net *net, struct pkt *pkt, const struct flow_key *key,
                     const struct tcp_segment *seg);
 void frame_set_destination(struct pkt *frame, const struct mac_addr *mac);
 
-bool net_is_ours(const struct net *net, const struct ip_addr *addr);
+bool net_is_ours(const struct net *net, const struct ip_addr *addr); /* and valid */
 bool reply_allowed(struct net *net, uint64_t now_us);
 void net_rearm(struct net *net);
 
 /* net_hand_on gives the frame to the core that owns a port of ours, if that is another one; true: the packet is gone. */
 bool net_hand_on(struct net *net, uint16_t local_port, struct pkt *pkt);
+
+static inline void count_handed_on(struct net *net, const struct rx_frame *frame)
+{
+    if (frame->pkt->flags & PKT_RX_HANDED_OFF)
+        stat_inc(net->stats, STAT_net_handoff_in);
+}
 
 static inline void drop(struct net *net, enum stat_id why, struct pkt *pkt)
 {

@@ -13,11 +13,17 @@ void route_table_init(struct route_table *table, const struct net_route *routes,
     }
 }
 
+/* ::/0 does not hold IPv4 addresses, mapped or not. */
+static bool leads_to(const struct net_route *route, const struct ip_addr *addr)
+{
+    return ip_net_contains(&route->to, addr) && ip_is_v4(&route->to.addr) == ip_is_v4(addr);
+}
+
 bool route_next_hop(const struct route_table *table, const struct ip_addr *addr, struct ip_addr *next_hop)
 {
     for (uint32_t i = 0; i < table->count; i++) {
         const struct net_route *r = &table->route[i];
-        if (!ip_net_contains(&r->to, addr))
+        if (!leads_to(r, addr))
             continue;
         *next_hop = r->on_link ? *addr : r->gateway;
         return true;

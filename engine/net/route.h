@@ -12,7 +12,7 @@ struct route_table {
 
 void route_table_init(struct route_table *table, const struct net_route *routes, uint32_t count);
 
-/* route_next_hop: whom to ask ARP for on the way to addr; false when no route leads there. */
+/* route_next_hop: whom to ask for on the way to addr; false when no route leads there. */
 bool route_next_hop(const struct route_table *table, const struct ip_addr *addr, struct ip_addr *next_hop);
 
 #endif

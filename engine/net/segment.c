@@ -55,6 +55,7 @@ static noinline void no_flow(struct net *net, const struct rx_frame *frame, cons
 
 void tcp_receive(struct net *net, const struct rx_frame *frame, uint64_t now_us)
 {
+    count_handed_on(net, frame);
     if (frame->ip.payload_len < TCP_HEADER_MIN) {
         drop(net, STAT_net_drop_tcp_header, frame->pkt);
         return;

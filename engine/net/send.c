@@ -1,8 +1,6 @@
 /* send.c: a segment becomes a frame. */
 #include "engine/net/private.h"
 
-#define TTL 64u /* RFC 1700, as every common stack */
-
 static void put_u16(uint8_t *at, uint16_t v)
 {
     memcpy(at, &v, sizeof(v));
@@ -28,36 +26,56 @@ static uint8_t *push(struct pkt *pkt, size_t bytes)
     return pkt->data;
 }
 
-static void push_ipv4(struct net *net, struct pkt *pkt, const struct flow_key *key, uint8_t ecn)
+static void push_ipv4(struct net *net, struct pkt *pkt, struct ip_header *ip)
 {
     bool by_port = net->port->offloads & PORT_OFFLOAD_TX_IP_CSUM;
-    struct ip_header ip = {
-        .src = key->local,
-        .dst = key->remote,
-        .protocol = IP_PROTO_TCP,
-        .ttl = TTL,
-        .ecn = ecn,
-        .dont_fragment = true, /* RFC 1191 section 3; RFC 6864 section 4.1: the ID may then be anything */
-        .id = net->ip_id++,
-        .payload_len = pkt->len,
-    };
-    ipv4_emit(push(pkt, IPV4_HEADER_MIN), &ip, by_port);
+    ip->id = net->ip_id++; /* RFC 6864 section 4.1: anything, where nothing is fragmented */
+    ipv4_emit(push(pkt, IPV4_HEADER_MIN), ip, by_port);
     pkt->l3_len = IPV4_HEADER_MIN;
     if (by_port)
         pkt->flags |= PKT_TX_IP_CSUM;
 }
 
+void frame_push_ip(struct net *net, struct pkt *pkt, struct ip_header *ip)
+{
+    bool v4 = ip_is_v4(&ip->dst);
+    ip->payload_len = pkt->len;
+    if (v4) {
+        push_ipv4(net, pkt, ip);
+    } else {
+        ipv6_emit(push(pkt, IPV6_HEADER_BYTES), ip);
+        pkt->l3_len = IPV6_HEADER_BYTES;
+    }
+    struct eth_header eth = {.src = net->mac, .type = v4 ? ETH_TYPE_IPV4 : ETH_TYPE_IPV6};
+    eth_emit(push(pkt, ETH_HEADER_BYTES), &eth);
+    pkt->l2_len = ETH_HEADER_BYTES;
+}
+
+/* RFC 6437 section 3: the same for all of a flow, spread evenly; the key keeps it from being foretold. */
+static uint32_t flow_label(const struct net *net, const struct flow_key *key)
+{
+    uint64_t ports = (uint64_t)key->local_port << 16 | key->remote_port, host;
+    memcpy(&host, key->remote.b + 8, sizeof(host));
+    return (uint32_t)(((ports ^ host) * net->label_key) >> 44);
+}
+
 void frame_push_tcp(struct net *net, struct pkt *pkt, const struct flow_key *key,
                     const struct tcp_segment *seg)
 {
+    struct ip_header ip = {
+        .src = key->local,
+        .dst = key->remote,
+        .protocol = IP_PROTO_TCP,
+        .ttl = NET_TTL,
+        .ecn = seg->ip_ecn,
+        .dont_fragment = true, /* RFC 1191 section 3 */
+        .flow_label = flow_label(net, key),
+    };
     pkt->flags = 0;
     tcp_header_emit(push(pkt, tcp_header_bytes(seg)), seg);
     write_tcp_checksum(net, pkt, key);
-    push_ipv4(net, pkt, key, seg->ip_ecn);
-    assert(pkt->len <= net->port->mtu); /* TCP was told by net_mss */
-    struct eth_header eth = {.src = net->mac, .type = ETH_TYPE_IPV4};
-    eth_emit(push(pkt, ETH_HEADER_BYTES), &eth);
-    pkt->l2_len = ETH_HEADER_BYTES;
+    frame_push_ip(net, pkt, &ip);
+    assert(pkt->len <= net->port->mtu + ETH_HEADER_BYTES); /* TCP was told by net_mss */
 }
 
 void frame_set_destination(struct pkt *frame, const struct mac_addr *mac)
@@ -92,6 +110,10 @@ bool net_send_segment(struct net *net, const struct flow_key *key, uint32_t flow
 {
     if (!tx_has_room(net, now_us))
         return false;
+    if (unlikely(net->own.unusable > 0 && !net_is_ours(net, &key->local))) {
+        stat_inc(net->stats, STAT_net_drop_source);
+        return true;
+    }
     struct ip_addr next_hop;
     if (!route_next_hop(&net->routes, &key->remote, &next_hop)) {
         stat_inc(net->stats, STAT_net_drop_no_route);

@@ -172,7 +172,7 @@ static bool on_handoff(void *ctx, uint32_t owner, struct pkt *pkt)
     return true;
 }
 
-static void on_share_arp(void *ctx, const struct pkt *pkt)
+static void on_share_neighbour(void *ctx, const struct pkt *pkt)
 {
     (void)ctx;
     CHECK(!(pkt->flags & PKT_RX_HANDED_OFF));
@@ -198,7 +198,7 @@ static void open_world(struct world *w)
         .seed = 1,
     };
     struct net_handler handler = {w,          on_segment,  NULL, on_icmp_error, on_unreachable,
-                                  on_handoff, on_share_arp};
+                                  on_handoff, on_share_neighbour};
     *w = (struct world){.now_us = 1000000};
     w->port = (struct port){
         .ops = &port_ops, .mac = {2, 0, 0, 0, 0, 1}, .mtu = 1500, .tx_pool = &pool, .rx_pool = &pool};

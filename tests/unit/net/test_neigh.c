@@ -201,7 +201,7 @@ static void a_failover_is_followed_after_one_question(void **state)
     send_one(&w, "198.51.100.7");
     take_tcp(&w, &eth, NULL, &f);
     assert_memory_equal(eth.dst.b, other_mac.b, 6);
-    assert_int_equal(w.heard.arps, 2);
+    assert_int_equal(w.heard.shared, 2);
     world_close(&w);
 }
 
@@ -344,7 +344,7 @@ static void an_address_of_ours_is_defended(void **state)
     world_give(&w, &f);
     take_arp(&w, NULL);
     assert_int_equal(world_stat(&w, STAT_net_arp_conflicts), 11);
-    assert_int_equal(w.heard.arps, 0);
+    assert_int_equal(w.heard.shared, 0);
     world_close(&w);
 }
 
@@ -377,7 +377,7 @@ static void what_another_core_shared_is_learned_not_answered(void **state)
     f.rx_flags = PKT_RX_HANDED_OFF;
     world_give(&w, &f);
     take_tcp(&w, NULL, NULL, &f);
-    assert_int_equal(w.heard.arps, 0);
+    assert_int_equal(w.heard.shared, 0);
     f = arp_frame(ARP_REQUEST, &test_mac, "192.0.2.9", "192.0.2.1");
     f.rx_flags = PKT_RX_HANDED_OFF;
     world_give(&w, &f);

@@ -86,7 +86,7 @@ static void each_fault_has_its_counter(void **state)
         {"another station's frame", ETH + 5, 0x10, false, STAT_net_drop_not_ours},
         {"sent to a group", ETH + 0, 0x01, false, STAT_net_drop_not_ours},
         {"from a group", ETH + 6, 0x01, false, STAT_net_drop_not_ours},
-        {"IPv6", ETH + 12, 0x86 ^ 0x08, false, STAT_net_drop_ethertype},
+        {"another protocol", ETH + 13, 0x35, false, STAT_net_drop_ethertype},
         {"version 6 in an IPv4 frame", IP + 0, 0x20, false, STAT_net_drop_ip_header},
         {"header of 16 bytes", IP + 0, 0x01, true, STAT_net_drop_ip_header},
         {"longer than the frame", IP + 2, 0x10, true, STAT_net_drop_ip_header},

@@ -60,11 +60,18 @@ static bool on_handoff(void *ctx, uint32_t owner, struct pkt *pkt)
     return true;
 }
 
-static void on_share_arp(void *ctx, const struct pkt *pkt)
+static void on_duplicate(void *ctx, const struct ip_addr *ours)
+{
+    struct heard *h = ctx;
+    h->duplicates++;
+    h->duplicate = *ours;
+}
+
+static void on_share_neighbour(void *ctx, const struct pkt *pkt)
 {
     struct heard *h = ctx;
     (void)pkt;
-    h->arps++;
+    h->shared++;
 }
 
 /* ---- the world ---- */
@@ -79,7 +86,8 @@ static void open_net(struct world *w)
         .icmp_error = on_icmp_error,
         .unreachable = on_unreachable,
         .handoff = on_handoff,
-        .share_arp = on_share_arp,
+        .share_neighbour = on_share_neighbour,
+        .duplicate = on_duplicate,
     };
     w->net = net_open(&w->config, w->port[0], &w->wheel, &w->stats, &handler, &err);
     if (!w->net)
@@ -112,6 +120,20 @@ void world_open(struct world *w)
     w->config.route[0].on_link = true;
     w->config.route[1].gateway = addr("192.0.2.254");
     open_net(w);
+}
+
+void world_open6(struct world *w)
+{
+    world_open(w);
+    w->config.addresses = 2;
+    w->config.address[1] = addr("2001:db8::1");
+    w->config.routes = 4;
+    w->config.route[2] = (struct net_route){.on_link = true};
+    w->config.route[3] = (struct net_route){.gateway = addr("fe80::fe")};
+    if (!ip_net_parse("2001:db8::/64", &w->config.route[2].to) ||
+        !ip_net_parse("::/0", &w->config.route[3].to))
+        fail();
+    world_restart(w);
 }
 
 void world_restart(struct world *w)
@@ -212,11 +234,20 @@ static uint8_t *ip_frame(const struct world *w, struct frame *f, const char *src
     memcpy(eth.dst.b, w->port[0]->mac, 6);
     struct ip_header ip = {
         .src = addr(src), .dst = addr(dst), .protocol = protocol, .ttl = 64, .payload_len = (uint16_t)len};
+    bool v4 = ip_is_v4(&ip.dst);
+    size_t header_len = v4 ? IPV4_HEADER_MIN : IPV6_HEADER_BYTES;
+    if (!v4)
+        eth.type = ETH_TYPE_IPV6;
+    if (ip_is_multicast(&ip.dst))
+        eth.dst = mac_of_group6(&ip.dst);
     eth_emit(f->data, &eth);
-    ipv4_emit(f->data + ETH_HEADER_BYTES, &ip, false);
-    f->len = ETH_HEADER_BYTES + IPV4_HEADER_MIN + len;
+    f->len = ETH_HEADER_BYTES + header_len + len;
     assert_true(f->len <= sizeof(f->data));
-    return f->data + ETH_HEADER_BYTES + IPV4_HEADER_MIN;
+    if (v4)
+        ipv4_emit(f->data + ETH_HEADER_BYTES, &ip, false);
+    else
+        ipv6_emit(f->data + ETH_HEADER_BYTES, &ip);
+    return f->data + ETH_HEADER_BYTES + header_len;
 }
 
 struct frame tcp_frame(const struct world *w, const char *src, const char *dst, const struct tcp_segment *seg,
@@ -246,6 +277,27 @@ struct frame icmp_frame(const struct world *w, const char *src, const char *dst,
     return f;
 }
 
+struct frame icmp6_frame(const struct world *w, const char *src, const char *dst, const uint8_t *icmp,
+                         size_t len)
+{
+    struct frame f = {0};
+    uint8_t *at = ip_frame(w, &f, src, dst, IP_PROTO_ICMP6, len);
+    struct ip_addr s = addr(src), d = addr(dst);
+    memcpy(at, icmp, len);
+    icmp6_set_checksum(at, len, &s, &d);
+    return f;
+}
+
+struct frame nd_frame(const struct world *w, const char *src, const char *dst, const struct nd *nd)
+{
+    uint8_t message[ND_BYTES];
+    struct ip_addr s = addr(src), d = addr(dst);
+    size_t len = nd_emit(message, nd, &s, &d);
+    struct frame f = icmp6_frame(w, src, dst, message, len);
+    f.data[ETH_HEADER_BYTES + 7] = ND_HOP_LIMIT;
+    return f;
+}
+
 void frame_fix_ip_checksum(struct frame *frame)
 {
     uint8_t *ip = frame->data + ETH_HEADER_BYTES;
@@ -268,6 +320,25 @@ struct arp take_arp(struct world *w, struct eth_header *eth)
     return arp;
 }
 
+struct nd take_nd(struct world *w, struct eth_header *eth, struct ip_header *ip)
+{
+    struct frame f;
+    struct nd nd;
+    struct eth_header unused_eth;
+    struct ip_header unused_ip;
+    eth = eth ? eth : &unused_eth;
+    ip = ip ? ip : &unused_ip;
+    if (!world_take(w, &f))
+        fail_msg("nothing was sent, neighbour discovery was expected");
+    assert_true(eth_parse(eth, f.data, f.len));
+    assert_int_equal(eth->type, ETH_TYPE_IPV6);
+    assert_int_equal(ip_header_parse(ip, f.data + ETH_HEADER_BYTES, f.len - ETH_HEADER_BYTES, true), IP_OK);
+    assert_int_equal(ip->protocol, IP_PROTO_ICMP6);
+    assert_int_equal(ip->header_len, IPV6_HEADER_BYTES);
+    assert_true(nd_parse(&nd, ip, f.data + ETH_HEADER_BYTES + IPV6_HEADER_BYTES, ip->payload_len));
+    return nd;
+}
+
 struct tcp_segment take_tcp(struct world *w, struct eth_header *eth, struct ip_header *ip,
                             struct frame *frame)
 {
@@ -279,9 +350,9 @@ struct tcp_segment take_tcp(struct world *w, struct eth_header *eth, struct ip_h
     if (!world_take(w, frame))
         fail_msg("nothing was sent, a segment was expected");
     assert_true(eth_parse(eth, frame->data, frame->len));
-    assert_int_equal(eth->type, ETH_TYPE_IPV4);
     uint8_t *packet = frame->data + ETH_HEADER_BYTES;
     assert_int_equal(ip_header_parse(ip, packet, frame->len - ETH_HEADER_BYTES, true), IP_OK);
+    assert_int_equal(eth->type, ip_is_v4(&ip->dst) ? ETH_TYPE_IPV4 : ETH_TYPE_IPV6);
     assert_int_equal(ip->protocol, IP_PROTO_TCP);
     uint8_t *tcp = packet + ip->header_len;
     uint32_t sum = checksum_tcp_pseudo(&ip->src, &ip->dst, ip->payload_len);
@@ -290,16 +361,44 @@ struct tcp_segment take_tcp(struct world *w, struct eth_header *eth, struct ip_h
     return seg;
 }
 
+struct ip_addr world_link_local(const struct world *w)
+{
+    struct mac_addr mac;
+    memcpy(mac.b, w->port[0]->mac, sizeof(mac.b));
+    return ip_link_local6(&mac);
+}
+
+static void resolve6(struct world *w)
+{
+    struct nd nd = take_nd(w, NULL, NULL);
+    struct ip_addr ours = world_link_local(w);
+    char asked[IP_ADDR_TEXT_MAX], asking[IP_ADDR_TEXT_MAX];
+    nd = (struct nd){ND_ADVERTISE, true, true, true, test_mac, nd.target};
+    struct frame f = nd_frame(w, ip_format(&nd.target, asked), ip_format(&ours, asking), &nd);
+    world_give(w, &f);
+}
+
+static void resolve4(struct world *w)
+{
+    struct arp arp = take_arp(w, NULL);
+    char asked[IP_ADDR_TEXT_MAX], asking[IP_ADDR_TEXT_MAX];
+    struct frame f =
+        arp_frame(ARP_REPLY, &test_mac, ip_format(&arp.target_ip, asked), ip_format(&arp.sender_ip, asking));
+    world_give(w, &f);
+}
+
 void world_resolve(struct world *w, const char *address)
 {
     static const struct tcp_segment ack = {.flags = TCP_ACK};
-    struct flow_key key = {.local = w->config.address[0], .remote = addr(address)};
+    struct flow_key key = {.remote = addr(address)};
+    bool v4 = ip_is_v4(&key.remote);
     struct frame f;
+    key.local = w->config.address[v4 ? 0 : 1];
     assert_true(net_send_segment(w->net, &key, NET_NO_FLOW, &ack, w->now_us));
-    struct arp arp = take_arp(w, NULL);
-    char asked[IP_ADDR_TEXT_MAX], asking[IP_ADDR_TEXT_MAX];
-    f = arp_frame(ARP_REPLY, &test_mac, ip_format(&arp.target_ip, asked), ip_format(&arp.sender_ip, asking));
-    world_give(w, &f);
+    if (v4)
+        resolve4(w);
+    else
+        resolve6(w);
     take_tcp(w, NULL, NULL, &f);
     memset(&w->heard, 0, sizeof(w->heard));
 }

@@ -14,13 +14,14 @@
 
 /* What the handler was called with last, and how often. */
 struct heard {
-    unsigned segments, syns, icmp_errors, unreachables, handoffs, arps;
+    unsigned segments, syns, icmp_errors, unreachables, handoffs, shared, duplicates;
     uint32_t flow;          /* of segment, icmp_error or unreachable */
     uint32_t owner;         /* of handoff */
     struct tcp_segment seg; /* pkt and payload are gone */
     uint8_t payload[WORLD_FRAME_MAX];
     struct icmp icmp;
-    struct flow_key key; /* of syn */
+    struct flow_key key;      /* of syn */
+    struct ip_addr duplicate; /* of duplicate */
     bool refuse_handoff;
 };
 
@@ -47,6 +48,7 @@ struct ip_addr addr(const char *text);
 
 /* world_open: 192.0.2.1/24 with a gateway at 192.0.2.254, one core; change config and call world_restart for others. */
 void world_open(struct world *w);
+void world_open6(struct world *w); /* the same and 2001:db8::1/64 with a gateway at fe80::fe; no DAD */
 void world_restart(struct world *w);
 void world_close(struct world *w); /* fails the test if a packet was lost or freed twice */
 
@@ -62,14 +64,20 @@ struct frame tcp_frame(const struct world *w, const char *src, const char *dst, 
                        const void *payload);
 struct frame icmp_frame(const struct world *w, const char *src, const char *dst, const uint8_t *icmp,
                         size_t len);
+struct frame icmp6_frame(const struct world *w, const char *src, const char *dst, const uint8_t *icmp,
+                         size_t len);
+struct frame nd_frame(const struct world *w, const char *src, const char *dst, const struct nd *nd);
 void frame_fix_ip_checksum(struct frame *frame);
 
 /* The parts of a frame that net has sent; each fails the test when it is not that. */
 struct arp take_arp(struct world *w, struct eth_header *eth);
+struct nd take_nd(struct world *w, struct eth_header *eth, struct ip_header *ip);
 struct tcp_segment take_tcp(struct world *w, struct eth_header *eth, struct ip_header *ip,
                             struct frame *frame);
 
-/* world_resolve answers ARP for an address, so that frames to it leave at once. */
+struct ip_addr world_link_local(const struct world *w); /* net's */
+
+/* world_resolve answers ARP or ND for an address, so that frames to it leave at once. */
 void world_resolve(struct world *w, const char *address);
 
 /* A flow opened by net towards address:25. */

@@ -204,6 +204,7 @@ static void restart_after_idle(struct tcb *tcb, uint64_t now_us)
     if (tcb->txq.out || !tcb->last_send_us)
         return;
     uint64_t idle_us = now_us - tcb->last_send_us;
+    tcb->last_send_us = now_us; /* the port may refuse the segment: what has passed counts once */
     tcb->cc.ops->on_idle(&tcb->cc, idle_us);
     if (idle_us > tcb_rto(tcb))
         tcb->cc.cwnd = min_u32(tcb->cc.cwnd, tcb->initial_window);
@@ -229,13 +230,12 @@ static bool send_new(const struct out *o)
     struct tcb *tcb = o->tcb;
     struct pkt *p = tcb->txq.unsent, *first = p;
     bool closed_window = false, stopped = false;
-    if (p)
-        restart_after_idle(tcb, o->now_us);
     while ((p = tcb->txq.unsent)) {
         uint32_t bytes = window_takes(tcb, p);
         closed_window = bytes == 0;
         if (closed_window)
             break;
+        restart_after_idle(tcb, o->now_us);
         if (p->tcp.len > 0 && !cwnd_allows(tcb, bytes)) { /* a bare FIN is no load for the path */
             stopped = true;
             break;

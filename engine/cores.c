@@ -108,6 +108,7 @@ struct feed_shape engine_feed_shape(const struct hl_engine *engine)
         .recipients_max = c->limits.recipients,
         .envelope_bytes_max = c->limits.envelope_bytes,
         .engine_epoch = engine->started_us,
+        .ordinary_pages = c->memory.huge == CONFIG_HUGE_NO,
     };
     prf_random(&shape.hash_seed, sizeof(shape.hash_seed));
     return shape;

@@ -61,7 +61,9 @@ static inline uint8_t bytes_u8(struct bytes_in *in)
 static inline uint16_t bytes_be16(struct bytes_in *in)
 {
     const uint8_t *p = bytes_take(in, 2);
-    return p ? (uint16_t)(p[0] << 8 | p[1]) : 0;
+    if (!p)
+        return 0;
+    return (uint16_t)((unsigned)p[0] << 8 | p[1]);
 }
 
 static inline uint32_t bytes_be32(struct bytes_in *in)

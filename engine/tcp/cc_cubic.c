@@ -110,9 +110,10 @@ static void cubic_on_congestion(struct cc *cc, uint32_t flight_bytes, uint64_t n
     cc->acked = 0;
 }
 
-/* Section 4.8: after a time-out W_max is cwnd at the time and the curve starts anew when slow start ends. */
+/* Section 4.8: the curve after a time-out begins where slow start ends: W_max is cwnd then, K is 0. */
 static void cubic_on_timeout(struct cc *cc)
 {
+    cc->cubic.w_max = 0;
     cc->cubic.epoch_us = 0;
     cc->acked = 0;
 }

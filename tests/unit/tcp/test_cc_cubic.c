@@ -114,6 +114,24 @@ static void leaving_slow_start_without_a_loss(void **state)
     assert_int_equal(cc.cubic.k_ms, 0);
 }
 
+/* Section 4.8. */
+static void after_a_time_out_the_curve_begins_at_ssthresh(void **state)
+{
+    (void)state;
+    struct cc cc;
+    cc_init(&cc, &tcp_cc_cubic, MSS, 100 * MSS);
+    cc.ops->on_congestion(&cc, 100 * MSS, 1000);
+    cc.cwnd = MSS;
+    cc.ops->on_timeout(&cc);
+    cc.cwnd = cc.ssthresh;
+    uint64_t now_us = round_trip(&cc, 1000000, RTT_US);
+    assert_int_equal(cc.cubic.w_max, 70 * MSS);
+    assert_int_equal(cc.cubic.k_ms, 0);
+    for (unsigned i = 0; i < 9; i++)
+        now_us = round_trip(&cc, now_us, RTT_US);
+    assert_in_range(cc.cwnd, 70 * MSS, 76 * MSS); /* as Reno at first, and not back towards 100 */
+}
+
 static void huge_windows_and_times_do_not_overflow(void **state)
 {
     (void)state;
@@ -143,6 +161,7 @@ int main(void)
         cmocka_unit_test(growth_is_half_a_window_a_round_trip_at_most),
         cmocka_unit_test(idle_time_is_no_time_of_growth),
         cmocka_unit_test(leaving_slow_start_without_a_loss),
+        cmocka_unit_test(after_a_time_out_the_curve_begins_at_ssthresh),
         cmocka_unit_test(huge_windows_and_times_do_not_overflow),
     };
     return cmocka_run_group_tests_name("tcp/cc_cubic", tests, NULL, NULL);

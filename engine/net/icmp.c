@@ -30,19 +30,29 @@ static void answer_echo(struct net *net, const struct rx_frame *frame, uint64_t 
     tx_push(net, pkt, now_us);
 }
 
-/* RFC 5927 section 4: an error must quote a segment that we may have sent; the sequence number is TCP's to judge. */
-static bool concerns_a_flow(struct net *net, const struct icmp *icmp, uint32_t *flow)
+static struct flow_key quoted_flow(const struct icmp *icmp)
 {
-    if (!icmp->inner_tcp || !net_is_ours(net, &icmp->inner.src))
-        return false;
-    struct flow_key key = {
+    return (struct flow_key){
         .local = icmp->inner.src,
         .remote = icmp->inner.dst,
         .local_port = icmp->inner_src_port,
         .remote_port = icmp->inner_dst_port,
     };
-    *flow = flow_find(&net->flows, &key);
-    return *flow != NET_NO_FLOW && net->handler.icmp_error;
+}
+
+/* RFC 5927 section 4: an error must quote a segment that we may have sent; the sequence number is TCP's to judge. */
+static void receive_error(struct net *net, const struct rx_frame *frame, const struct icmp *icmp)
+{
+    const struct flow_key key = quoted_flow(icmp);
+    uint32_t flow = flow_find(&net->flows, &key);
+    if (flow == NET_NO_FLOW && net_hand_on(net, &key, frame->pkt))
+        return;
+    if (flow == NET_NO_FLOW || !net->handler.icmp_error) {
+        drop(net, STAT_net_drop_icmp, frame->pkt);
+        return;
+    }
+    net->handler.icmp_error(net->handler.ctx, flow, icmp);
+    pkt_free(frame->pkt);
 }
 
 static bool parse(struct icmp *icmp, const struct rx_frame *frame)
@@ -55,7 +65,6 @@ static bool parse(struct icmp *icmp, const struct rx_frame *frame)
 void icmp_receive(struct net *net, const struct rx_frame *frame, uint64_t now_us)
 {
     struct icmp icmp;
-    uint32_t flow;
     bool parsed = parse(&icmp, frame);
     if (parsed && icmp.kind == ICMP_NEIGHBOUR) {
         nd_receive(net, frame, now_us);
@@ -71,12 +80,9 @@ void icmp_receive(struct net *net, const struct rx_frame *frame, uint64_t now_us
         answer_echo(net, frame, now_us);
         return;
     }
-    if (icmp.inner_tcp && net_hand_on(net, icmp.inner_src_port, frame->pkt))
-        return;
-    if (!concerns_a_flow(net, &icmp, &flow)) {
+    if (!icmp.inner_tcp || !net_is_ours(net, &icmp.inner.src)) {
         drop(net, STAT_net_drop_icmp, frame->pkt);
         return;
     }
-    net->handler.icmp_error(net->handler.ctx, flow, &icmp);
-    pkt_free(frame->pkt);
+    receive_error(net, frame, &icmp);
 }

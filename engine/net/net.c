@@ -41,7 +41,8 @@ static bool open_tables(struct net *net, struct error *err)
     struct hash_key flow_key = derived_key(&rand, c->hash_key);
     struct hash_key neigh_key = derived_key(&rand, c->hash_key);
     struct hash_key ports_key = derived_key(&rand, c->hash_key);
-    struct ports_range range = {c->port_first, c->port_last, c->core, c->cores};
+    struct ports_range range = {c->port_first, c->port_last, c->core, c->cores,
+                                c->cores > 1 ? net->port->steering : NULL};
     ports_init(&net->ports, &range, &ports_key, &rand);
     net->ip_id = (uint16_t)rand_u64(&rand);
     net->label_key = rand_u64(&rand) | 1;
@@ -119,17 +120,17 @@ bool reply_allowed(struct net *net, uint64_t now_us)
 
 /* ---- receiving ---- */
 
-uint32_t net_owner(const struct net *net, uint16_t local_port)
+uint32_t net_owner(const struct net *net, const struct flow_key *key)
 {
     const struct net_config *c = &net->config;
-    if (local_port < c->port_first || local_port > c->port_last)
+    if (key->local_port < c->port_first || key->local_port > c->port_last)
         return c->core;
-    return local_port % c->cores;
+    return ports_owner(net->port->steering, c->cores, key);
 }
 
-bool net_hand_on(struct net *net, uint16_t local_port, struct pkt *pkt)
+bool net_hand_on(struct net *net, const struct flow_key *key, struct pkt *pkt)
 {
-    uint32_t owner = net_owner(net, local_port);
+    uint32_t owner = net_owner(net, key);
     if (likely(owner == net->config.core || pkt->flags & PKT_RX_HANDED_OFF))
         return false;
     if (net->handler.handoff && net->handler.handoff(net->handler.ctx, owner, pkt))

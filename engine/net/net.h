@@ -109,10 +109,10 @@ bool net_send_segment(struct net *net, const struct flow_key *key, uint32_t flow
 /* The payload bytes a segment to remote may have by our MTU: on Ethernet 1460, over IPv6 1440. */
 uint32_t net_mss(const struct net *net, const struct ip_addr *remote);
 
-/* net_owner: the core that owns a local port.  Ports outside [port_first, port_last] belong to every core: a listener is
+/* net_owner: the core that owns a flow (ports.h).  Ports outside [port_first, port_last] belong to every core: a listener is
  * one on all of them.
  */
-uint32_t net_owner(const struct net *net, uint16_t local_port);
+uint32_t net_owner(const struct net *net, const struct flow_key *key);
 
 /* Retries and expiry of ARP and ND use the wheel given at open, through one timer of kind NET_TIMER: call net_timers when it
  * fires.

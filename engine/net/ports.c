@@ -15,11 +15,16 @@ struct place {
 void ports_init(struct ports *ports, const struct ports_range *range, const struct hash_key *key,
                 struct rand_source *rand)
 {
-    uint32_t skip = (range->core + range->cores - range->first % range->cores) % range->cores;
+    /* Where the port steers, any port may be ours: it depends on the destination. */
+    uint32_t step = range->steering ? 1 : range->cores;
+    uint32_t skip = range->steering ? 0 : (range->core + step - range->first % step) % step;
     uint32_t first = range->first + skip;
     ports->key = *key;
-    ports->step = (uint16_t)range->cores;
-    ports->count = first <= range->last ? (range->last - first) / range->cores + 1 : 0;
+    ports->core = range->core;
+    ports->cores = range->cores;
+    ports->steering = range->steering;
+    ports->step = (uint16_t)step;
+    ports->count = first <= range->last ? (range->last - first) / step + 1 : 0;
     ports->first = (uint16_t)first;
     for (unsigned i = 0; i < PORTS_BUCKETS; i++)
         ports->bucket[i].next = ports->count ? rand_below(rand, ports->count) : 0;
@@ -46,6 +51,24 @@ static uint16_t next_port(const struct ports *ports, const struct place *place)
     return (uint16_t)(ports->first + index * ports->step);
 }
 
+uint32_t ports_owner(const struct port_steering *steering, uint32_t cores, const struct flow_key *key)
+{
+    uint32_t queue = PORT_NO_QUEUE;
+    if (steering) {
+        const struct port_flow flow = {.local = key->local.b,
+                                       .remote = key->remote.b,
+                                       .local_port = key->local_port,
+                                       .remote_port = key->remote_port};
+        queue = steering->queue(steering, &flow);
+    }
+    return queue < cores ? queue : key->local_port % cores;
+}
+
+static bool answers_reach_us(const struct ports *ports, const struct flow_key *key)
+{
+    return !ports->steering || ports_owner(ports->steering, ports->cores, key) == ports->core;
+}
+
 bool ports_choose(struct ports *ports, struct flow_table *flows, struct flow_key *key)
 {
     if (ports->count == 0)
@@ -55,7 +78,7 @@ bool ports_choose(struct ports *ports, struct flow_table *flows, struct flow_key
         return false;
     for (uint32_t tries = 0; tries < min_u32(ports->count, PORTS_TRIES); tries++) {
         key->local_port = next_port(ports, &place);
-        if (flow_find(flows, key) == NET_NO_FLOW)
+        if (answers_reach_us(ports, key) && flow_find(flows, key) == NET_NO_FLOW)
             return true;
     }
     place.bucket->full = place.tag;

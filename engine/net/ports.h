@@ -17,12 +17,15 @@ struct ports {
     uint16_t first; /* the first port of this core */
     uint16_t step;  /* cores */
     uint32_t count; /* ports of this core; 0 when the range is too small for so many cores */
+    uint32_t core, cores;
+    const struct port_steering *steering; /* of the port; NULL: none, and every step-th port is this core's */
     struct ports_bucket bucket[PORTS_BUCKETS]; /* .full 0 at first */
 };
 
 struct ports_range {
     uint16_t first, last; /* inclusive */
     uint32_t core, cores;
+    const struct port_steering *steering; /* how answers find their queue; NULL: not foretold */
 };
 
 void ports_init(struct ports *ports, const struct ports_range *range, const struct hash_key *key,
@@ -32,6 +35,11 @@ void ports_init(struct ports *ports, const struct ports_range *range, const stru
  * use, or all but so few that PORTS_TRIES looks found none.
  */
 bool ports_choose(struct ports *ports, struct flow_table *flows, struct flow_key *key) must_check;
+
+/* ports_owner: the core on which segments of a flow belong: the one whose queue they arrive on where the port steers
+ * them, the one that the local port says elsewhere.
+ */
+uint32_t ports_owner(const struct port_steering *steering, uint32_t cores, const struct flow_key *key);
 
 /* ports_released: the flow with this key is gone, its port may be chosen again. */
 void ports_released(struct ports *ports, const struct flow_key *key);

@@ -117,8 +117,10 @@ bool net_is_ours(const struct net *net, const struct ip_addr *addr); /* and vali
 bool reply_allowed(struct net *net, uint64_t now_us);
 void net_rearm(struct net *net);
 
-/* net_hand_on gives the frame to the core that owns a port of ours, if that is another one; true: the packet is gone. */
-bool net_hand_on(struct net *net, uint16_t local_port, struct pkt *pkt);
+/* net_hand_on gives the frame of a flow that is not here to the core that owns it, if that is another one; true: the
+ * packet is gone.
+ */
+bool net_hand_on(struct net *net, const struct flow_key *key, struct pkt *pkt);
 
 static inline void count_handed_on(struct net *net, const struct rx_frame *frame)
 {

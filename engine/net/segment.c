@@ -53,6 +53,17 @@ static noinline void no_flow(struct net *net, const struct rx_frame *frame, cons
         send_reset(net, frame, key, seg, now_us);
 }
 
+/* The ports are the first four bytes of every TCP header. */
+static struct flow_key flow_of(const struct rx_frame *frame)
+{
+    return (struct flow_key){
+        .local = frame->ip.dst,
+        .remote = frame->ip.src,
+        .local_port = (uint16_t)(frame->payload[2] << 8 | frame->payload[3]),
+        .remote_port = (uint16_t)(frame->payload[0] << 8 | frame->payload[1]),
+    };
+}
+
 void tcp_receive(struct net *net, const struct rx_frame *frame, uint64_t now_us)
 {
     count_handed_on(net, frame);
@@ -60,9 +71,10 @@ void tcp_receive(struct net *net, const struct rx_frame *frame, uint64_t now_us)
         drop(net, STAT_net_drop_tcp_header, frame->pkt);
         return;
     }
-    uint16_t local_port = (uint16_t)(frame->payload[2] << 8 | frame->payload[3]);
-    if (net_hand_on(net, local_port, frame->pkt))
-        return;
+    const struct flow_key key = flow_of(frame);
+    uint32_t flow = flow_find(&net->flows, &key);
+    if (flow == NET_NO_FLOW && net_hand_on(net, &key, frame->pkt))
+        return; /* its owner looks at checksums */
     if (!checksum_is_right(frame)) {
         drop(net, STAT_net_drop_tcp_checksum, frame->pkt);
         return;
@@ -74,13 +86,6 @@ void tcp_receive(struct net *net, const struct rx_frame *frame, uint64_t now_us)
     }
     seg.pkt = frame->pkt;
     seg.ip_ecn = frame->ip.ecn;
-    struct flow_key key = {
-        .local = frame->ip.dst,
-        .remote = frame->ip.src,
-        .local_port = seg.dst_port,
-        .remote_port = seg.src_port,
-    };
-    uint32_t flow = flow_find(&net->flows, &key);
     if (likely(flow != NET_NO_FLOW))
         net->handler.segment(net->handler.ctx, flow, &frame->ip, &seg);
     else

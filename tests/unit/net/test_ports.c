@@ -14,11 +14,13 @@ struct bench {
     struct rand_source rand;
 };
 
+static const struct port_steering *steering; /* of the next bench; NULL: none */
+
 static struct bench *open_bench(uint16_t first, uint16_t last, uint32_t core, uint32_t cores, uint64_t seed)
 {
     struct error err;
     struct bench *b = calloc(1, sizeof(*b));
-    struct ports_range range = {first, last, core, cores};
+    struct ports_range range = {first, last, core, cores, steering};
     assert_non_null(b);
     rand_seed(&b->rand, seed);
     struct hash_key key = {{secret.k[0] ^ seed, secret.k[1]}};
@@ -208,9 +210,57 @@ static void a_full_destination_leaves_its_bucket_to_others(void **state)
     close_bench(b);
 }
 
+/* A port that steers by the ports' sum: two thirds of the way to a real hash, and easy to foretell. */
+static uint32_t sum_of_ports(const struct port_steering *unused, const struct port_flow *flow)
+{
+    (void)unused;
+    return (uint32_t)(flow->local_port * 7u + flow->remote_port) % 3;
+}
+
+static void answers_come_back_to_the_core_that_asks(void **state)
+{
+    (void)state;
+    static const struct port_steering by_sum = {.queue = sum_of_ports};
+    steering = &by_sum;
+    for (uint32_t core = 0; core < 3; core++) {
+        struct bench *b = open_bench(1024, 65535, core, 3, core + 1);
+        for (unsigned i = 0; i < 20000; i++) { /* nearly all of a third of the ports */
+            struct flow_key key = towards("198.51.100.9");
+            assert_true(take_patiently(b, &key));
+            assert_int_equal(ports_owner(&by_sum, 3, &key), core);
+        }
+        close_bench(b);
+    }
+    steering = NULL;
+}
+
+static uint32_t nowhere(const struct port_steering *unused, const struct port_flow *flow)
+{
+    (void)unused;
+    (void)flow;
+    return PORT_NO_QUEUE;
+}
+
+static void what_is_not_steered_belongs_to_its_ports_core(void **state)
+{
+    (void)state;
+    static const struct port_steering none = {.queue = nowhere};
+    steering = &none;
+    struct bench *b = open_bench(1024, 65535, 1, 2, 5);
+    for (unsigned i = 0; i < 1000; i++) {
+        struct flow_key key = towards("198.51.100.9");
+        assert_true(take(b, &key));
+        assert_int_equal(key.local_port % 2, 1);
+    }
+    close_bench(b);
+    steering = NULL;
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(answers_come_back_to_the_core_that_asks),
+        cmocka_unit_test(what_is_not_steered_belongs_to_its_ports_core),
         cmocka_unit_test(each_port_of_a_core_is_used_once),
         cmocka_unit_test(a_core_without_a_port_says_so),
         cmocka_unit_test(destinations_do_not_compete),

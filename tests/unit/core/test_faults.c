@@ -1,7 +1,6 @@
 /* A hundred hostile wires, by seed: every message arrives once, every recipient has one result. */
+#include "tests/unit/core/seeds.h"
 #include "tests/unit/core/world.h"
-
-#include <stdlib.h>
 
 #if defined(__SANITIZE_ADDRESS__)
 #define SEEDS 40u
@@ -10,12 +9,7 @@
 #endif
 #define LETTERS 12u
 
-/* HARDLINE_SEED=17 plays that one alone. */
-static unsigned only_seed(void)
-{
-    const char *text = getenv("HARDLINE_SEED");
-    return text ? (unsigned)atoi(text) : 0;
-}
+static struct seeds seeds;
 
 static struct port_faults faults(uint64_t seed, struct rand_source *rand)
 {
@@ -30,7 +24,7 @@ static struct port_faults faults(uint64_t seed, struct rand_source *rand)
     };
 }
 
-static struct world *hostile_world(unsigned seed, struct rand_source *rand, struct mx_host **mx)
+static struct world *hostile_world(uint64_t seed, struct rand_source *rand, struct mx_host **mx)
 {
     struct world_options o = world_defaults();
     o.feed.arena_bytes = 1u << 20;
@@ -40,6 +34,7 @@ static struct world *hostile_world(unsigned seed, struct rand_source *rand, stru
     o.core.smtp.messages_max = rand_below(rand, 5);
     o.core.smtp.timeout_percent = 20;
     struct world *w = world_simple(&o, mx);
+    w->label = (unsigned)seed;
     (*mx)->no_pipelining = rand_below(rand, 3) == 0;
     (*mx)->lingers = rand_below(rand, 3) == 0;
     (*mx)->think_us = rand_below(rand, 3000);
@@ -63,20 +58,17 @@ static bool is_bad(const char *rcpt)
 static void on_a_wire_that_only_loses_all_is_delivered(void **state)
 {
     (void)state;
-    for (unsigned seed = 1; seed <= SEEDS; seed++) {
+    for (seeds.now = seeds.first; seeds.now <= seeds.last; seeds.now++) {
         struct rand_source rand;
         struct mx_host *mx;
-        if (only_seed() && seed != only_seed())
-            continue;
-        rand_seed(&rand, seed);
-        struct world *w = hostile_world(seed, &rand, &mx);
-        w->label = seed;
+        rand_seed(&rand, seeds.now);
+        struct world *w = hostile_world(seeds.now, &rand, &mx);
         send_letters(w, &rand);
         world_settle(w, 20 * MINUTE);
         for (unsigned n = 0; n < w->jobs; n++)
             for (unsigned r = 0; r < w->sent[n].rcpts; r++)
                 if (world_result(w, n, r)->verdict != (is_bad(w->sent[n].rcpt[r]) ? HL_FAILED : HL_DELIVERED))
-                    fail_msg("seed %u, message %u: %s", seed, n, w->sent[n].result[r].text);
+                    fail_msg("seed %u, message %u: %s", seeds.now, n, w->sent[n].result[r].text);
         world_close(w);
     }
 }
@@ -85,14 +77,11 @@ static void on_a_wire_that_only_loses_all_is_delivered(void **state)
 static void with_a_receiver_that_breaks_off_nothing_is_wrong(void **state)
 {
     (void)state;
-    for (unsigned seed = 1; seed <= SEEDS / 2; seed++) {
+    for (seeds.now = seeds.first; seeds.now <= seeds.last; seeds.now += 2) {
         struct rand_source rand;
         struct mx_host *mx;
-        if (only_seed() && seed != only_seed())
-            continue;
-        rand_seed(&rand, 1000 + seed);
-        struct world *w = hostile_world(1000 + seed, &rand, &mx);
-        w->label = seed;
+        rand_seed(&rand, ~(uint64_t)seeds.now);
+        struct world *w = hostile_world(seeds.now, &rand, &mx);
         mx->trouble = (struct mx_trouble){.at = (enum mx_point)(1 + rand_below(&rand, MX_POINTS - 1)),
                                           .deed = (enum mx_deed)rand_below(&rand, MX_STALL + 1),
                                           .skip = rand_below(&rand, 6),
@@ -103,11 +92,12 @@ static void with_a_receiver_that_breaks_off_nothing_is_wrong(void **state)
     }
 }
 
-int main(void)
+int main(int argc, char **argv)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(on_a_wire_that_only_loses_all_is_delivered),
         cmocka_unit_test(with_a_receiver_that_breaks_off_nothing_is_wrong),
     };
+    seeds_of(&seeds, argc, argv, SEEDS);
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

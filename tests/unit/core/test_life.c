@@ -1,19 +1,17 @@
 /* A random life, by seed: small pools, moody receivers, changing rules, feeds that come and go, and an end at any time.
  * What every world is held to at its end (world_close) is all that is asked.
  */
+#include "tests/unit/core/seeds.h"
 #include "tests/unit/core/world.h"
 
 #include <stdio.h>
-#include <stdlib.h>
 
-#if defined(__SANITIZE_ADDRESS__)
-#define SEEDS 60u
-#else
-#define SEEDS 150u
-#endif
+#define SEEDS   40u
 #define HOSTS   4u
 #define DOMAINS 6u
 #define STEPS   60u
+
+static struct seeds seeds;
 
 struct life {
     struct world *w;
@@ -227,19 +225,17 @@ static void die(struct life *l)
 static void a_random_life_ends_well(void **state)
 {
     (void)state;
-    const char *only = getenv("HARDLINE_SEED");
-    for (unsigned seed = 1; seed <= SEEDS; seed++) {
+    for (seeds.now = seeds.first; seeds.now <= seeds.last; seeds.now++) {
         struct life life = {0};
-        if (only && (unsigned)atoi(only) != seed)
-            continue;
-        be_born(&life, seed);
+        be_born(&life, seeds.now);
         live(&life);
         die(&life);
     }
 }
 
-int main(void)
+int main(int argc, char **argv)
 {
     const struct CMUnitTest tests[] = {cmocka_unit_test(a_random_life_ends_well)};
+    seeds_of(&seeds, argc, argv, SEEDS);
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -98,7 +98,7 @@ static bool start_eal(struct hl_engine *engine, struct error *err)
         .app = "hardlined",
         .memory_mb = memory_mb(c, free_mb),
         .no_huge = c->memory.huge == CONFIG_HUGE_NO,
-        .pci = strchr(c->port.device, ':') != NULL && strncmp(c->port.device, "net_", 4) != 0,
+        .device = c->port.device,
         .log = eal_line,
     };
     if (c->memory.huge == CONFIG_HUGE_REQUIRE && free_mb < eal.memory_mb)

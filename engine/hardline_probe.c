@@ -51,7 +51,7 @@ static bool probe_config(const struct config *config, const struct probe *probe,
         .app = "hardlined",
         .memory_mb = config->memory.megabytes ? config->memory.megabytes : (uint32_t)mb,
         .no_huge = config->memory.huge == CONFIG_HUGE_NO,
-        .pci = strncmp(config->port.device, "net_", 4) != 0,
+        .device = config->port.device,
     };
     if (!eal_start(&eal, err))
         return false;

@@ -146,6 +146,14 @@ static void cpu_list(const cpu_set_t *cpus, char *out, size_t cap)
             used += (size_t)snprintf(out + used, cap - used, "%s%d", used ? "," : "", cpu);
 }
 
+/* "0000:01:00.0" or "01:00.0", with or without arguments. */
+static bool is_on_pci(const char *device)
+{
+    unsigned domain, bus, slot, function;
+    return device && (sscanf(device, "%x:%x:%x.%x", &domain, &bus, &slot, &function) == 4 ||
+                      sscanf(device, "%x:%x.%x", &bus, &slot, &function) == 3);
+}
+
 static void make_args(struct args *args, const struct eal_config *config, const cpu_set_t *cpus)
 {
     char list[CPU_LIST_MAX - 16] = "";
@@ -161,7 +169,9 @@ static void make_args(struct args *args, const struct eal_config *config, const 
     add(args, "%u", config->memory_mb);
     /* virtio-user hands every file of memory to its peer, and there is room for eight. */
     add(args, eal.huge ? "--single-file-segments" : "--no-huge");
-    if (!config->pci)
+    if (is_on_pci(config->device))
+        add(args, "--allow=%s", config->device); /* else EAL takes every NIC that it has a driver for */
+    else
         add(args, "--no-pci");
     if (!config->telemetry)
         add(args, "--no-telemetry");

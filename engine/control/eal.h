@@ -14,7 +14,7 @@ struct eal_config {
     const char *app;    /* the program's name, for EAL's messages */
     uint32_t memory_mb; /* for packets and rings, all of it taken at start */
     bool no_huge;       /* ordinary pages even where hugepages can be had */
-    bool pci;           /* a port has a PCI address: look at that bus */
+    const char *device; /* of the ports; a PCI device is looked at, and no other; may be NULL */
     bool telemetry;     /* DPDK's own telemetry socket */
     /* What EAL and the drivers say, a line a call, borrowed until return; from any thread.  NULL: not passed on. */
     void (*log)(void *ctx, enum eal_log_level level, const char *line);

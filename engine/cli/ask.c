@@ -26,6 +26,9 @@ static bool explain(const char *path, int code, struct error *err)
     case EACCES:
         return error_set(err, "%s may not be used by this user: become root or join the socket's group",
                          path);
+    case EPROTOTYPE:
+        return error_set(err, "%s is not hardlined's admin socket: give run.admin-socket, not feed.socket",
+                         path);
     default: return error_set(err, "%s cannot be connected to: %s", path, strerror(code));
     }
 }

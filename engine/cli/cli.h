@@ -1,4 +1,4 @@
-/* cli.h: the commands of `hardline`; each gets its own name as argv[0] and returns the exit status (sysexits.h). */
+/* cli.h: the commands of `hardline`; each gets "hardline NAME" as argv[0] and returns the exit status (sysexits.h). */
 #ifndef ENGINE_CLI_CLI_H
 #define ENGINE_CLI_CLI_H
 

@@ -42,6 +42,14 @@ static void print_usage(FILE *out)
     fputs("\nEach has --help.\n", out);
 }
 
+static int run(const struct command *command, int argc, char **argv)
+{
+    char name[32];
+    snprintf(name, sizeof(name), "hardline %s", command->name);
+    argv[0] = name;
+    return command->run(argc, argv);
+}
+
 static int unknown(const char *name)
 {
     fprintf(stderr, "hardline: there is no command \"%s\": known are", name);
@@ -67,7 +75,7 @@ static int show_help(int argc, char **argv)
     char help[] = "--help";
     const struct command *command = argc > 1 ? find(argv[1]) : NULL;
     if (command && command->run != show_help)
-        return command->run(2, (char *[]){argv[1], help, NULL});
+        return run(command, 2, (char *[]){argv[1], help, NULL});
     if (argc > 1 && !command && argv[1][0] != '-')
         return unknown(argv[1]);
     print_usage(stdout);
@@ -85,5 +93,5 @@ int main(int argc, char **argv)
     if (strcmp(argv[1], "--version") == 0)
         return show_version(1, argv);
     const struct command *command = find(argv[1]);
-    return command ? command->run(argc - 1, argv + 1) : unknown(argv[1]);
+    return command ? run(command, argc - 1, argv + 1) : unknown(argv[1]);
 }

@@ -53,13 +53,13 @@ int cli_order(int argc, char **argv)
     static const struct option longs[] = {
         {"socket", required_argument, NULL, 's'}, {"help", no_argument, NULL, 'h'}, {NULL, 0, NULL, 0}};
     const char *path = CLI_ADMIN_SOCKET;
-    size_t order = order_of(argv[0]);
+    size_t order = order_of(strchr(argv[0], ' ') + 1);
     for (int which; (which = getopt_long(argc, argv, "h", longs, NULL)) != -1;) {
         if (which == 'h') {
             printf(
                 "usage: hardline %s [--socket PATH]\n\n%s\n\n  --socket PATH  run.admin-socket (" CLI_ADMIN_SOCKET
                 ")\n",
-                argv[0], orders[order].what);
+                orders[order].command, orders[order].what);
             return EX_OK;
         }
         if (which != 's')
@@ -67,7 +67,7 @@ int cli_order(int argc, char **argv)
         path = optarg;
     }
     if (optind < argc) {
-        fprintf(stderr, "hardline %s: what is \"%s\"? see --help\n", argv[0], argv[optind]);
+        fprintf(stderr, "%s: what is \"%s\"? see --help\n", argv[0], argv[optind]);
         return EX_USAGE;
     }
     return give_order(path, order);

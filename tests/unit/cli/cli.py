@@ -86,7 +86,8 @@ def test_commands():
         out = hardline(command, "nonsense")
         ok(out.returncode == 64 and 'what is "nonsense"?' in out.stderr, f"{command}_refuses_stray_words", out)
         out = hardline(command, "--nonsense")
-        equal(out.returncode, 64, f"{command}_refuses_unknown_options")
+        equal((out.returncode, out.stderr), (64, f"hardline {command}: unrecognized option '--nonsense'\n"),
+              f"{command}_refuses_unknown_options")
 
 
 def test_status(folder):

@@ -101,7 +101,7 @@ bool engine_open_feeds(struct hl_engine *engine, struct error *err)
     uint32_t uid, gid = UINT32_MAX;
     const char *group = c->feed.group[0] ? c->feed.group : c->run.group;
     if (engine->options.own_process && !privilege_find(c->run.user, group, &uid, &gid, err))
-        return error_prefix(err, "feed.group");
+        return error_prefix(err, "run.user or feed.group");
     struct feed_server_options options = {
         .path = c->feed.socket,
         .mode = c->feed.mode,

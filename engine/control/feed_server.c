@@ -70,8 +70,8 @@ static void refuse(struct feed_server *server, struct client *client, enum ring_
     note(server, LOG_NOTICE, client, text);
     if (!client->producer_gone)
         feed_socket_goodbye(client->sock, why, text);
-    if (client->feed)
-        feed_close(client->feed, client->producer_gone);
+    if (client->feed) /* not wiped: it holds no mail yet, and until it is sealed it can be cut off under us */
+        feed_close(client->feed, false);
     clear(client);
 }
 

@@ -95,17 +95,20 @@ static void cubic_on_ack(struct cc *cc, const struct cc_ack *ack)
         follow_curve(cc, t_ms, ack->srtt_us, acked);
 }
 
-/* Sections 4.6 and 4.7: multiplicative decrease, fast convergence. */
+/* Sections 4.6 and 4.7: multiplicative decrease, fast convergence.  ssthresh comes from cwnd, which 4.6 allows where cwnd
+ * grows only while it is used: the loss of a lone command must not leave a window of two segments for the message behind.
+ */
 static void cubic_on_congestion(struct cc *cc, uint32_t flight_bytes, uint64_t now_us)
 {
     struct cc_cubic *c = &cc->cubic;
+    (void)flight_bytes;
     (void)now_us;
     c->cwnd_prior = cc->cwnd;
     if (cc->cwnd < c->w_max)
         c->w_max = (uint32_t)((uint64_t)cc->cwnd * (BETA_DEN + BETA_NUM) / (2 * BETA_DEN));
     else
         c->w_max = cc->cwnd;
-    cc->ssthresh = max_u32((uint32_t)((uint64_t)flight_bytes * BETA_NUM / BETA_DEN), 2 * cc->mss);
+    cc->ssthresh = max_u32((uint32_t)((uint64_t)cc->cwnd * BETA_NUM / BETA_DEN), 2 * cc->mss);
     c->epoch_us = 0;
     cc->acked = 0;
 }

@@ -2,6 +2,10 @@
 #include "engine/conn/conn.h"
 #include "engine/conn/conn_io.h"
 
+/* The time that a message may take up to its end of data: RFC 5321's for every command, and a least rate for its body. */
+#define MESSAGE_BASE_US    1800000000u
+#define MESSAGE_LEAST_RATE 4096u /* bytes a second */
+
 static void smtp_on_recipient(void *ctx, const struct smtp_message *message, uint32_t index,
                               const struct outcome *outcome)
 {
@@ -137,6 +141,15 @@ void conn_unreachable(struct conn *conn, uint64_t now_us)
         conn_fail(conn, REASON_CONNECTION_TIMEOUT, FAULT_NETWORK, "the next hop does not answer", now_us);
 }
 
+/* It has idled for as long as it may, or a receiver takes a message so slowly that it holds the connection for days. */
+static void open_too_long(struct conn *conn, uint64_t now_us)
+{
+    if (!conn->message)
+        conn_quit(conn, now_us);
+    else if (!conn->dot_sent) /* behind it RFC 5321's ten minutes hold */
+        conn_fail(conn, REASON_TIMEOUT, FAULT_REMOTE, "the receiver takes the message too slowly", now_us);
+}
+
 void conn_timer(struct conn *conn, uint64_t now_us)
 {
     if (conn->phase == CONN_GONE)
@@ -152,7 +165,7 @@ void conn_timer(struct conn *conn, uint64_t now_us)
     case CONN_HANDSHAKE:
         conn_fail(conn, REASON_TIMEOUT, FAULT_REMOTE, "no end of the TLS handshake in time", now_us);
         break;
-    case CONN_OPEN: conn_quit(conn, now_us); break;
+    case CONN_OPEN: open_too_long(conn, now_us); break;
     case CONN_CLOSING: tcp_abort(&conn->tcb, now_us); break;
     default: break;
     }
@@ -262,7 +275,7 @@ void conn_begin(struct conn *conn, const struct smtp_message *message, uint64_t 
     assert(conn_can_begin(conn));
     conn->message = message;
     conn->answered = conn->dot_sent = conn->announced = false;
-    conn->phase_deadline_us = DEADLINE_NEVER;
+    conn->phase_deadline_us = now_us + MESSAGE_BASE_US + message->body_bytes * 1000000u / MESSAGE_LEAST_RATE;
     if (conn->messages++ > 0)
         stat_inc(conn->env->stats, STAT_conn_reused);
     smtp_begin(&conn->smtp, message, now_us);

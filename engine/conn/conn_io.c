@@ -109,6 +109,8 @@ static void drain_plain(struct conn *conn, uint64_t now_us)
         conn->answered = true;
         smtp_input(&conn->smtp, conn->env->scratch, len, now_us);
     }
+    if (conn->phase == CONN_OPEN)
+        look_at_tls(conn, now_us); /* tls_read may have found the end of it */
 }
 
 static bool receive_tls(struct conn *conn, uint64_t now_us)
@@ -234,7 +236,7 @@ static bool send_some(struct conn *conn, uint64_t now_us)
 static void look_at_events(struct conn *conn, uint64_t now_us)
 {
     unsigned events = tcp_events(&conn->tcb);
-    if (events & TCP_EV_CONNECTED)
+    if ((events & TCP_EV_CONNECTED) && conn->phase == CONN_CONNECTING)
         conn_start_smtp(conn, now_us);
     conn->peer_closed |= (events & TCP_EV_PEER_FIN) != 0;
     conn->over |= (events & (TCP_EV_CLOSED | TCP_EV_TIME_WAIT)) != 0;

@@ -38,6 +38,7 @@ struct time_wait {
     struct wheel_timer timer;
     struct flow_key key;
     struct tcp_time_wait record;
+    uint64_t answered_us; /* the last time; 0: never */
 };
 
 /* Frames from one core to another. */
@@ -53,6 +54,7 @@ struct core {
     bool worked; /* this turn has found work */
     bool draining, stopping;
     uint32_t turns_stopping; /* since CORE_STOP was obeyed */
+    uint64_t stopping_us;    /* when that was */
     uint32_t idle_turns;
     struct port *port;
     struct net *net;

@@ -51,18 +51,29 @@ static void job_make_message(struct job *job)
     };
 }
 
+/* What a job may ask for and this version does not have: refused, never left out in silence. */
+static const char *asks_too_much(const struct job *job)
+{
+    if (job->feed_job.flags &
+        FEED_REQUIRETLS) /* RFC 8689 section 4.2.1: not without the receiver's support */
+        return "REQUIRETLS, which this version cannot ask of a receiver";
+    if (job->feed_job.source_pool != 0)
+        return "a source pool other than 0, and this version has no other";
+    return NULL;
+}
+
 static void job_start(struct core *core, struct job *job)
 {
+    struct outcome why;
+    const char *missing = asks_too_much(job);
     job_make_message(job);
-    if (job->feed_job.flags &
-        FEED_REQUIRETLS) { /* RFC 8689 section 4.2.1: not without the receiver's support */
-        struct outcome why;
-        outcome_set(&why, VERDICT_FAILED, STAGE_POLICY, FAULT_LOCAL, REASON_UNSUPPORTED,
-                    "the job asks for REQUIRETLS, which this version cannot ask of a receiver");
-        job_finish(core, job, NULL, &why);
+    if (!missing) {
+        job_place(core, job);
         return;
     }
-    job_place(core, job);
+    outcome_set(&why, VERDICT_FAILED, STAGE_POLICY, FAULT_LOCAL, REASON_UNSUPPORTED, "the job asks for %s",
+                missing);
+    job_finish(core, job, NULL, &why);
 }
 
 /* One job of a feed; false when there is none to be had now. */

@@ -6,6 +6,7 @@
 #include <urcu-qsbr.h>
 
 #define HOUSEKEEP_TURNS          256u
+#define STOP_WAIT_US             100000u
 #define PUBLISH_US               50000u
 #define EMPTY_TURNS_BEFORE_SLEEP 4u
 #define TIMERS_BURST             512u
@@ -123,6 +124,7 @@ static void drain(struct core *core)
 static void stop(struct core *core)
 {
     core->draining = core->stopping = true;
+    core->stopping_us = core->now_us;
     core_drop_feed_jobs(core, NULL);
     for (uint32_t i = 0; i < core->connections.capacity; i++) {
         struct conn *conn = pool_at(&core->connections, i);
@@ -133,10 +135,12 @@ static void stop(struct core *core)
     }
 }
 
-/* One whole turn after stop() sends the resets and shows the results; a port that takes nothing is not waited for. */
+/* One whole turn after stop() makes the resets and shows the results; a port that takes nothing is not waited for long. */
 bool core_over(const struct core *core)
 {
-    return core->turns_stopping > HOUSEKEEP_TURNS || (core->turns_stopping > 1 && drained(core));
+    if (core->turns_stopping > HOUSEKEEP_TURNS && core->now_us - core->stopping_us > STOP_WAIT_US)
+        return true;
+    return core->turns_stopping > 1 && drained(core) && !net_transmit_waiting(core->net);
 }
 
 /* ---- housekeeping: commands, feeds that leave, numbers for others ---- */
@@ -153,10 +157,11 @@ static void detach(struct core *core, struct feed *feed)
         if (core->feed[i] != feed)
             continue;
         core->feed[i] = core->feed[--core->feeds];
-        core->leaving[core->leavings++] = feed;
-        core_drop_feed_jobs(core, feed);
-        return;
+        break;
     }
+    core->leaving[core->leavings++] =
+        feed; /* also one whose attach never came through: control waits for the answer */
+    core_drop_feed_jobs(core, feed);
 }
 
 static void obey(struct core *core)

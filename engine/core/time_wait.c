@@ -1,6 +1,8 @@
 /* time_wait.c: closed connections whose last segments may still be on their way: a record each, no connection. */
 #include "engine/core/core_private.h"
 
+#define TIME_WAIT_ANSWER_US 100000u
+
 /* Flow numbers of records begin behind those of connections. */
 static uint32_t flow_of(const struct core *core, const struct time_wait *tw)
 {
@@ -32,6 +34,7 @@ void time_wait_take(struct core *core, struct conn *conn)
     list_init(&tw->link);
     wheel_timer_init(&tw->timer, TIME_WAIT_TIMER);
     tw->key = conn->key;
+    tw->answered_us = 0;
     tcp_time_wait_make(&tw->record, &conn->tcb);
     net_flow_move(core->net, &tw->key, flow_of(core, tw));
     conn->flow_entered = false;
@@ -44,8 +47,9 @@ void time_wait_segment(struct core *core, uint32_t flow, const struct tcp_segmen
     struct time_wait *tw = pool_at(&core->time_waits, flow - core->connections.capacity);
     struct tcp_segment answer;
     enum tcp_time_wait_do what = tcp_time_wait_input(&tw->record, seg, core->now_us, &answer);
-    if (what == TIME_WAIT_IGNORE)
-        return;
+    if (what == TIME_WAIT_IGNORE || core->now_us - tw->answered_us < TIME_WAIT_ANSWER_US)
+        return; /* two ends that disagree must not answer each other for ever */
+    tw->answered_us = core->now_us;
     answer.src_port = tw->key.local_port;
     answer.dst_port = tw->key.remote_port;
     net_send_segment(core->net, &tw->key, flow, &answer, core->now_us);

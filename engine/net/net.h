@@ -78,6 +78,9 @@ void net_receive(struct net *net, struct pkt *pkt, uint64_t now_us);
  */
 void net_transmit_flush(struct net *net, uint64_t now_us);
 
+/* net_transmit_waiting: frames that the port has not taken yet. */
+bool net_transmit_waiting(const struct net *net);
+
 /* net_announce sends gratuitous ARP for each IPv4 address, and an unsolicited advertisement for each IPv6 one (start,
  * failover).  Called first, it begins duplicate address detection: until that has ended, a second for each of
  * dad_transmits, flows from IPv6 addresses of ours may be opened, but what they send is lost.

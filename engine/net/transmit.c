@@ -64,3 +64,8 @@ void tx_push(struct net *net, struct pkt *frame, uint64_t now_us)
     }
     net->tx.frame[net->tx.tail++ % NET_TX_QUEUE] = frame;
 }
+
+bool net_transmit_waiting(const struct net *net)
+{
+    return waiting(&net->tx) > 0;
+}

@@ -162,7 +162,7 @@ struct feed *feed_open(const struct feed_shape *shape, const struct feed_rights 
     if (fill_feed(feed, err) && (*fd = fcntl(feed->memfd, F_DUPFD_CLOEXEC, 3)) < 0)
         error_set(err, "feed: no file descriptor for its memory: %s", strerror(errno));
     if (*fd < 0) {
-        feed_close(feed, true);
+        feed_close(feed, false); /* nothing is in it yet */
         return NULL;
     }
     return feed;

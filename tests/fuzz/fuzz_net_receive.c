@@ -197,8 +197,14 @@ static void open_world(struct world *w)
         .cores = 2,
         .seed = 1,
     };
-    struct net_handler handler = {w,          on_segment,  NULL, on_icmp_error, on_unreachable,
-                                  on_handoff, on_share_neighbour};
+    struct net_handler handler = {
+        .ctx = w,
+        .segment = on_segment,
+        .icmp_error = on_icmp_error,
+        .unreachable = on_unreachable,
+        .handoff = on_handoff,
+        .share_neighbour = on_share_neighbour,
+    };
     *w = (struct world){.now_us = 1000000};
     w->port = (struct port){
         .ops = &port_ops, .mac = {2, 0, 0, 0, 0, 1}, .mtu = 1500, .tx_pool = &pool, .rx_pool = &pool};

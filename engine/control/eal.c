@@ -59,6 +59,7 @@ static bool can_be_had(uint64_t page_kb, uint64_t pages)
                     MAP_PRIVATE | MAP_ANONYMOUS | MAP_HUGETLB | size_flag, -1, 0);
     if (at == MAP_FAILED)
         return false;
+    // cppcheck-suppress nullPointerOutOfMemory ; mmap does not fail with NULL
     munmap(at, bytes);
     return true;
 }

@@ -234,7 +234,8 @@ static void a_frame_for_another_core_is_handed_on_unread(void **state)
     assert_int_equal(world_stat(&w, STAT_net_drop_tcp_checksum), 0);
     assert_int_equal(net_owner(w.net, &(struct flow_key){.local_port = 2000}), 0);
     assert_int_equal(net_owner(w.net, &(struct flow_key){.local_port = 2001}), 1);
-    assert_int_equal(net_owner(w.net, &(struct flow_key){.local_port = 25}), 1); /* no source port: everybody's */
+    assert_int_equal(net_owner(w.net, &(struct flow_key){.local_port = 25}),
+                     1); /* no source port: everybody's */
     world_close(&w);
 }
 

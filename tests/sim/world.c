@@ -60,11 +60,15 @@ static void setup(struct world *w)
         host_setup(w, i);
         path_setup(w, i, difficulty);
     }
-    if (difficulty == 4) /* nine in ten are lost: a few segments take hours already */
-        for (int i = 0; i < 2; i++)
-            w->host[i].to_write = min_u64(w->host[i].to_write, 10000);
-    for (int i = 0; i < 2; i++) /* a round trip for each window */
-        w->host[i].to_write = min_u64(w->host[i].to_write, 200ull * w->host[!i].config.recv_buffer_bytes);
+    for (int i = 0; i < 2; i++) {
+        struct host *h = &w->host[i];
+        /* A round trip for each window, a segment for each write; with nine in ten lost, minutes for each of them. */
+        h->to_write = min_u64(h->to_write, 200ull * w->host[!i].config.recv_buffer_bytes);
+        uint64_t once = min_u32(h->write_max, h->config.send_buffer_bytes);
+        h->to_write = min_u64(h->to_write, (difficulty == 4 ? 50 : 2000) * once);
+        if (difficulty == 4)
+            h->to_write = min_u64(h->to_write, 10000);
+    }
     draw_mtu(w);
     w->simultaneous = rand_below(&w->rand, 20) == 0;
     draw_doom(w);

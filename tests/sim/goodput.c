@@ -1,7 +1,8 @@
 /* goodput.c: one bulk transfer over a path of 100 Mbit/s and 20 ms with a buffer of one bandwidth-delay product.
  *
  * Not how fast the code is but how well it sends: what share of the path it gets in virtual time, beside what is due
- * by arithmetic.  The bounds leave room for chance; a recovery that collapses or stalls falls far below them.
+ * by arithmetic.  The share is the mean of a few transfers: where one loss falls decides over tenths of a single one.  The
+ * bounds leave room for chance; a recovery that collapses or stalls falls far below them.
  */
 #include "tests/sim/world.h"
 #include "tests/lib/tap.h"
@@ -11,6 +12,8 @@
 #define LINK_BPS   12500000u /* bytes a second */
 #define ONE_WAY_US 10000u
 #define BYTES      (12u << 20)
+#define SEED_FIRST 7u
+#define SEEDS      3u
 
 struct cell {
     const char *name;
@@ -30,7 +33,8 @@ static const struct cell cells[] = {
     {.name = "5 % loss", .loss_ppm = 50000, .least_permille = 14},
     {.name = "bursts of loss", .burst_ppm = 200, .least_permille = 100},
     {.name = "1 % reordered by 3 ms", .reorder_ppm = 10000, .reorder_us = 3000, .least_permille = 800},
-    {.name = "5 % reordered by 8 ms", .reorder_ppm = 50000, .reorder_us = 8000, .least_permille = 600},
+    /* what a retransmission has overtaken is old to the receiver's PAWS, and dropped (RFC 7323 section 5.3) */
+    {.name = "5 % reordered by 8 ms", .reorder_ppm = 50000, .reorder_us = 8000, .least_permille = 400},
     {.name = "5 % reordered by 8 ms without time stamps",
      .reorder_ppm = 50000,
      .reorder_us = 8000,
@@ -38,9 +42,9 @@ static const struct cell cells[] = {
      .least_permille = 600},
 };
 
-static void set_up(struct world *w, const struct cell *cell, const struct tcp_cc *cc)
+static void set_up(struct world *w, const struct cell *cell, const struct tcp_cc *cc, uint64_t seed)
 {
-    *w = (struct world){.seed = 7, .check_every = 100};
+    *w = (struct world){.seed = seed, .check_every = 100};
     rand_seed(&w->rand, w->seed);
     for (int i = 0; i < 2; i++) {
         struct host *h = &w->host[i];
@@ -73,10 +77,11 @@ static void set_up(struct world *w, const struct cell *cell, const struct tcp_cc
     w->host[0].to_write = BYTES;
 }
 
-static void run(const struct cell *cell, const struct tcp_cc *cc)
+/* Returns the share of the link, negative after a fault. */
+static double transfer(const struct cell *cell, const struct tcp_cc *cc, uint64_t seed)
 {
     static struct world w;
-    set_up(&w, cell, cc);
+    set_up(&w, cell, cc, seed);
     world_play(&w);
     double seconds = (double)w.last_byte_us / 1e6, share = BYTES / seconds / LINK_BPS;
     const uint64_t *v = w.host[0].stats.v;
@@ -86,7 +91,16 @@ static void run(const struct cell *cell, const struct tcp_cc *cc)
         "%.1f %% of the link in %.2f s; %lu sent again, %lu time-outs, %lu probes, %lu undone; %lu of %lu lost",
         share * 100, seconds, v[STAT_tcp_retransmits], v[STAT_tcp_rto_fired], v[STAT_tcp_tail_probes],
         v[STAT_tcp_undone], w.host[0].path.lost, w.host[0].path.sent);
-    tap_ok(!w.fault[0] && share * 1000 >= cell->least_permille, "%s, %s", cc->name, cell->name);
+    return w.fault[0] ? -1e9 : share;
+}
+
+static void run(const struct cell *cell, const struct tcp_cc *cc)
+{
+    double sum = 0;
+    for (uint64_t seed = SEED_FIRST; seed < SEED_FIRST + SEEDS; seed++)
+        sum += transfer(cell, cc, seed);
+    tap_ok(sum / SEEDS * 1000 >= cell->least_permille, "%s, %s: %.1f %%", cc->name, cell->name,
+           sum / SEEDS * 100);
 }
 
 int main(void)

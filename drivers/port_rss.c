@@ -28,7 +28,7 @@ struct rss_group {
     struct steering steering;
     uint32_t queues;
     _Atomic uint32_t open; /* ports not closed yet */
-    struct passage **pass; /* [from * queues + to]; NULL on the diagonal */
+    struct passage *pass;  /* [from * queues + to] */
     struct rss_port port[];
 };
 
@@ -39,7 +39,7 @@ static struct rss_port *rss_of(const struct port *port)
 
 static struct passage *passage(const struct rss_group *group, uint32_t from, uint32_t to)
 {
-    return group->pass[from * group->queues + to];
+    return &group->pass[from * group->queues + to];
 }
 
 /* The frame's queue; frames that are not hashed stay where they arrived. */
@@ -58,7 +58,7 @@ static uint32_t take_passed(struct rss_port *rp, struct pkt **pkt, uint32_t max)
     uint32_t count = 0;
     for (uint32_t from = 0; from < rp->group->queues; from++) {
         struct passage *p = passage(rp->group, from, rp->port.queue);
-        while (p && count < max && (pkt[count] = spsc_pop(&p->queue)))
+        while (count < max && (pkt[count] = spsc_pop(&p->queue)))
             count++;
     }
     return count;
@@ -95,8 +95,6 @@ static uint64_t rss_next_deadline(struct port *port)
 
 static void free_group(struct rss_group *group)
 {
-    for (uint32_t i = 0; group->pass && i < group->queues * group->queues; i++)
-        free(group->pass[i]);
     free(group->pass);
     free(group);
 }
@@ -107,7 +105,7 @@ static void rss_close(struct port *port)
     struct rss_group *group = rp->group;
     for (uint32_t from = 0; from < group->queues; from++) {
         struct passage *p = passage(group, from, port->queue);
-        for (struct pkt *pkt; p && (pkt = spsc_pop(&p->queue));)
+        for (struct pkt *pkt; (pkt = spsc_pop(&p->queue));)
             pkt_free(pkt);
     }
     port_close(rp->below);
@@ -124,19 +122,10 @@ static const struct port_ops rss_ops = {
 
 static bool make_passages(struct rss_group *group)
 {
-    group->pass = calloc((size_t)group->queues * group->queues, sizeof(struct passage *));
-    for (uint32_t from = 0; group->pass && from < group->queues; from++) {
-        for (uint32_t to = 0; to < group->queues; to++) {
-            if (from == to)
-                continue;
-            struct passage *p =
-                aligned_alloc(CACHE_LINE, (sizeof(*p) + CACHE_LINE - 1) / CACHE_LINE * CACHE_LINE);
-            if (!p)
-                return false;
-            spsc_init(&p->queue, p->slot, PASS_SLOTS);
-            group->pass[from * group->queues + to] = p;
-        }
-    }
+    uint32_t count = group->queues * group->queues;
+    group->pass = aligned_alloc(CACHE_LINE, count * sizeof(struct passage));
+    for (uint32_t i = 0; group->pass && i < count; i++)
+        spsc_init(&group->pass[i].queue, group->pass[i].slot, PASS_SLOTS);
     return group->pass != NULL;
 }
 

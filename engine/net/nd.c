@@ -104,10 +104,10 @@ static void receive_solicitation(struct net *net, const struct rx_frame *frame, 
     struct own *own = own_find(net, &nd->target);
     if (!own)
         return;
-    if (own->state == OWN_TENTATIVE &&
-        anonymous) /* RFC 4862 section 5.4.3: both of us are about to take it */
-        conflict(net, own, frame->pkt, now_us);
-    else if (own->state == OWN_VALID && frame->pkt->flags & PKT_RX_HANDED_OFF && anonymous)
+    /* RFC 4862 section 5.4.3: both of us are about to take it; another core may have been the one that was asked. */
+    bool shared = (frame->pkt->flags & PKT_RX_HANDED_OFF) != 0;
+    bool contested = own->state == OWN_TENTATIVE || (own->state == OWN_VALID && shared);
+    if (anonymous && contested)
         conflict(net, own, frame->pkt, now_us);
     else if (own->state == OWN_VALID)
         answer(net, frame, &nd->target, now_us);

@@ -106,7 +106,7 @@ def test_bad_frames(lab, net):
         return head[:10] + struct.pack("!H", internet_checksum(head) ^ 0xffff ^ wrong) + head[12:]
 
     frames = {
-        "net_drop_ethertype": dst + src + b"\x86\xdd" + bytes(46),
+        "net_drop_ethertype": dst + src + b"\x88\xcc" + bytes(46),
         "net_drop_ip_header": dst + src + b"\x08\x00" + ipv4(2000) + bytes(26),
         "net_drop_ip_checksum": dst + src + b"\x08\x00" + ipv4(40, wrong=1) + bytes(26),
         "net_drop_protocol": dst + src + b"\x08\x00" + ipv4(40, proto=17) + bytes(26),

@@ -45,11 +45,11 @@ static uint32_t count_duplicates(struct tcb *tcb, const struct txq_report *repor
         uint32_t stood_for = report->acked > tcb->snd_mss ? report->acked - tcb->snd_mss : 0;
         tcb->reno_sacked -= min_u32(tcb->reno_sacked, stood_for);
         tcb->dup_acks = 0;
-        if (tcb->recovery == RECOVERY_OPEN)
-            tcb->reno_sacked = 0;
     }
     clamp_reno(tcb);
     uint32_t known = before - tcb->reno_sacked;
+    if (report->acked && tcb->recovery == RECOVERY_OPEN)
+        tcb->reno_sacked = 0;
     return report->acked > known ? report->acked - known : 0;
 }
 
@@ -122,8 +122,8 @@ static void move_on(struct tcb *tcb, const struct txq_report *report, bool found
     }
 }
 
-void recovery_on_ack(struct tcb *tcb, const struct tcp_segment *seg, const struct txq_report *report,
-                     bool duplicate, uint64_t now_us)
+uint32_t recovery_on_ack(struct tcb *tcb, const struct tcp_segment *seg, const struct txq_report *report,
+                         bool duplicate, uint64_t now_us)
 {
     uint32_t delivered = report->acked - report->acked_sacked + report->sacked;
     bool found;
@@ -144,6 +144,7 @@ void recovery_on_ack(struct tcb *tcb, const struct tcp_segment *seg, const struc
     if (tcb->recovery ==
         RECOVERY_FAST) /* without SACK an ACK that does not end it is news of a further loss */
         prr_on_ack(tcb, delivered, report->acked && !found && tcb->sack_on);
+    return delivered;
 }
 
 void recovery_on_reorder_timer(struct tcb *tcb, uint64_t now_us)

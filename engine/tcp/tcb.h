@@ -231,9 +231,11 @@ void ack_schedule(struct tcb *tcb, uint32_t received, uint64_t now_us);
 
 /* ---- recovery.c ---- */
 
-/* recovery_on_ack follows what an ACK told: finds losses, enters and leaves recovery. */
-void recovery_on_ack(struct tcb *tcb, const struct tcp_segment *seg, const struct txq_report *report,
-                     bool duplicate, uint64_t now_us);
+/* recovery_on_ack follows what an ACK told: finds losses, enters and leaves recovery.  Returns how many sequence numbers
+ * it says have arrived that were not known to have.
+ */
+uint32_t recovery_on_ack(struct tcb *tcb, const struct tcp_segment *seg, const struct txq_report *report,
+                         bool duplicate, uint64_t now_us);
 
 /* recovery_on_timeout: the retransmission timer fired. */
 void recovery_on_timeout(struct tcb *tcb, uint64_t now_us);

@@ -68,17 +68,20 @@ static bool is_duplicate(const struct tcb *tcb, const struct tcp_segment *seg, b
 }
 
 /* cwnd grows only while it is what limits us (RFC 7661 section 4.3, RFC 9438 section 5.8); in slow start up to twice
- * what has been in flight.
+ * what has been in flight.  It grows by what has arrived, as Linux's: not by what a SACK had told of before the ACK came
+ * that covers it, but where overtaking is usual with the SACK.
  */
-static void grow_cwnd(struct tcb *tcb, const struct txq_report *report, bool after_timeout, uint64_t now_us)
+static void grow_cwnd(struct tcb *tcb, const struct txq_report *report, uint32_t delivered,
+                      bool after_timeout, uint64_t now_us)
 {
     struct cc *cc = &tcb->cc;
     bool limited = tcb->cwnd_limited || (cc_in_slow_start(cc) && cc->cwnd < 2 * tcb->flight_max);
-    if (!limited || !report->acked_bytes)
+    bool news = report->acked_bytes || tcb->rack.reordering_seen;
+    if (!limited || !news || !delivered)
         return;
     struct cc_ack ack = {
         .now_us = now_us,
-        .acked_bytes = report->acked_bytes,
+        .acked_bytes = delivered,
         .srtt_us = tcb->rtt.srtt_us,
         .rtt_us = report->clean_us && !report->retrans_acked ? (uint32_t)(now_us - report->clean_us) : 0,
         .snd_una = tcb->snd_una,
@@ -114,9 +117,9 @@ void ack_process(struct tcb *tcb, const struct tcp_segment *seg, uint64_t now_us
     if (duplicate)
         stat_inc(tcb->stats, STAT_tcp_dup_acks_in);
     measure(tcb, seg, &report, now_us);
-    recovery_on_ack(tcb, seg, &report, duplicate, now_us);
+    uint32_t delivered = recovery_on_ack(tcb, seg, &report, duplicate, now_us);
     if (before != RECOVERY_FAST && tcb->recovery != RECOVERY_FAST)
-        grow_cwnd(tcb, &report, before == RECOVERY_LOSS, now_us);
+        grow_cwnd(tcb, &report, delivered, before == RECOVERY_LOSS, now_us);
     if (report.acked)
         timer_acked(tcb, now_us);
     if (report.acked || report.sacked)

@@ -236,7 +236,7 @@ static int if_pipe(void *userdata, int fds[2])
 {
     (void)userdata;
     (void)fds;
-    return not_here("pipe");
+    return not_here("pipe and splice");
 }
 
 static int if_splice(void *userdata, int fd_in, loff_t *off_in, int fd_out, loff_t *off_out, size_t len,

@@ -44,7 +44,7 @@ static void print_usage(FILE *out)
 
 static int run(const struct command *command, int argc, char **argv)
 {
-    char name[32];
+    static char name[32]; /* argv outlives this call */
     snprintf(name, sizeof(name), "hardline %s", command->name);
     argv[0] = name;
     return command->run(argc, argv);

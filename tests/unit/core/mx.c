@@ -8,8 +8,9 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-#define CONN_TIMER 7u
-#define RETRY_US   1000u
+#define CONN_TIMER  7u
+#define RETRY_US    1000u
+#define FLOOD_BYTES 200000u /* more than a receive buffer takes */
 
 void mx_bytes_add(struct mx_bytes *b, const void *data, size_t len)
 {
@@ -302,6 +303,11 @@ void mx_do(struct mx_conn *c, enum mx_deed deed)
         collect_tls(c);
         break;
     case MX_NOISE: mx_bytes_add(&c->raw, noise, sizeof(noise) - 1); break;
+    case MX_FLOOD:
+        for (unsigned i = 0; i < FLOOD_BYTES; i += sizeof(noise) - 1)
+            mx_bytes_add(&c->raw, noise, sizeof(noise) - 1);
+        c->closing = c->deaf = true;
+        break;
     }
 }
 
@@ -334,7 +340,7 @@ static void note_events(struct mx_conn *c, unsigned events)
         start_tls(c);
     else if (events & TCP_EV_CONNECTED)
         mx_greet(c);
-    if (events & TCP_EV_PEER_FIN)
+    if ((events & TCP_EV_PEER_FIN) && !c->host->holds)
         c->closing = true;
     if ((events & TCP_EV_CLOSED) && tcp_error(&c->tcb) == TCP_ERR_RESET)
         c->host->resets++;

@@ -40,6 +40,7 @@ enum mx_deed {
     MX_STALL,  /* silence, but TCP's */
     MX_NOTIFY, /* close_notify of TLS and no FIN */
     MX_NOISE,  /* bytes that are no TLS record */
+    MX_FLOOD,  /* very many of them, and FIN */
 };
 
 struct mx_trouble {
@@ -56,9 +57,10 @@ struct mx_host {
     /* script; all zero: takes everything */
     SSL_CTX *tls;
     bool implicit_tls, no_starttls, no_pipelining;
-    bool refuses;                                                      /* RST for a SYN */
-    bool silent;                                                       /* nothing for a SYN */
-    bool lingers;                                                      /* after QUIT it waits for our FIN */
+    bool refuses; /* RST for a SYN */
+    bool silent;  /* nothing for a SYN */
+    bool lingers; /* after QUIT it waits for our FIN */
+    bool holds;   /* and after that, too: it never closes */
     const char *greeting, *ehlo_tls, *mail, *rcpt, *data, *dot, *quit; /* replies instead of the usual ones */
     unsigned connections_max;                                          /* above that 421; 0: no limit */
     uint32_t idle_us;  /* closes connections that have idled for so long; 0: never */

@@ -168,7 +168,7 @@ static void on_quit(struct mx_conn *c)
         return;
     mx_say(c, "%s", or_else(c->host->quit, "221 2.0.0 bye"));
     c->deaf = true;
-    c->closing = !c->host->lingers;
+    c->closing = !c->host->lingers && !c->host->holds;
 }
 
 static void on_rset(struct mx_conn *c)

@@ -294,6 +294,89 @@ static void a_demand_that_becomes_unclear_while_waiting(void **state)
     world_close(w);
 }
 
+static bool has_mails(struct world *w, const void *number)
+{
+    return w->mx.mails >= *(const unsigned *)number;
+}
+
+/* A connection that cannot take the first of those who wait takes whom it can. */
+static void whoever_a_connection_satisfies_is_found_behind_others(void **state)
+{
+    (void)state;
+    const unsigned two = 2;
+    struct world_options o = world_defaults();
+    o.core.connections_per_destination = 1;
+    struct mx_host *mx;
+    struct world *w = shared_mx(&o, &mx);
+    mx->think_us = 20000;
+    world_send(w, "a@d1.test");
+    world_run(w, 110000); /* it is being sent */
+    for (unsigned i = 0; i < 10; i++)
+        world_send(w, "a@d2.test");
+    unsigned last = world_send(w, "a@d1.test");
+    world_until(w, has_mails, &two, MINUTE);
+    assert_int_equal(world_serial(w, last), world_serial(w, 0));
+    world_settle(w, MINUTE);
+    world_delivered(w, 0, last);
+    world_close(w);
+}
+
+/* Connections under way are meant for those who wait first: the next one is for the next of them. */
+static void each_attempt_is_for_another_message(void **state)
+{
+    (void)state;
+    struct mx_host *mx;
+    struct world *w = shared_mx(NULL, &mx);
+    mx->think_us = 50000;
+    world_send(w, "a@d1.test");
+    world_run(w, 260000);
+    assert_int_equal(mx->handshakes, 1);
+    world_send(w, "a@d1.test");
+    world_send(w, "a@d2.test");
+    world_settle(w, MINUTE);
+    world_delivered(w, 0, 2);
+    assert_int_equal(mx->accepted, 3);
+    world_close(w);
+}
+
+/* The operator's new table has other anchors; the old ones go when the last connection that was judged by them does. */
+static void trust_lives_as_long_as_a_connection_needs_it(void **state)
+{
+    (void)state;
+    struct world *w = world_open(NULL);
+    struct mx_host *mx = world_mx(w, 1);
+    struct tls_trust *trust = world_other_trust();
+    world_route(w, "d1.test", "mx1.test=192.0.2.101:25", NULL);
+    world_rule(w, "d1.test", POLICY_VERIFY)->trust = trust;
+    world_start(w);
+    unsigned before = world_send(w, "a@d1.test");
+    world_settle(w, MINUTE);
+    w->rule[0].trust = w->draft.trust;
+    world_publish(w);
+    tls_trust_free(trust);
+    unsigned after = world_send(w, "a@d1.test"); /* same certificates, but who says that they are? */
+    world_settle(w, MINUTE);
+    world_delivered(w, before, after);
+    assert_int_equal(mx->accepted, 2);
+    world_close(w);
+}
+
+/* The alert and our FIN leave at once: the receiver need not guess. */
+static void a_failed_verification_is_told_and_closed(void **state)
+{
+    (void)state;
+    struct mx_host *mx;
+    struct world *w = wrong_name(&mx);
+    world_send(w, "a@d2.test");
+    world_run(w, 10000);
+    world_expect(w, 0, HL_DEFERRED, HL_STAGE_TLS, HL_REASON_CERTIFICATE_HOST_MISMATCH);
+    assert_int_equal(mx->standing, 0);
+    assert_int_equal(mx->resets, 0);
+    assert_int_equal(mx->handshakes, 0);
+    assert_int_equal(w->core[0]->connections.in_use, 0);
+    world_close(w);
+}
+
 /* Of those who wait the first 64 are looked at: whoever stands behind them waits longer, not for ever. */
 static void more_wait_than_are_looked_at(void **state)
 {
@@ -332,6 +415,10 @@ int main(void)
         cmocka_unit_test(a_demand_without_a_name_is_unclear),
         cmocka_unit_test(a_demand_that_becomes_unclear_while_waiting),
         cmocka_unit_test(more_wait_than_are_looked_at),
+        cmocka_unit_test(whoever_a_connection_satisfies_is_found_behind_others),
+        cmocka_unit_test(each_attempt_is_for_another_message),
+        cmocka_unit_test(trust_lives_as_long_as_a_connection_needs_it),
+        cmocka_unit_test(a_failed_verification_is_told_and_closed),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -158,6 +158,7 @@ static void a_deadline_passes_while_no_connection_is_to_be_had(void **state)
     unsigned patient = world_send(w, "a@d3.test");
     world_run(w, 2 * SECOND);
     world_expect(w, hasty, HL_DEFERRED, HL_STAGE_CONNECT, HL_REASON_LIMIT);
+    assert_int_equal(w->core[0]->dests.pool.in_use, 2);
     world_settle(w, 2 * MINUTE);
     world_delivered(w, patient, patient);
     world_close(w);
@@ -313,6 +314,33 @@ static void without_packets_a_new_connection_waits(void **state)
     world_close(w);
 }
 
+/* Nothing at all can be sent, no ACK and no SYN; what was to be sent then leaves later, without a time-out's help. */
+static void what_finds_no_packet_leaves_when_there_is_one(void **state)
+{
+    (void)state;
+    struct mx_host *mx;
+    struct world *w = world_simple(NULL, &mx);
+    struct pkt *hoard = NULL;
+    world_send(w, "a@d1.test"); /* ARP has its answer then */
+    world_settle(w, MINUTE);
+    world_run(w, 10 * SECOND);
+    world_send(w, "a@d1.test");
+    for (struct pkt *pkt; (pkt = pkt_alloc(w->port[0]->tx_pool, PKT_CONTROL));) {
+        pkt->next = hoard;
+        hoard = pkt;
+    }
+    world_run(w, 100000);
+    assert_int_equal(mx->accepted, 1);
+    while (hoard) {
+        struct pkt *pkt = hoard;
+        hoard = pkt->next;
+        pkt_free(pkt);
+    }
+    world_settle(w, 10000);
+    world_delivered(w, 1, 1);
+    world_close(w);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -331,6 +359,7 @@ int main(void)
         cmocka_unit_test(with_too_many_destinations_jobs_are_deferred),
         cmocka_unit_test(few_packets_delay_and_lose_nothing),
         cmocka_unit_test(without_packets_a_new_connection_waits),
+        cmocka_unit_test(what_finds_no_packet_leaves_when_there_is_one),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

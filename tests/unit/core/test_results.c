@@ -1,6 +1,8 @@
 /* test_results.c: what a result tells beside its verdict: evidence, times, counters, the log. */
 #include "tests/unit/core/world.h"
 
+#include "engine/ring/feed_private.h"
+
 #include <stdio.h>
 
 static void before_tls_there_is_no_evidence(void **state)
@@ -87,6 +89,52 @@ static void digests_are_those_of_the_certificate(void **state)
     world_close(w);
 }
 
+static uint32_t visible_stage(const struct world *w)
+{
+    const struct feed_lane *lane = &w->feed[0]->lane[0];
+    return atomic_load(&feed_slot(lane, atomic_load(&lane->entry[0]))->stage);
+}
+
+/* By it the library judges when the engine dies. */
+static void the_stage_is_there_for_the_producer_to_see(void **state)
+{
+    (void)state;
+    static const struct {
+        enum mx_point at;
+        enum stage stage;
+    } seen[] = {
+        {MX_CONNECTED, STAGE_SUBMIT}, {MX_MAIL, STAGE_MAIL}, {MX_DATA, STAGE_MAIL}, {MX_DOT, STAGE_DOT}};
+    for (unsigned i = 0; i < ARRAY_LEN(seen); i++) {
+        struct mx_host *mx;
+        struct world *w = world_simple(NULL, &mx);
+        mx->trouble = (struct mx_trouble){.at = seen[i].at, .deed = MX_STALL};
+        world_send(w, "a@d1.test");
+        world_run(w, SECOND);
+        assert_int_equal(visible_stage(w), seen[i].stage);
+        world_stop(w);
+        world_close(w);
+    }
+}
+
+static bool body_is_on_its_way(struct world *w, const void *unused)
+{
+    (void)unused;
+    return world_stat(w, STAT_tcp_bytes_acked) > 100000;
+}
+
+static void data_is_a_stage_before_its_end(void **state)
+{
+    (void)state;
+    struct world_options o = world_defaults();
+    o.to_mx.delay_us = 10000;
+    struct mx_host *mx;
+    struct world *w = world_simple(&o, &mx);
+    world_submit(w, &(struct letter){.to = "a@d1.test", .bytes = 2000000});
+    world_until(w, body_is_on_its_way, NULL, MINUTE);
+    assert_int_equal(visible_stage(w), STAGE_DATA);
+    world_close(w);
+}
+
 struct logged {
     unsigned lines, delivered;
     char recipient[64], destination[64], mx_host[64], feed[64];
@@ -169,6 +217,8 @@ int main(void)
         cmocka_unit_test(a_refusal_by_the_receiver_comes_with_evidence),
         cmocka_unit_test(in_doubt_knows_when_it_was_sent),
         cmocka_unit_test(digests_are_those_of_the_certificate),
+        cmocka_unit_test(the_stage_is_there_for_the_producer_to_see),
+        cmocka_unit_test(data_is_a_stage_before_its_end),
         cmocka_unit_test(counters_and_log_agree),
         cmocka_unit_test(numbers_are_published),
     };

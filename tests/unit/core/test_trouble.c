@@ -171,6 +171,92 @@ static void a_receiver_that_never_closes(void **state)
     world_close(w);
 }
 
+/* It acknowledges our FIN, and that is all. */
+static void a_receiver_that_holds_its_half_open_is_reset(void **state)
+{
+    (void)state;
+    struct mx_host *mx;
+    struct world *w = idle_connection(&mx);
+    mx->holds = true;
+    world_run(w, 9 * SECOND);
+    assert_int_equal(mx->quits, 1);
+    assert_int_equal(w->core[0]->connections.in_use, 1);
+    world_run(w, 2 * SECOND);
+    assert_int_equal(w->core[0]->connections.in_use, 0);
+    assert_int_equal(mx->resets, 1);
+    world_close(w);
+}
+
+/* The same where it was not our idle time that ended it. */
+static void so_is_one_that_had_its_share_of_messages(void **state)
+{
+    (void)state;
+    struct world_options o = world_defaults();
+    o.core.smtp.messages_max = 1;
+    struct mx_host *mx;
+    struct world *w = world_simple(&o, &mx);
+    mx->holds = true;
+    world_send(w, "a@d1.test");
+    world_settle(w, SECOND);
+    world_run(w, 4900000);
+    assert_int_equal(w->core[0]->connections.in_use, 1);
+    world_run(w, 200000);
+    assert_int_equal(w->core[0]->connections.in_use, 0);
+    assert_int_equal(mx->resets, 1);
+    world_close(w);
+}
+
+/* What comes once we have closed is thrown away, so that the receiver's end can come. */
+static void a_flood_while_closing_is_read_to_its_end(void **state)
+{
+    (void)state;
+    struct mx_host *mx;
+    struct world *w = idle_connection(&mx);
+    mx->trouble = (struct mx_trouble){.at = MX_QUIT, .deed = MX_FLOOD};
+    world_run(w, 6 * SECOND);
+    assert_int_equal(w->core[0]->connections.in_use, 0);
+    world_run(w, 10 * SECOND);
+    assert_int_equal(mx->resets, 0);
+    world_close(w);
+}
+
+/* One that was given back goes before those that came after it. */
+static void a_message_given_back_is_the_first_again(void **state)
+{
+    (void)state;
+    struct world_options o = world_defaults();
+    o.core.connections_per_destination = 1;
+    struct mx_host *mx;
+    struct world *w = world_simple(&o, &mx);
+    world_send(w, "a@d1.test");
+    world_settle(w, MINUTE);
+    mx->trouble = (struct mx_trouble){.at = MX_MAIL, .deed = MX_RESET, .times = 1};
+    for (unsigned i = 1; i < 4; i++)
+        world_send(w, "a@d1.test");
+    world_settle(w, MINUTE);
+    world_delivered(w, 0, 3);
+    assert_string_equal(w->mx.mail[1].sender, "s1@sender.test");
+    world_close(w);
+}
+
+/* What the receiver has answered once is not tried elsewhere. */
+static void a_message_that_was_answered_is_not_sent_again(void **state)
+{
+    (void)state;
+    struct mx_host *mx;
+    struct world *w = world_simple(NULL, &mx);
+    mx->no_pipelining = true;
+    mx->trouble = (struct mx_trouble){.at = MX_RCPT, .deed = MX_RESET, .skip = 1, .times = 1};
+    world_send(w, "a@d1.test");
+    world_settle(w, MINUTE);
+    unsigned n = world_send(w, "a@d1.test");
+    world_settle(w, MINUTE);
+    world_expect(w, n, HL_DEFERRED, HL_STAGE_RCPT, HL_REASON_CONNECTION_RESET);
+    assert_true(world_result(w, n, 0)->tls.reused);
+    assert_int_equal(mx->accepted, 1);
+    world_close(w);
+}
+
 /* ---- in the middle of a message ---- */
 
 struct broken {
@@ -357,6 +443,11 @@ int main(void)
         cmocka_unit_test(quit_is_on_its_way_when_a_message_comes),
         cmocka_unit_test(a_receiver_that_does_not_answer_quit),
         cmocka_unit_test(a_receiver_that_never_closes),
+        cmocka_unit_test(a_receiver_that_holds_its_half_open_is_reset),
+        cmocka_unit_test(so_is_one_that_had_its_share_of_messages),
+        cmocka_unit_test(a_flood_while_closing_is_read_to_its_end),
+        cmocka_unit_test(a_message_given_back_is_the_first_again),
+        cmocka_unit_test(a_message_that_was_answered_is_not_sent_again),
         cmocka_unit_test(every_break_has_its_verdict),
         cmocka_unit_test(reset_in_the_body_defers),
         cmocka_unit_test(a_wire_that_is_cut_in_the_body),

@@ -52,6 +52,14 @@ static void make_authority(void)
         fail_msg("%s", err.text);
 }
 
+struct tls_trust *world_other_trust(void)
+{
+    struct error err;
+    struct tls_trust *trust = tls_trust_load(pki.ca_file, 2, &err);
+    assert_non_null(trust);
+    return trust;
+}
+
 static SSL_CTX *certificate(const char *name)
 {
     char san[80];

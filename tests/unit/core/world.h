@@ -90,6 +90,9 @@ struct world *world_simple(const struct world_options *options, struct mx_host *
 /* A second feed; its number. */
 unsigned world_attach(struct world *w);
 
+/* Another set of the same anchors; the caller's to free. */
+struct tls_trust *world_other_trust(void);
+
 /* ---- mail ---- */
 
 struct letter {

@@ -265,7 +265,11 @@ static bool set_up(struct dpdk_device *dev, const struct port_dpdk_config *confi
             return false;
     }
     rc = rte_eth_dev_start(dev->id);
-    return rc == 0 || refused(dev, "the device does not start", rc, err);
+    if (rc != 0)
+        return refused(dev, "the device does not start", rc, err);
+    /* IPv6 neighbours ask in groups.  A device that does not know this filters none, as far as we know. */
+    rte_eth_allmulticast_enable(dev->id);
+    return true;
 }
 
 /* What the device will do with arriving flows, from its own key and table: not what it was asked for. */

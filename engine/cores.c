@@ -114,6 +114,16 @@ struct feed_shape engine_feed_shape(const struct hl_engine *engine)
     return shape;
 }
 
+static void log_duplicate(void *ctx, const uint8_t addr[16])
+{
+    struct ip_addr a;
+    char text[IP_ADDR_TEXT_MAX];
+    memcpy(a.b, addr, sizeof(a.b));
+    log_queue_push(ctx, LOG_LEVEL_ERROR,
+                   "%s is in use by another station on the link: not used here (RFC 4862)",
+                   ip_format(&a, text));
+}
+
 static void log_result(void *ctx, const struct core_log_entry *entry, const struct outcome *outcome)
 {
     struct log_queue *queue = ctx;
@@ -165,7 +175,7 @@ static struct core_config core_config(const struct hl_engine *engine, uint32_t i
                 .keylog_path = c->run.key_log[0] ? c->run.key_log : NULL},
         .net = c->net,
         .feed = engine_feed_shape(engine),
-        .log = {.ctx = (void *)&engine->core[index].log, .result = log_result},
+        .log = {.ctx = (void *)&engine->core[index].log, .result = log_result, .duplicate = log_duplicate},
         .thread_enter = eal_thread_register,
         .thread_leave = eal_thread_unregister,
     };

@@ -130,8 +130,8 @@ struct config {
     struct config_port port;
     struct net_config net; /* a template: core, cores, seed and hash_key are the engine's to fill in */
     uint8_t net_prefix_bits[NET_ADDRESSES_MAX]; /* of the 128 */
-    char net_gateway_text[IP_ADDR_TEXT_MAX], net_ports_text[16];
-    struct ip_addr net_gateway; /* where the text is not empty */
+    char net_gateway_text[IP_ADDR_TEXT_MAX], net_gateway6_text[IP_ADDR_TEXT_MAX], net_ports_text[16];
+    struct ip_addr net_gateway, net_gateway6; /* where the text is not empty */
     uint32_t
         net_extra_routes; /* net.routes as written; net.route[] has these, the on-link ones and the default */
     struct net_route net_extra_route[NET_ROUTES_MAX];

@@ -14,6 +14,14 @@ uint64_t config_packet_bytes(const struct config *config)
     return frame * config->port.buffers * config->cores.count;
 }
 
+static bool has_family(const struct config *c, bool v4)
+{
+    for (uint32_t i = 0; i < c->net.addresses; i++)
+        if (ip_is_v4(&c->net.address[i]) == v4)
+            return true;
+    return false;
+}
+
 static void check_buffers(struct config_reader *r)
 {
     const struct config *c = r->config;
@@ -34,6 +42,9 @@ static void check_buffers(struct config_reader *r)
             c->memory.megabytes, c->cores.count, (unsigned long long)mega, (unsigned long long)mega + 32);
     if (c->port.mtu && c->port.mtu < 576)
         config_complain_key(r, "port.mtu", "%u is too small: allowed are 0 and 576 to 9600", c->port.mtu);
+    else if (c->port.mtu && c->port.mtu < IPV6_MTU_MIN && has_family(c, false))
+        config_complain_key(r, "port.mtu", "%u is too small for IPv6, which takes %u at least (RFC 8200 5)",
+                            c->port.mtu, IPV6_MTU_MIN);
 }
 
 /* Queue pairs that the device arguments ask for, 0 when they do not say. */
@@ -73,8 +84,11 @@ static void check_cores(struct config_reader *r)
             }
 }
 
+/* Every IPv6 station is on the link-local network, too. */
 static bool on_link(const struct config *c, const struct ip_addr *addr)
 {
+    if (ip_is_link_local6(addr))
+        return has_family(c, false);
     for (uint32_t i = 0; i < c->net.routes; i++)
         if (c->net.route[i].on_link && ip_net_contains(&c->net.route[i].to, addr))
             return true;
@@ -84,7 +98,8 @@ static bool on_link(const struct config *c, const struct ip_addr *addr)
 static bool routed(const struct config *c, const struct ip_addr *addr)
 {
     for (uint32_t i = 0; i < c->net.routes; i++)
-        if (ip_net_contains(&c->net.route[i].to, addr))
+        if (ip_net_contains(&c->net.route[i].to, addr) &&
+            ip_is_v4(&c->net.route[i].to.addr) == ip_is_v4(addr))
             return true;
     return false;
 }
@@ -97,20 +112,35 @@ static bool our_own(const struct config *c, const struct ip_addr *addr)
     return false;
 }
 
-/* The host bits of a usable IPv4 address are neither all zero nor all one (RFC 1122 3.2.1.3, RFC 3021). */
+/* Host bits of zero are the network's own address or any router's (RFC 1122 3.2.1.3, RFC 4291 2.6.1), all ones are IPv4's
+ * broadcast address; but for links of two (RFC 3021, RFC 6164).  Of IPv6's, ::/8 holds loopback and mapped addresses, and
+ * a link-local one reaches no MX.
+ */
 static bool usable_host(const struct ip_addr *addr, uint8_t prefix_bits)
 {
-    bool zeros = true, ones = true;
-    if (!ip_is_v4(addr))
-        return addr->b[0] != 0xff;
-    if (addr->b[12] == 0 || addr->b[12] == 127 || addr->b[12] >= 224)
+    bool zeros = true, ones = true, v4 = ip_is_v4(addr);
+    if (!v4 && (addr->b[0] == 0 || ip_is_multicast(addr) || ip_is_link_local6(addr)))
+        return false;
+    if (v4 && (addr->b[12] == 0 || addr->b[12] == 127 || addr->b[12] >= 224))
         return false;
     for (unsigned bit = prefix_bits; bit < 128; bit++) {
         bool set = addr->b[bit / 8] & (0x80u >> bit % 8);
         zeros &= !set;
         ones &= set;
     }
-    return prefix_bits >= 127 || (!zeros && !ones);
+    return prefix_bits >= 127 || (!zeros && !(v4 && ones));
+}
+
+static void check_gateway(struct config_reader *r, const char *path, const char *text,
+                          const struct ip_addr *gateway)
+{
+    const struct config *c = r->config;
+    if (!text[0])
+        return;
+    if (c->net.addresses && !on_link(c, gateway))
+        config_complain_key(r, path, "%s is not on our link: no network of net.addresses holds it", text);
+    if (our_own(c, gateway))
+        config_complain_key(r, path, "%s is our own address: name the router's", text);
 }
 
 static void check_net(struct config_reader *r)
@@ -124,14 +154,10 @@ static void check_net(struct config_reader *r)
         if (!usable_host(&c->net.address[i], c->net_prefix_bits[i]))
             config_complain_key(r, "net.addresses",
                                 "%s is no address of a host in its network: it is the network's own, "
-                                "broadcast, loopback or multicast",
+                                "broadcast, loopback, link-local or multicast",
                                 ip_format(&c->net.address[i], text));
-    if (c->net.addresses && c->net_gateway_text[0] && !on_link(c, &c->net_gateway))
-        config_complain_key(r, "net.gateway", "%s is not on our link: no network of net.addresses holds it",
-                            c->net_gateway_text);
-    if (c->net_gateway_text[0] && our_own(c, &c->net_gateway))
-        config_complain_key(r, "net.gateway", "%s is our own address: name the router's",
-                            c->net_gateway_text);
+    check_gateway(r, "net.gateway", c->net_gateway_text, &c->net_gateway);
+    check_gateway(r, "net.gateway6", c->net_gateway6_text, &c->net_gateway6);
     for (uint32_t i = 0; c->net.addresses && i < c->net_extra_routes; i++)
         if (!c->net_extra_route[i].on_link && !on_link(c, &c->net_extra_route[i].gateway))
             config_complain_key(r, "net.routes",
@@ -250,8 +276,8 @@ static void check_hop(struct config_reader *r, const char *path, const struct po
         config_complain_key(
             r, path,
             "%s cannot be reached: no network of net.addresses holds it, and there is no route to it; "
-            "set net.gateway",
-            text);
+            "set net.gateway%s",
+            text, ip_is_v4(&addr) ? "" : "6");
 }
 
 static void check_routes(struct config_reader *r)

@@ -29,12 +29,11 @@ static void complete_routes(struct config *config)
         net->route[net->routes++] = config->net_extra_route[i];
     if (config->net_gateway_text[0]) {
         struct net_route *route = &net->route[net->routes++];
-        *route = (struct net_route){.gateway = config->net_gateway};
-        if (ip_is_v4(&config->net_gateway)) {
-            memcpy(route->to.addr.b, ip_v4_mapped, sizeof(ip_v4_mapped));
-            route->to.prefix_bits = 96;
-        }
+        *route = (struct net_route){.gateway = config->net_gateway, .to.prefix_bits = 96};
+        memcpy(route->to.addr.b, ip_v4_mapped, sizeof(ip_v4_mapped));
     }
+    if (config->net_gateway6_text[0])
+        net->route[net->routes++] = (struct net_route){.gateway = config->net_gateway6};
 }
 
 /* "cpus = 2" means the first two that we may run on; with fewer than that, cores share them (config_check refuses

@@ -111,6 +111,9 @@ static void read_net_route(struct config_reader *reader, const config_setting_t 
                         text.to);
     } else if (text.gateway[0] && !ip_parse(text.gateway, &route.gateway)) {
         config_complain(reader, element, "gateway: \"%.60s\" is not an address", text.gateway);
+    } else if (text.gateway[0] && ip_is_v4(&route.gateway) != ip_is_v4(&route.to.addr)) {
+        config_complain(reader, element, "gateway: \"%.60s\" is not of the family of \"%.60s\"", text.gateway,
+                        text.to);
     } else {
         route.on_link = !text.gateway[0];
         reader->config->net_extra_route[reader->config->net_extra_routes++] = route;
@@ -120,7 +123,7 @@ static void read_net_route(struct config_reader *reader, const config_setting_t 
 void config_read_net_routes(struct config_reader *reader, const config_setting_t *setting, void *base)
 {
     (void)base;
-    int most = NET_ROUTES_MAX - NET_ADDRESSES_MAX - 1; /* each address brings one, the gateway another */
+    int most = NET_ROUTES_MAX - NET_ADDRESSES_MAX - 2; /* each address brings one, so does a gateway */
     int count = config_list_length(reader, setting, "routes");
     reader->config->net_extra_routes = 0;
     if (count > most) {

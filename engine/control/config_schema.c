@@ -58,14 +58,18 @@ static const struct config_key port_keys[] = {
 
 static const struct config_key net_keys[] = {
     {SPECIAL("addresses", config_read_addresses, "array of \"ADDRESS/PREFIX\""),
-     .help = "our own source addresses, each with its network"},
+     .help = "our own source addresses, IPv4 and IPv6, each with its network"},
     {TEXT("gateway", net_gateway_text, ""), .parse = config_parse_gateway,
-     .help = "next hop of the default route"},
+     .help = "next hop of the default route, IPv4"},
+    {TEXT("gateway6", net_gateway6_text, ""), .parse = config_parse_gateway6,
+     .help = "the same for IPv6; may be link-local (fe80::/10)"},
     {SPECIAL("routes", config_read_net_routes, "list of { to; gateway }"), .help = "other routes"},
     {TEXT("source-ports", net_ports_text, "1024-65535"), .parse = config_parse_ports,
      .help = "first and last port of our end, RFC 6056"},
     {NUMBER("neighbours", net.neighbours_max, 16, 65536, 1, ""), .number = 1024,
-     .help = "ARP entries of one core"},
+     .help = "ARP and ND entries of one core"},
+    {NUMBER("dad-transmits", net.dad_transmits, 0, 10, 1, ""), .number = 1,
+     .help = "questions, a second apart, whether an IPv6 address is free (RFC 4862); 0: believe that it is"},
 };
 
 static const struct config_key cores_keys[] = {

@@ -23,8 +23,16 @@ bool config_parse_tx_faults(void *base, const char *text, struct error *why)
 bool config_parse_gateway(void *base, const char *text, struct error *why)
 {
     struct config *config = base;
-    if (*text && !ip_parse(text, &config->net_gateway))
-        return error_set(why, "\"%.60s\" is not an address: write it like \"192.0.2.1\"", text);
+    if (*text && (!ip_parse(text, &config->net_gateway) || !ip_is_v4(&config->net_gateway)))
+        return error_set(why, "\"%.60s\" is not an IPv4 address: write it like \"192.0.2.1\"", text);
+    return true;
+}
+
+bool config_parse_gateway6(void *base, const char *text, struct error *why)
+{
+    struct config *config = base;
+    if (*text && (!ip_parse(text, &config->net_gateway6) || ip_is_v4(&config->net_gateway6)))
+        return error_set(why, "\"%.60s\" is not an IPv6 address: write it like \"fe80::1\"", text);
     return true;
 }
 

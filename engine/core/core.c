@@ -65,6 +65,13 @@ static bool open_pools(struct core *core, struct error *err)
            dest_table_open(&core->dests, c->destinations_max, c->connections_per_destination, seed, err);
 }
 
+static void on_duplicate(void *ctx, const struct ip_addr *addr)
+{
+    const struct core *core = ctx;
+    if (core->config.log.duplicate)
+        core->config.log.duplicate(core->config.log.ctx, addr->b);
+}
+
 static bool open_net(struct core *core, struct error *err)
 {
     struct net_handler handler = {
@@ -74,6 +81,7 @@ static bool open_net(struct core *core, struct error *err)
         .unreachable = on_unreachable,
         .handoff = handoff_give,
         .share_neighbour = handoff_share_neighbour,
+        .duplicate = on_duplicate,
     };
     struct net_config config = core->config.net;
     config.core = core->config.index;

@@ -34,6 +34,8 @@ struct core_log_entry {
 struct core_log {
     void *ctx;
     void (*result)(void *ctx, const struct core_log_entry *entry, const struct outcome *outcome);
+    void (*duplicate)(void *ctx,
+                      const uint8_t addr[16]); /* another station has an address of ours; NULL: no log */
 };
 
 struct core_config {

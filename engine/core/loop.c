@@ -82,7 +82,7 @@ static void core_timers(struct core *core)
 
 static void core_intake(struct core *core)
 {
-    if (!core->draining && core->feeds > 0)
+    if (!core->draining && core->feeds > 0 && net_ready(core->net))
         core_take_jobs(core);
     core_schedule(core);
     run_marked(core);

@@ -87,6 +87,9 @@ bool net_transmit_waiting(const struct net *net);
  */
 void net_announce(struct net *net, uint64_t now_us);
 
+/* net_ready: duplicate address detection is not running; who can wait for it loses no segments. */
+bool net_ready(const struct net *net);
+
 /* ---- flows ---- */
 
 /* net_flow_open chooses a source address (unless local is given) and a source port of this core that is free for

@@ -94,6 +94,11 @@ void own_begin(struct net *net, uint64_t now_us)
     net_rearm(net);
 }
 
+bool net_ready(const struct net *net)
+{
+    return net->own.due_us == DEADLINE_NEVER;
+}
+
 void own_timers(struct net *net, uint64_t now_us)
 {
     if (net->own.due_us > now_us)

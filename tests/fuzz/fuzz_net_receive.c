@@ -81,13 +81,24 @@ static struct pkt_pool pool = {.ops = &pool_ops, .capacity = 1000, .available = 
 
 static bool port_is_full, rst_is_wrong;
 
-static void check_ip(uint8_t *packet, size_t len)
+static void check_ip(uint8_t *packet, size_t len, bool eth_group)
 {
     struct ip_header ip;
     struct tcp_segment seg;
     CHECK(ip_header_parse(&ip, packet, len, true) == IP_OK);
     CHECK(!ip.fragment && (size_t)ip.header_len + ip.payload_len == len);
     uint8_t *payload = packet + ip.header_len;
+    CHECK(ip.protocol == IP_PROTO_ICMP6 || !eth_group);
+    if (ip.protocol == IP_PROTO_ICMP6) {
+        struct icmp icmp;
+        struct nd nd;
+        CHECK(icmp6_parse(&icmp, &ip, payload, ip.payload_len));
+        if (icmp.kind == ICMP_NEIGHBOUR)
+            CHECK(nd_parse(&nd, &ip, payload, ip.payload_len) && eth_group == ip_is_multicast(&ip.dst));
+        else
+            CHECK(icmp.type == 129 && !eth_group); /* the echo reply */
+        return;
+    }
     if (ip.protocol == IP_PROTO_ICMP) {
         CHECK(checksum_finish(checksum_add(0, payload, ip.payload_len)) == 0);
         CHECK(payload[0] == 0); /* the only one that we send is the echo reply */
@@ -113,8 +124,7 @@ static uint32_t port_transmits(struct port *port, struct pkt **pkt, uint32_t cou
         if (eth.type == ETH_TYPE_ARP) {
             CHECK(arp_parse(&arp, pkt[i]->data + ETH_HEADER_BYTES, pkt[i]->len - ETH_HEADER_BYTES));
         } else {
-            CHECK(!(eth.dst.b[0] & 1));
-            check_ip(pkt[i]->data + ETH_HEADER_BYTES, pkt[i]->len - ETH_HEADER_BYTES);
+            check_ip(pkt[i]->data + ETH_HEADER_BYTES, pkt[i]->len - ETH_HEADER_BYTES, eth.dst.b[0] & 1);
         }
         pkt_free(pkt[i]);
     }
@@ -133,6 +143,7 @@ struct world {
     struct flow_key key[FLOWS];
     bool open[FLOWS];
     struct pkt *kept; /* a packet of the stream, as TCP keeps them; NULL: none */
+    unsigned duplicates;
     uint64_t now_us;
 };
 
@@ -178,17 +189,30 @@ static void on_share_neighbour(void *ctx, const struct pkt *pkt)
     CHECK(!(pkt->flags & PKT_RX_HANDED_OFF));
 }
 
+static void on_duplicate(void *ctx, const struct ip_addr *addr)
+{
+    struct world *w = ctx;
+    CHECK(!ip_is_v4(addr));
+    w->duplicates++;
+    CHECK(w->duplicates <= 2); /* ours and the link-local one, once each */
+}
+
 static void open_world(struct world *w)
 {
     static const uint8_t ours[4] = {192, 0, 2, 1}, gateway[4] = {192, 0, 2, 254}, lan[4] = {192, 0, 2, 0};
     static const uint8_t any[4];
+    static const struct ip_addr ours6 = {{0x20, 1, 0x0d, 0xb8, [15] = 1}}, lan6 = {{0x20, 1, 0x0d, 0xb8}};
+    static const struct ip_addr gateway6 = {{0xfe, 0x80, [15] = 0xfe}};
     struct error err;
     struct net_config config = {
-        .addresses = 1,
-        .address = {ip_from_v4(ours)},
-        .routes = 2,
+        .addresses = 2,
+        .address = {ip_from_v4(ours), ours6},
+        .routes = 4,
         .route = {{.to = {ip_from_v4(lan), 120}, .on_link = true},
-                  {.to = {ip_from_v4(any), 96}, .gateway = ip_from_v4(gateway)}},
+                  {.to = {ip_from_v4(any), 96}, .gateway = ip_from_v4(gateway)},
+                  {.to = {lan6, 64}, .on_link = true},
+                  {.gateway = gateway6}},
+        .dad_transmits = 1,
         .flows_max = FLOWS,
         .neighbours_max = 4,
         .port_first = 2000,
@@ -204,6 +228,7 @@ static void open_world(struct world *w)
         .unreachable = on_unreachable,
         .handoff = on_handoff,
         .share_neighbour = on_share_neighbour,
+        .duplicate = on_duplicate,
     };
     *w = (struct world){.now_us = 1000000};
     w->port = (struct port){
@@ -215,7 +240,7 @@ static void open_world(struct world *w)
 
 /* ---- steps ---- */
 
-enum step { RAW, MENDED, HANDED_ON, TIME, OPEN, SEND, CLOSE, CONDITIONS, STEPS };
+enum step { RAW, MENDED, HANDED_ON, TIME, OPEN, SEND, CLOSE, CONDITIONS, ANNOUNCE, STEPS };
 
 static void mend_checksum(uint8_t *at, uint32_t sum, uint8_t *data, size_t len)
 {
@@ -230,24 +255,30 @@ static void mend(const struct world *w, uint8_t *frame, size_t len)
     struct ip_header ip;
     if (len < ETH_HEADER_BYTES)
         return;
-    memcpy(frame, w->port.mac, 6);
+    if (frame[0] != 0x33)
+        memcpy(frame, w->port.mac, 6);
     uint8_t *packet = frame + ETH_HEADER_BYTES;
     size_t left = len - ETH_HEADER_BYTES;
-    if (ip_header_parse(&ip, packet, left, false) != IP_OK || packet[0] >> 4 != 4)
+    if (ip_header_parse(&ip, packet, left, false) != IP_OK)
         return;
-    mend_checksum(packet + 10, 0, packet, ip.header_len);
+    if (packet[0] >> 4 == 4)
+        mend_checksum(packet + 10, 0, packet, ip.header_len);
     uint8_t *payload = packet + ip.header_len;
     if (ip.protocol == IP_PROTO_TCP && ip.payload_len >= 20)
         mend_checksum(payload + 16, checksum_tcp_pseudo(&ip.src, &ip.dst, ip.payload_len), payload,
                       ip.payload_len);
     if (ip.protocol == IP_PROTO_ICMP && ip.payload_len >= 4)
         mend_checksum(payload + 2, 0, payload, ip.payload_len);
+    if (ip.protocol == IP_PROTO_ICMP6 && ip.payload_len >= 4)
+        icmp6_set_checksum(payload, ip.payload_len, &ip.src, &ip.dst);
 }
 
 /* Whether an answer with RST would be wrong. */
 static bool is_rst(const uint8_t *frame, size_t len)
 {
-    return len >= 54 && (frame[14] & 0xf) == 5 && frame[47] & TCP_RST;
+    bool v4 = len >= 54 && frame[12] == 0x08 && (frame[14] & 0xf) == 5 && frame[47] & TCP_RST;
+    bool v6 = len >= 74 && frame[12] == 0x86 && frame[20] == IP_PROTO_TCP && frame[67] & TCP_RST;
+    return v4 || v6;
 }
 
 static void give(struct world *w, enum step step, const uint8_t *bytes, size_t len)
@@ -281,6 +312,8 @@ static void open_flow(struct world *w, const uint8_t *bytes, size_t len)
     struct error err;
     memcpy(remote, bytes, min_size(len, 4));
     struct ip_addr to = ip_from_v4(remote);
+    if (len >= 16)
+        memcpy(to.b, bytes, sizeof(to.b));
     for (uint32_t i = 0; i < FLOWS; i++) {
         if (w->open[i])
             continue;
@@ -330,6 +363,7 @@ static void run_step(struct world *w, enum step step, const uint8_t *bytes, size
         out_of_buffers = len && bytes[0] & 1;
         port_is_full = len && bytes[0] & 2;
         break;
+    case ANNOUNCE: net_announce(w->net, w->now_us); break;
     case STEPS: break;
     }
 }

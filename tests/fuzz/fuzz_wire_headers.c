@@ -69,6 +69,37 @@ static void fuzz_icmp(uint8_t *data, size_t size)
     }
 }
 
+/* The first 33 bytes are the addresses and the hop limit of the header before it. */
+static void fuzz_icmp6(uint8_t *data, size_t size)
+{
+    struct ip_header ip = {.protocol = IP_PROTO_ICMP6};
+    struct icmp icmp;
+    struct nd nd, back;
+    uint8_t out[ND_BYTES];
+    if (size < 33 + 4)
+        return;
+    memcpy(ip.src.b, data, 16);
+    memcpy(ip.dst.b, data + 16, 16);
+    ip.ttl = data[32];
+    data += 33;
+    size -= 33;
+    if (!icmp6_parse(&icmp, &ip, data, size))
+        icmp6_set_checksum(data, size, &ip.src, &ip.dst);
+    bool parsed = icmp6_parse(&icmp, &ip, data, size);
+    if (nd_parse(&nd, &ip, data, size)) {
+        CHECK(parsed && size >= 24 && ip.ttl == ND_HOP_LIMIT);
+        size_t len = nd_emit(out, &nd, &ip.src, &ip.dst);
+        CHECK(nd_parse(&back, &ip, out, len) && memcmp(&nd, &back, sizeof(nd)) == 0);
+    }
+    if (!parsed)
+        return;
+    CHECK(size >= 8);
+    if (icmp.kind == ICMP_FRAG_NEEDED)
+        CHECK(icmp.mtu >= IPV6_MTU_MIN);
+    if (icmp.inner_tcp)
+        CHECK(8 + icmp.inner.header_len + 8u <= size);
+}
+
 static void fuzz_link(const uint8_t *data, size_t size)
 {
     struct eth_header eth;
@@ -91,11 +122,12 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     uint8_t *exact = malloc(size - 1 + (size == 1)); /* some write, and none may read behind the end */
     CHECK(exact);
     memcpy(exact, data + 1, size - 1);
-    switch (data[0] % 4) {
+    switch (data[0] % 5) {
     case 0: fuzz_tcp(exact, size - 1); break;
     case 1: fuzz_ip(exact, size - 1); break;
     case 2: fuzz_icmp(exact, size - 1); break;
     case 3: fuzz_link(exact, size - 1); break;
+    case 4: fuzz_icmp6(exact, size - 1); break;
     }
     free(exact);
     return 0;

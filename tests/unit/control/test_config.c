@@ -42,8 +42,8 @@ static void example_is_good(void **state)
     (void)state;
     char *text = read_example();
     load(&config, text, NULL, 0);
-    assert_int_equal(config.net.addresses, 2);
-    assert_int_equal(config.net.routes, 3);
+    assert_int_equal(config.net.addresses, 3);
+    assert_int_equal(config.net.routes, 5);
     assert_int_equal(config.tls_rules, 2);
     assert_string_equal(config.tls_rule[1].pattern, ".bank.example");
     assert_int_equal(config.tls_rule[1].level, POLICY_SECURE);
@@ -157,6 +157,26 @@ static void what_follows_from_what(void **state)
     assert_int_equal(config.net.port_last, 65535);
     assert_int_equal(config.limits.idle_connection_us, 5000000);
     assert_int_equal(config.run.admin_mode, 0660);
+    config_free(&config);
+}
+
+static void ipv6_has_routes_of_its_own(void **state)
+{
+    (void)state;
+    char text[IP_ADDR_TEXT_MAX];
+    load(&config,
+         PORT SMTP "net={addresses=[\"192.0.2.10/24\",\"2001:db8::10/64\"];gateway6=\"fe80::1\";"
+                   "routes=({to=\"2001:db8:f::/48\";gateway=\"2001:db8::2\";});};\n",
+         NULL, 0);
+    const struct net_config *net = &config.net;
+    assert_int_equal(net->routes, 4);
+    assert_true(net->route[1].on_link);
+    assert_int_equal(net->route[1].to.prefix_bits, 64);
+    assert_string_equal(ip_format(&net->route[1].to.addr, text), "2001:db8::");
+    assert_int_equal(net->route[3].to.prefix_bits, 0);
+    assert_string_equal(ip_format(&net->route[3].to.addr, text), "::");
+    assert_string_equal(ip_format(&net->route[3].gateway, text), "fe80::1");
+    assert_int_equal(net->dad_transmits, 1);
     config_free(&config);
 }
 
@@ -314,6 +334,7 @@ int main(void)
         cmocka_unit_test(example_has_every_key),
         cmocka_unit_test(every_key_fits_its_field),
         cmocka_unit_test(what_follows_from_what),
+        cmocka_unit_test(ipv6_has_routes_of_its_own),
         cmocka_unit_test(mtu_sets_the_mss),
         cmocka_unit_test(counted_cores_get_cpus_we_may_use),
         cmocka_unit_test(set_wins_over_the_file),

@@ -127,12 +127,12 @@ static const struct mistake mistakes[] = {
      .text = PORT SMTP "net={addresses=[\"192.0.2.0/24\"];};\n",
      .message =
          "x.conf:3: net.addresses: 192.0.2.0 is no address of a host in its network: it is the network's own, broadcast, "
-         "loopback or multicast"},
+         "loopback, link-local or multicast"},
     {.name = "address_is_broadcast",
      .text = PORT SMTP "net={addresses=[\"192.0.2.255/24\"];};\n",
      .message =
          "x.conf:3: net.addresses: 192.0.2.255 is no address of a host in its network: it is the network's own, broadcast, "
-         "loopback or multicast"},
+         "loopback, link-local or multicast"},
     {.name = "addresses_are_text",
      .text = PORT SMTP "net={addresses=\"192.0.2.1/24\";};\n",
      .message = "x.conf:3: net.addresses: must be a list of addresses, not a text in quotes"},
@@ -145,7 +145,38 @@ static const struct mistake mistakes[] = {
      .message = "x.conf:4: net.gateway: 192.0.2.1 is our own address: name the router's"},
     {.name = "gateway_is_name",
      .text = PORT SMTP "net={addresses=[\"192.0.2.1/24\"];\ngateway=\"router\";};\n",
-     .message = "x.conf:4: net.gateway: \"router\" is not an address: write it like \"192.0.2.1\""},
+     .message = "x.conf:4: net.gateway: \"router\" is not an IPv4 address: write it like \"192.0.2.1\""},
+    {.name = "gateway_of_the_other_family",
+     .text = PORT SMTP "net={addresses=[\"192.0.2.1/24\"];\ngateway=\"fe80::1\";};\n",
+     .message = "x.conf:4: net.gateway: \"fe80::1\" is not an IPv4 address: write it like \"192.0.2.1\""},
+    {.name = "gateway6_is_v4",
+     .text = PORT SMTP "net={addresses=[\"2001:db8::2/64\"];\ngateway6=\"192.0.2.1\";};\n",
+     .message = "x.conf:4: net.gateway6: \"192.0.2.1\" is not an IPv6 address: write it like \"fe80::1\""},
+    {.name = "gateway6_off_link",
+     .text = PORT SMTP "net={addresses=[\"2001:db8::2/64\"];\ngateway6=\"2001:db8:1::1\";};\n",
+     .message =
+         "x.conf:4: net.gateway6: 2001:db8:1::1 is not on our link: no network of net.addresses holds it"},
+    {.name = "gateway6_without_ipv6",
+     .text = PORT SMTP "net={addresses=[\"192.0.2.1/24\"];\ngateway6=\"fe80::1\";};\n",
+     .message = "x.conf:4: net.gateway6: fe80::1 is not on our link: no network of net.addresses holds it"},
+    {.name = "address_of_any_router",
+     .text = PORT SMTP "net={\naddresses=[\"2001:db8::/64\"];};\n",
+     .message =
+         "x.conf:4: net.addresses: 2001:db8:: is no address of a host in its network: it is the network's own, "
+         "broadcast, loopback, link-local or multicast"},
+    {.name = "address_link_local",
+     .text = PORT SMTP "net={\naddresses=[\"fe80::7/64\"];};\n",
+     .message =
+         "x.conf:4: net.addresses: fe80::7 is no address of a host in its network: it is the network's own, "
+         "broadcast, loopback, link-local or multicast"},
+    {.name = "mtu_too_small_for_ipv6",
+     .text = "port={device=\"net_af_packet0,iface=eth1\";\nmtu=1200;};\n" SMTP
+             "net={addresses=[\"2001:db8::2/64\"];};\n",
+     .message = "x.conf:2: port.mtu: 1200 is too small for IPv6, which takes 1280 at least (RFC 8200 5)"},
+    {.name = "route_of_mixed_families",
+     .text = PORT SMTP
+     "net={addresses=[\"192.0.2.1/24\"];\nroutes=({to=\"2001:db8::/32\";gateway=\"192.0.2.2\";});};\n",
+     .message = "x.conf:4: net.routes[0]: gateway: \"192.0.2.2\" is not of the family of \"2001:db8::/32\""},
     {.name = "route_host_bits",
      .text = PORT SMTP "net={addresses=[\"192.0.2.1/24\"];\nroutes=({to=\"198.51.100.1/24\";});};\n",
      .message =

@@ -347,6 +347,7 @@ static void an_address_is_used_when_nobody_has_it(void **state)
     assert_int_equal(take_arp(&w, NULL).op, ARP_REQUEST); /* IPv4 is announced as ever */
     take_probes(&w);
     expect_silence(&w);
+    assert_false(net_ready(w.net));
     give(&w, PEER, OURS_G, &ask); /* not ours yet: RFC 4862 section 5.4.3 */
     expect_silence(&w);
     send_one(&w, PEER);
@@ -361,6 +362,7 @@ static void an_address_is_used_when_nobody_has_it(void **state)
         assert_false(nd.solicited);
         assert_addr(&ip.dst, "ff02::1");
     }
+    assert_true(net_ready(w.net));
     send_one(&w, PEER);
     assert_int_equal(take_nd(&w, NULL, NULL).type, ND_SOLICIT);
     give(&w, PEER, OURS_G, &ask);

@@ -1,40 +1,12 @@
-/* mx.c: the receivers' network, TLS and bytes. */
+/* mx.c: the receivers' network and their connections. */
 #include "tests/unit/core/mx.h"
 
 #include "tests/unit/cmocka.h"
 
-#include <openssl/err.h>
-#include <stdarg.h>
-#include <stdio.h>
 #include <stdlib.h>
 
-#define CONN_TIMER  7u
-#define RETRY_US    1000u
-#define FLOOD_BYTES 200000u /* more than a receive buffer takes */
-
-void mx_bytes_add(struct mx_bytes *b, const void *data, size_t len)
-{
-    if (b->len + len > b->cap) {
-        b->cap = 2 * (b->len + len);
-        b->data = realloc(b->data, b->cap);
-        assert_non_null(b->data);
-    }
-    if (len > 0)
-        memcpy(b->data + b->len, data, len);
-    b->len += len;
-}
-
-static void bytes_drop(struct mx_bytes *b, size_t len)
-{
-    memmove(b->data, b->data + len, b->len - len);
-    b->len -= len;
-}
-
-static void bytes_free(struct mx_bytes *b)
-{
-    free(b->data);
-    *b = (struct mx_bytes){0};
-}
+#define CONN_TIMER 7u
+#define RETRY_US   1000u
 
 /* ---- connections ---- */
 
@@ -106,7 +78,7 @@ static void on_syn(void *ctx, const struct flow_key *key, const struct tcp_segme
     host->standing_max = max_u32(host->standing_max, host->standing);
 }
 
-static void count_out(struct mx_conn *c)
+void mx_count_out(struct mx_conn *c)
 {
     c->host->standing -= c->counted;
     c->counted = false;
@@ -114,15 +86,15 @@ static void count_out(struct mx_conn *c)
 
 static void conn_free(struct mx_conn *c)
 {
-    count_out(c);
+    mx_count_out(c);
     wheel_cancel(&c->mx->wheel, &c->timer);
     net_flow_close(c->mx->net, &c->key);
     tcp_release(&c->tcb);
     SSL_free(c->ssl);
-    bytes_free(&c->line);
-    bytes_free(&c->plain);
-    bytes_free(&c->raw);
-    bytes_free(&c->body);
+    mx_bytes_free(&c->line);
+    mx_bytes_free(&c->plain);
+    mx_bytes_free(&c->raw);
+    mx_bytes_free(&c->body);
     c->host = NULL;
 }
 
@@ -132,198 +104,6 @@ static void on_segment(void *ctx, uint32_t flow, const struct ip_header *ip, con
     (void)ip;
     tcp_input(&mx->conn[flow].tcb, seg, mx->now_us);
     mx->conn[flow].dirty = true;
-}
-
-/* ---- TLS ---- */
-
-static void start_tls(struct mx_conn *c)
-{
-    c->ssl = SSL_new(c->host->tls);
-    c->from_peer = BIO_new(BIO_s_mem());
-    c->to_peer = BIO_new(BIO_s_mem());
-    SSL_set_bio(c->ssl, c->from_peer, c->to_peer);
-    SSL_set_accept_state(c->ssl);
-}
-
-static void collect_tls(struct mx_conn *c)
-{
-    uint8_t chunk[4096];
-    for (int n; (n = BIO_read(c->to_peer, chunk, sizeof(chunk))) > 0;)
-        mx_bytes_add(&c->raw, chunk, (size_t)n);
-}
-
-static void give_up_tls(struct mx_conn *c)
-{
-    collect_tls(c); /* the alert */
-    c->deaf = c->closing = true;
-    ERR_clear_error();
-}
-
-static void shake_hands(struct mx_conn *c)
-{
-    ERR_clear_error();
-    int done = SSL_do_handshake(c->ssl);
-    if (done != 1 && SSL_get_error(c->ssl, done) != SSL_ERROR_WANT_READ) {
-        give_up_tls(c);
-        return;
-    }
-    collect_tls(c);
-    c->secured = done == 1;
-    c->host->handshakes += c->secured;
-    if (c->secured && c->host->implicit_tls)
-        mx_greet(c);
-}
-
-/* ---- what comes in ---- */
-
-static void take_plain(struct mx_conn *c, const uint8_t *data, size_t len)
-{
-    for (size_t i = 0; i < len && !c->deaf; i++) {
-        mx_bytes_add(&c->line, &data[i], 1);
-        if (data[i] != '\n')
-            continue;
-        mx_bytes_add(&c->line, "", 1);
-        mx_take_line(c, (const char *)c->line.data, c->line.len - 1);
-        c->line.len = 0;
-    }
-}
-
-static void take_tls(struct mx_conn *c, const uint8_t *data, size_t len)
-{
-    uint8_t chunk[4096];
-    assert_int_equal(BIO_write(c->from_peer, data, (int)len), len);
-    if (!c->secured)
-        shake_hands(c);
-    while (c->secured && !c->deaf) {
-        ERR_clear_error();
-        int n = SSL_read(c->ssl, chunk, sizeof(chunk));
-        if (n > 0) {
-            take_plain(c, chunk, (size_t)n);
-            continue;
-        }
-        int why = SSL_get_error(c->ssl, n);
-        if (why != SSL_ERROR_WANT_READ && why != SSL_ERROR_ZERO_RETURN)
-            give_up_tls(c);
-        return;
-    }
-}
-
-static bool receive(struct mx_conn *c)
-{
-    size_t len;
-    bool any = false;
-    for (uint8_t *in; (in = tcp_read_peek(&c->tcb, &len)); any = true) {
-        bool hello = c->ssl && !c->secured;
-        bool heeded = !c->deaf && !(hello && mx_meets(c, MX_HELLO));
-        if (heeded && c->ssl)
-            take_tls(c, in, len);
-        else if (heeded)
-            take_plain(c, in, len);
-        tcp_read_consume(&c->tcb, len);
-    }
-    return any;
-}
-
-/* ---- what goes out ---- */
-
-void mx_say(struct mx_conn *c, const char *fmt, ...)
-{
-    char line[512];
-    va_list args;
-    va_start(args, fmt);
-    vsnprintf(line, sizeof(line), fmt, args);
-    va_end(args);
-    mx_bytes_add(&c->plain, line, strlen(line));
-    mx_bytes_add(&c->plain, "\r\n", 2);
-    c->speak_us = c->mx->now_us + c->host->think_us;
-}
-
-static void speak(struct mx_conn *c)
-{
-    if (c->plain.len == 0 || c->speak_us > c->mx->now_us)
-        return;
-    c->speak_us = DEADLINE_NEVER;
-    if (c->ssl) {
-        assert_int_equal(SSL_write(c->ssl, c->plain.data, (int)c->plain.len), c->plain.len);
-        collect_tls(c);
-    } else {
-        mx_bytes_add(&c->raw, c->plain.data, c->plain.len);
-    }
-    c->plain.len = 0;
-    if (c->tls_due)
-        start_tls(c);
-    c->tls_due = false;
-}
-
-static void send_raw(struct mx_conn *c)
-{
-    size_t room;
-    for (uint8_t *out; c->raw.len > 0 && (out = tcp_write_reserve(&c->tcb, &room));) {
-        size_t part = min_size(room, c->raw.len);
-        memcpy(out, c->raw.data, part);
-        tcp_write_commit(&c->tcb, part);
-        bytes_drop(&c->raw, part);
-    }
-}
-
-static void send_all(struct mx_conn *c)
-{
-    speak(c);
-    bool last = c->closing && !c->closed && c->plain.len == 0;
-    if (last && c->ssl && c->secured) {
-        SSL_shutdown(c->ssl);
-        collect_tls(c);
-    }
-    send_raw(c);
-    if (last && c->raw.len == 0) {
-        c->closed = true;
-        count_out(c);
-        tcp_close(&c->tcb, c->mx->now_us);
-    }
-}
-
-/* ---- trouble ---- */
-
-void mx_do(struct mx_conn *c, enum mx_deed deed)
-{
-    static const char noise[] = "this is no TLS record at all\r\n";
-    c->dirty = true;
-    switch (deed) {
-    case MX_CLOSE: c->closing = c->deaf = true; break;
-    case MX_RESET:
-        c->deaf = true;
-        tcp_abort(&c->tcb, c->mx->now_us);
-        break;
-    case MX_STALL: c->deaf = true; break;
-    case MX_NOTIFY:
-        c->deaf = true;
-        c->speak_us = c->mx->now_us; /* nothing can be said afterwards */
-        speak(c);
-        SSL_shutdown(c->ssl);
-        collect_tls(c);
-        break;
-    case MX_NOISE: mx_bytes_add(&c->raw, noise, sizeof(noise) - 1); break;
-    case MX_FLOOD:
-        for (unsigned i = 0; i < FLOOD_BYTES; i += sizeof(noise) - 1)
-            mx_bytes_add(&c->raw, noise, sizeof(noise) - 1);
-        c->closing = c->deaf = true;
-        break;
-    }
-}
-
-bool mx_meets(struct mx_conn *c, enum mx_point point)
-{
-    struct mx_trouble *t = &c->host->trouble;
-    if (t->at != point)
-        return false;
-    if (t->skip > 0) {
-        t->skip--;
-        return false;
-    }
-    if (t->times > 0 && --t->times == 0)
-        t->at = MX_NOWHERE;
-    mx_do(c, t->deed);
-    return true;
 }
 
 /* ---- a run ---- */
@@ -337,7 +117,7 @@ static bool emit(void *ctx, const struct tcp_segment *seg)
 static void note_events(struct mx_conn *c, unsigned events)
 {
     if ((events & TCP_EV_CONNECTED) && c->host->implicit_tls)
-        start_tls(c);
+        mx_start_tls(c);
     else if (events & TCP_EV_CONNECTED)
         mx_greet(c);
     if ((events & TCP_EV_PEER_FIN) && !c->host->holds)
@@ -351,8 +131,8 @@ static void run(struct mx_conn *c)
     const struct tcp_emit out = {.ctx = c, .emit = emit};
     c->dirty = false;
     note_events(c, tcp_events(&c->tcb));
-    while (receive(c)) {}
-    send_all(c);
+    while (mx_receive(c)) {}
+    mx_send(c);
     bool sent = tcp_output(&c->tcb, c->mx->now_us, &out);
     if (tcp_state(&c->tcb) == TCP_CLOSED) {
         conn_free(c);

@@ -158,7 +158,13 @@ struct mx_conn *mx_conn_of(struct mx *mx, const struct mx_host *host, unsigned n
 /* mx_do does a deed to a connection from outside of its script. */
 void mx_do(struct mx_conn *c, enum mx_deed deed);
 
-/* ---- between mx.c and mx_smtp.c ---- */
+/* ---- between mx.c, mx_io.c and mx_smtp.c ---- */
+
+void mx_count_out(struct mx_conn *c); /* it stands no more */
+void mx_start_tls(struct mx_conn *c);
+bool mx_receive(struct mx_conn *c); /* true if anything was there */
+void mx_send(struct mx_conn *c);
+void mx_bytes_free(struct mx_bytes *bytes);
 
 void mx_say(struct mx_conn *c, const char *fmt, ...) printf_like(2, 3); /* one line */
 bool mx_meets(struct mx_conn *c, enum mx_point point);                  /* trouble, and it has been made */

@@ -1,5 +1,6 @@
 /* Handshakes whose public-key work is somebody else's: suspended connections, and what can happen to them meanwhile. */
 #define OPENSSL_SUPPRESS_DEPRECATED
+#include "tests/unit/core/certificates.h"
 #include "tests/unit/core/world.h"
 
 #include <openssl/async.h>
@@ -27,7 +28,7 @@ static int add_engine(void **state)
     assert_true(ENGINE_set_id(engine, ENGINE_ID) && ENGINE_set_name(engine, "pauses") &&
                 ENGINE_set_RSA(engine, method) && ENGINE_add(engine));
     ENGINE_free(engine);
-    world_keys("rsa2048");
+    certificates_keys("rsa2048");
     return 0;
 }
 

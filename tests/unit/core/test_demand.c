@@ -1,4 +1,5 @@
 /* Demands: no message leaves over a connection whose proof does not cover what is demanded of it now. */
+#include "tests/unit/core/certificates.h"
 #include "tests/unit/core/world.h"
 
 #include <stdio.h>
@@ -345,7 +346,7 @@ static void trust_lives_as_long_as_a_connection_needs_it(void **state)
     (void)state;
     struct world *w = world_open(NULL);
     struct mx_host *mx = world_mx(w, 1);
-    struct tls_trust *trust = world_other_trust();
+    struct tls_trust *trust = certificates_other_trust();
     world_route(w, "d1.test", "mx1.test=192.0.2.101:25", NULL);
     world_rule(w, "d1.test", POLICY_VERIFY)->trust = trust;
     world_start(w);

@@ -1,9 +1,9 @@
-/* world.c: setting up, time, and the end. */
+/* world.c: setting up, and time. */
 #include "tests/unit/core/world.h"
 
+#include "tests/unit/core/certificates.h"
 #include "tests/unit/core/steer.h"
-#include "tests/unit/core/world_mail.h"
-#include "tests/unit/crypto/pki.h"
+#include "tests/unit/core/world_private.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -11,72 +11,6 @@
 #include <urcu-qsbr.h>
 
 #define STEPS_AT_ONCE_MAX 50000u
-#define CERTIFICATES_MAX  32u
-
-/* ---- certificates: made once a program ---- */
-
-static struct {
-    struct pki root, middle;
-    char ca_file[64];
-    const char *keys;
-    struct tls_trust *trust;
-    unsigned count;
-    struct {
-        char name[64];
-        SSL_CTX *ctx;
-    } made[CERTIFICATES_MAX];
-} pki;
-
-void world_keys(const char *type)
-{
-    pki.keys = type;
-}
-
-static void remove_ca_file(void)
-{
-    unlink(pki.ca_file);
-}
-
-static void make_authority(void)
-{
-    struct error err;
-    if (pki.trust)
-        return;
-    pki.root = pki_make(NULL, &(struct pki_spec){.cn = "Test Root", .key = pki.keys, .ca = true});
-    pki.middle =
-        pki_make(&pki.root, &(struct pki_spec){.cn = "Test Intermediate", .key = pki.keys, .ca = true});
-    pki_write(pki.ca_file, (const struct pki *const[]){&pki.root}, 1);
-    atexit(remove_ca_file);
-    pki.trust = tls_trust_load(pki.ca_file, 1, &err);
-    if (!pki.trust)
-        fail_msg("%s", err.text);
-}
-
-struct tls_trust *world_other_trust(void)
-{
-    struct error err;
-    struct tls_trust *trust = tls_trust_load(pki.ca_file, 2, &err);
-    assert_non_null(trust);
-    return trust;
-}
-
-static SSL_CTX *certificate(const char *name)
-{
-    char san[80];
-    for (unsigned i = 0; i < pki.count; i++)
-        if (strcmp(pki.made[i].name, name) == 0)
-            return pki.made[i].ctx;
-    assert_true(pki.count < CERTIFICATES_MAX);
-    snprintf(san, sizeof(san), "DNS:%s", name);
-    struct pki leaf = pki_make(&pki.middle, &(struct pki_spec){.cn = "leaf", .san = san, .key = pki.keys});
-    SSL_CTX *ctx = SSL_CTX_new(TLS_server_method());
-    assert_true(ctx && SSL_CTX_use_certificate(ctx, leaf.cert) == 1);
-    assert_int_equal(SSL_CTX_use_PrivateKey(ctx, leaf.key), 1);
-    assert_int_equal(SSL_CTX_add1_chain_cert(ctx, pki.middle.cert), 1);
-    pki_free(&leaf);
-    snprintf(pki.made[pki.count].name, sizeof(pki.made[0].name), "%s", name);
-    return pki.made[pki.count++].ctx = ctx;
-}
 
 /* ---- setting up ---- */
 
@@ -171,7 +105,6 @@ struct world *world_open(const struct world_options *options)
     if (!registered)
         urcu_qsbr_register_thread();
     registered = true;
-    make_authority();
     struct world *w = calloc(1, sizeof(*w));
     assert_non_null(w);
     w->sent = calloc(WORLD_JOBS_MAX, sizeof(*w->sent));
@@ -179,8 +112,11 @@ struct world *world_open(const struct world_options *options)
     lay_wire(w, o, &far);
     open_cores(w, o);
     mx_open(&w->mx, far, w->now_us);
-    w->draft = (struct policy_table){
-        .trust = pki.trust, .rule = w->rule, .route = w->route, .allowed_net = w->allowed, .allowed_nets = 1};
+    w->draft = (struct policy_table){.trust = certificates_trust(),
+                                     .rule = w->rule,
+                                     .route = w->route,
+                                     .allowed_net = w->allowed,
+                                     .allowed_nets = 1};
     struct ip_net documentation; /* RFC 5737: special, like all that a test may use */
     assert_true(ip_net_parse("192.0.2.0/24", &documentation));
     memcpy(w->allowed[0].addr, documentation.addr.b, 16);
@@ -190,7 +126,7 @@ struct world *world_open(const struct world_options *options)
 
 struct mx_host *world_host(struct world *w, const char *address, uint16_t port, const char *name)
 {
-    return mx_add(&w->mx, address, port, certificate(name));
+    return mx_add(&w->mx, address, port, certificates_for(name));
 }
 
 struct mx_host *world_mx(struct world *w, unsigned number)
@@ -231,7 +167,8 @@ struct policy_rule *world_rule(struct world *w, const char *pattern, enum policy
 {
     assert_true(w->draft.rules < ARRAY_LEN(w->rule));
     struct policy_rule *rule = &w->rule[w->draft.rules++];
-    *rule = (struct policy_rule){.level = (uint8_t)level, .min_version = POLICY_TLS_MIN, .trust = pki.trust};
+    *rule = (struct policy_rule){
+        .level = (uint8_t)level, .min_version = POLICY_TLS_MIN, .trust = certificates_trust()};
     snprintf(rule->pattern, sizeof(rule->pattern), "%s", pattern);
     snprintf(rule->id, sizeof(rule->id), "tls %.40s", pattern);
     return rule;
@@ -245,7 +182,7 @@ static void *copy_of(const void *data, size_t bytes)
     return copy;
 }
 
-static void release_table(struct policy_table *table)
+void world_release_table(struct policy_table *table)
 {
     free(table->rule);
     free(table->route);
@@ -260,7 +197,7 @@ void world_publish(struct world *w)
     table->rule = copy_of(w->rule, w->draft.rules * sizeof(w->rule[0]));
     table->route = copy_of(w->route, w->draft.routes * sizeof(w->route[0]));
     table->allowed_net = copy_of(w->allowed, w->draft.allowed_nets * sizeof(w->allowed[0]));
-    policy_publish(table, release_table);
+    policy_publish(table, world_release_table);
 }
 
 /* ---- starting ---- */
@@ -428,142 +365,4 @@ void world_icmp(struct world *w, const struct mx_host *from, const struct flow_k
     memcpy(icmp + 2, &sum, 2);
     pkt->len = (uint16_t)(ETH_HEADER_BYTES + IPV4_HEADER_MIN + ip.payload_len);
     assert_int_equal(port_transmit(w->mx.port, &pkt, 1, w->now_us), 1);
-}
-
-/* ---- the end ---- */
-
-void world_tell(struct world *w, enum core_command command, struct feed *feed)
-{
-    for (unsigned i = 0; i < w->cores; i++)
-        assert_true(core_tell(w->core[i], command, feed));
-}
-
-static bool all_detached(struct world *w, const void *arg)
-{
-    unsigned *left = *(unsigned *const *)arg;
-    for (unsigned i = 0; i < w->cores; i++)
-        for (struct feed *feed; (feed = core_detached(w->core[i]));)
-            (*left)--;
-    return *left == 0;
-}
-
-void world_detach(struct world *w, unsigned feed)
-{
-    unsigned left = w->cores, *at = &left;
-    world_tell(w, CORE_DETACH, w->feed[feed]);
-    world_until(w, all_detached, &at, 20 * MINUTE);
-    for (unsigned i = 0; i < w->cores; i++)
-        assert_int_equal(feed_in_flight(w->feed[feed], i), 0);
-    w->feed[feed] = NULL;
-    mail_reap(w);
-}
-
-void world_abandon(struct world *w, unsigned feed)
-{
-    world_detach(w, feed);
-    pair_kill_engine(&w->pair);
-    world_give_up(w);
-}
-
-void world_give_up(struct world *w)
-{
-    struct hl_error error;
-    mail_reap(w);
-    for (unsigned f = 0; f < w->feeds; f++)
-        if (hl_feed_give_up(w->producer[f], &error) != 0)
-            fail_msg("%s", error.text);
-    mail_reap(w);
-}
-
-static bool all_over(struct world *w, const void *unused)
-{
-    (void)unused;
-    bool over = true;
-    for (unsigned i = 0; i < w->cores; i++)
-        over &= core_over(w->core[i]);
-    return over;
-}
-
-void world_stop(struct world *w)
-{
-    world_tell(w, CORE_STOP, NULL);
-    world_until(w, all_over, NULL, SECOND);
-    mail_reap(w);
-    w->stopped = true;
-}
-
-static bool all_drained(struct world *w, const void *unused)
-{
-    (void)unused;
-    bool drained = true;
-    for (unsigned i = 0; i < w->cores; i++)
-        drained &= atomic_load(&core_public(w->core[i])->drained);
-    return drained;
-}
-
-static void check_nothing_left(struct world *w)
-{
-    for (unsigned i = 0; i < w->cores; i++) {
-        struct core *core = w->core[i];
-        assert_int_equal(core->jobs.in_use, 0);
-        assert_int_equal(core->connections.in_use, 0);
-        assert_int_equal(core->dests.pool.in_use, 0);
-        for (unsigned f = 0; f < w->feeds; f++)
-            assert_int_equal(w->feed[f] ? feed_in_flight(w->feed[f], i) : 0, 0);
-    }
-}
-
-/* Frames of receivers that do not know yet that it is over come and go for a while. */
-static bool packets_are_back(struct world *w, const void *unused)
-{
-    (void)unused;
-    struct pkt_pool *pool = w->core[0]->port->tx_pool;
-    pkt_pool_refresh(pool);
-    return pool->available == pool->capacity;
-}
-
-/* What is still on its way to somebody who does not receive any more. */
-static void empty_wire(struct port *port, uint64_t now_us)
-{
-    struct pkt *pkt;
-    while (port_receive(port, &pkt, 1, now_us))
-        pkt_free(pkt);
-}
-
-static void free_world(struct world *w)
-{
-    struct port *far = w->mx.port;
-    mx_close(&w->mx);
-    empty_wire(far, w->now_us);
-    for (unsigned i = 0; i < w->cores; i++)
-        core_close(w->core[i]);
-    port_close(far);
-    for (unsigned f = 0; f < w->feeds; f++)
-        if (w->producer[f])
-            hl_feed_detach(w->producer[f]);
-    pair_close(&w->pair);
-    policy_publish(NULL, release_table);
-    free(w->sent);
-    free(w);
-}
-
-void world_close(struct world *w)
-{
-    if (!w->stopped) {
-        world_settle(w, 20 * MINUTE);
-        world_tell(w, CORE_DRAIN, NULL);
-        world_until(w, all_drained, NULL, 2 * MINUTE);
-        world_run(w, 5 * SECOND); /* ARP gives up what it holds, receivers end their connections */
-    }
-    check_nothing_left(w);
-    if (!w->stopped) {
-        world_until(w, packets_are_back, NULL, MINUTE);
-        world_stop(w);
-    }
-    mail_check(w);
-    for (unsigned i = 0; i < w->cores; i++) {
-        empty_wire(w->core[i]->port, w->now_us);
-        core_leave(w->core[i]);
-    }
-    free_world(w);
 }

@@ -64,9 +64,6 @@ struct world {
 
 struct world_options world_defaults(void);
 
-/* world_keys: of all certificates, "P-256" unless told otherwise; before the first world. */
-void world_keys(const char *type);
-
 /* world_open: options NULL: the defaults.  Then come hosts, routes and rules, then world_start. */
 struct world *world_open(const struct world_options *options);
 
@@ -89,9 +86,6 @@ struct world *world_simple(const struct world_options *options, struct mx_host *
 
 /* A second feed; its number. */
 unsigned world_attach(struct world *w);
-
-/* Another set of the same anchors; the caller's to free. */
-struct tls_trust *world_other_trust(void);
 
 /* ---- mail ---- */
 

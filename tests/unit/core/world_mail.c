@@ -1,5 +1,5 @@
 /* world_mail.c: the ledger: what was submitted, what came back, what arrived. */
-#include "tests/unit/core/world_mail.h"
+#include "tests/unit/core/world_private.h"
 
 #include <errno.h>
 #include <stdio.h>

@@ -169,6 +169,15 @@ static void test_ring(void)
     port_close(port);
 }
 
+/* The drivers whose two ends talk take leave in a thread of DPDK's, which does not bear that the other end is removed, or
+ * EAL stopped, meanwhile: seen as a crash in one run of twenty.
+ */
+static void close_one_of_two(struct port *port)
+{
+    port_close(port);
+    usleep(300000);
+}
+
 static void test_memif(void)
 {
     char server_args[128], client_args[128];
@@ -188,9 +197,9 @@ static void test_memif(void)
             pkt_free(p);
         exercise("net_memif", client, server, 0);
         exercise("net_memif, the other way", server, client, 0);
-        port_close(client);
+        close_one_of_two(client);
     }
-    port_close(server);
+    close_one_of_two(server);
 }
 
 /* A segment whose TCP checksum is left to the port; the sum of the pseudo header is in its place. */
@@ -244,9 +253,9 @@ static void test_virtio(void)
         exercise("net_vhost", host, guest, DESCRIPTORS);
         a_checksum_is_left_to_the_port("net_virtio_user", guest, host);
         a_checksum_is_left_to_the_port("net_vhost", host, guest);
-        port_close(guest);
+        close_one_of_two(guest);
     }
-    port_close(host);
+    close_one_of_two(host);
     unlink(path);
 }
 

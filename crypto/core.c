@@ -1,5 +1,5 @@
 /* core.c: what one core keeps for its sessions. */
-#include "crypto/session.h"
+#include "crypto/proven.h"
 
 #include <openssl/err.h>
 #include <stdlib.h>
@@ -32,7 +32,8 @@ static bool open_parts(struct tls_core *core, const struct tls_core_config *conf
         if (!core->async)
             return false;
     }
-    return make_context(core, config, err) &&
+    core->proven = proven_open(config->proven_chains, config->proven_lifetime_s, err);
+    return core->proven && make_context(core, config, err) &&
            pool_open(&core->sessions, "TLS sessions", sizeof(struct tls), config->sessions_max, err);
 }
 
@@ -73,6 +74,7 @@ void tls_core_close(struct tls_core *core)
     assert(core->sessions.in_use == 0);
     if (core->sessions.memory)
         pool_close(&core->sessions);
+    proven_close(core->proven);
     tls_keylog_close(core);
     SSL_CTX_free(core->ctx);
     BIO_meth_free(core->bio_method);

@@ -9,11 +9,14 @@
 #include <openssl/err.h>
 #include <openssl/ssl.h>
 
+struct proven;
+
 struct tls_core {
     SSL_CTX *ctx;
     BIO_METHOD *bio_method;
     struct pool sessions;
     struct list abandoned; /* struct tls.link: freed by the caller while a job of theirs was suspended */
+    struct proven *proven;
     struct stats *stats;
     bool async;
     bool engine_held;
@@ -88,6 +91,7 @@ void tls_waiting_free(struct tls *tls);
 
 /* trust.c */
 X509_STORE *tls_trust_store(const struct tls_trust *trust);
+uint64_t tls_trust_id(const struct tls_trust *trust); /* never the same for two sets of a process */
 
 /* verify.c: OpenSSL's certificate callback, and the maker of proofs. */
 int verify_peer(X509_STORE_CTX *chain, void *unused);

@@ -36,9 +36,11 @@ uint64_t tls_trust_version(const struct tls_trust *trust);
 /* ---- per core ---- */
 
 struct tls_core_config {
-    uint32_t sessions_max;   /* most sessions open at once */
-    const char *engine;      /* OpenSSL ENGINE id for RSA and EC work, or NULL; the same for all cores */
-    bool pq_share;           /* send the X25519MLKEM768 key share at once, not only when it is asked for */
+    uint32_t sessions_max;      /* most sessions open at once */
+    const char *engine;         /* OpenSSL ENGINE id for RSA and EC work, or NULL; the same for all cores */
+    uint32_t proven_chains;     /* verified chains remembered; 0: every handshake verifies its own */
+    uint32_t proven_lifetime_s; /* for so long at the most */
+    bool pq_share;              /* send the X25519MLKEM768 key share at once, not only when it is asked for */
     bool async;              /* run handshakes as ASYNC jobs (SSL_MODE_ASYNC); needs an engine that pauses */
     const char *keylog_path; /* NSS key log; NULL (the default) for none.  Logged loudly by whoever sets it */
     struct stats *stats;     /* the core's counters */

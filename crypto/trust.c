@@ -13,6 +13,7 @@ struct tls_trust {
     _Atomic uint32_t refs;
     uint32_t count; /* certificates */
     uint64_t version;
+    uint64_t id;
     X509_STORE *store;
     char name[];
 };
@@ -79,7 +80,9 @@ struct tls_trust *tls_trust_load(const char *ca_file, uint64_t version, struct e
         error_set(err, "no memory for CA file %s", name);
         return NULL;
     }
+    static _Atomic uint64_t loaded;
     atomic_init(&trust->refs, 1);
+    trust->id = atomic_fetch_add_explicit(&loaded, 1, memory_order_relaxed);
     trust->version = version;
     memcpy(trust->name, name, strlen(name) + 1);
     trust->store = X509_STORE_new();
@@ -118,6 +121,11 @@ uint32_t tls_trust_count(const struct tls_trust *trust)
 uint64_t tls_trust_version(const struct tls_trust *trust)
 {
     return trust->version;
+}
+
+uint64_t tls_trust_id(const struct tls_trust *trust)
+{
+    return trust->id;
 }
 
 X509_STORE *tls_trust_store(const struct tls_trust *trust)

@@ -172,6 +172,8 @@ static struct core_config core_config(const struct hl_engine *engine, uint32_t i
         .tls = {.engine = c->crypto.engine[0] ? c->crypto.engine : NULL,
                 .async = c->crypto.async,
                 .pq_share = c->crypto.pq_share,
+                .proven_chains = c->crypto.proven_chains,
+                .proven_lifetime_s = (uint32_t)(c->crypto.proven_lifetime_us / 1000000),
                 .keylog_path = c->run.key_log[0] ? c->run.key_log : NULL},
         .net = c->net,
         .feed = engine_feed_shape(engine),

@@ -74,6 +74,8 @@
     /* TLS */                                                                           \
     X(tls_handshakes, "handshakes completed and verified")                              \
     X(tls_handshakes_failed, "handshakes that failed, verification included")           \
+    X(tls_chains_verified, "certificate chains verified")                               \
+    X(tls_chains_proven, "certificate chains that had been verified before")            \
     X(tls_resumed, "of the completed ones, resumed")                                    \
     X(tls_sealed_bytes, "plain bytes encrypted")                                        \
     X(tls_opened_bytes, "plain bytes decrypted")                                        \

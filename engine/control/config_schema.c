@@ -157,6 +157,10 @@ static const struct config_key crypto_keys[] = {
     {SWITCH("pq-share", crypto.pq_share), .number = false,
      .help = "send the X25519MLKEM768 key share unasked: old servers stumble over the long ClientHello"},
     {SWITCH("async", crypto.async), .number = false, .help = "suspend handshakes while the engine works"},
+    {NUMBER("proven-chains", crypto.proven_chains, 0, 1048576, 1, ""), .number = 4096,
+     .help = "verified certificate chains that a core remembers; 0: each handshake verifies its own"},
+    {NUMBER("proven-lifetime-s", crypto.proven_lifetime_us, 1, 604800, SECOND, "seconds"), .number = 3600,
+     .help = "for so long at the most, and never beyond a certificate's end"},
     {TEXT("ca-file", crypto.ca_file, ""), .live = true,
      .help = "trust anchors (PEM) where a tls rule names none; none: the system's"},
 };

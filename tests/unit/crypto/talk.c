@@ -48,7 +48,9 @@ void talk_open_config(struct talk *talk, const char *ca_file, const struct tls_c
 
 void talk_open(struct talk *talk, const char *ca_file)
 {
-    talk_open_config(talk, ca_file, &(struct tls_core_config){.sessions_max = 4});
+    talk_open_config(
+        talk, ca_file,
+        &(struct tls_core_config){.sessions_max = 4, .proven_chains = 64, .proven_lifetime_s = 3600});
 }
 
 void talk_close(struct talk *talk)

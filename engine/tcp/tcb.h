@@ -119,6 +119,7 @@ struct tcb {
     uint32_t rcv_mss; /* the largest payload that the peer has sent: what a full segment is to delayed ACKs */
     uint32_t rcv_unacked; /* bytes received since our last ACK */
 
+    uint32_t cut_end;    /* behind what was queued for a larger MSS; snd_una at least */
     uint32_t flight_max; /* most in flight since flight_seq was set */
     uint32_t flight_seq; /* until this is acknowledged: a round trip */
 

@@ -66,6 +66,7 @@ static void open_common(struct tcb *tcb, const struct tcp_open *open, enum tcp_s
         .recover = open->isn,
         .rtt_seq = open->isn,
         .flight_seq = open->isn,
+        .cut_end = open->isn,
     };
     tcb->peer_mss = tcb->ip_header_bytes == IPV6_HEADER ? MSS_DEFAULT_V6 : MSS_DEFAULT_V4;
     tcb->path_mss = tcb->our_mss;
@@ -151,7 +152,7 @@ void tcb_finish(struct tcb *tcb, enum tcp_error error)
     tcb->error = (uint8_t)error;
     tcb->events |= TCP_EV_CLOSED;
     tcb->ack_now = tcb->abort_now = tcb->probe_now = false;
-    tcb->snd_una = tcb->snd_nxt;
+    tcb->snd_una = tcb->cut_end = tcb->snd_nxt;
     tcb->reno_sacked = 0;
     txq_clear(&tcb->txq);
     timer_init(tcb);
@@ -338,6 +339,7 @@ void tcb_check(const struct tcb *tcb)
     assert(tcb->state <= TCP_TIME_WAIT && tcb->state != TCP_LISTEN);
     assert(tcb->reno_sacked <= txq_pipe(&tcb->txq));
     assert(tcb->sack_on ? !tcb->reno_sacked : !tcb->txq.sacked || tcb->state < TCP_ESTABLISHED);
+    assert(seq_le(tcb->snd_una, tcb->cut_end) && seq_le(tcb->cut_end, tcb->snd_nxt + tcb->txq.unsent_bytes));
     assert(tcb->snd_scale <= 14 && tcb->rcv_scale <= 14);
     if (tcb->state == TCP_CLOSED) {
         assert(!tcb->txq.head && tcp_next_deadline(tcb) == DEADLINE_NEVER);

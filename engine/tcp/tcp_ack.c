@@ -95,6 +95,7 @@ static void release_acked(struct tcb *tcb, uint32_t ack, struct txq_report *repo
 {
     txq_ack(&tcb->txq, ack, report);
     tcb->snd_una = ack;
+    tcb->cut_end = seq_max(tcb->cut_end, ack);
     tcb->bytes_acked += report->acked_bytes;
     stat_add(tcb->stats, STAT_tcp_bytes_acked, report->acked_bytes);
     if (report->acked_bytes)

@@ -17,6 +17,7 @@ static void reduce_mtu(struct tcb *tcb, uint32_t mtu)
     if (tcb->state < TCP_ESTABLISHED)
         return;
     options_update_mss(tcb);
+    tcb->cut_end = tcb->snd_nxt + tcb->txq.unsent_bytes;
     struct txq *q = &tcb->txq;
     for (struct pkt *p = q->head; p != q->unsent; p = p->next)
         if (p->tcp.len > tcb->snd_mss && !(p->tcp.flags & (TXQ_SACKED | TXQ_LOST)))

@@ -140,6 +140,13 @@ static bool fit(const struct out *o, struct pkt *p, uint32_t bytes)
     return p->tcp.len <= bytes || txq_split(&o->tcb->txq, p, o->tcb->pool, bytes);
 }
 
+/* What was queued when the MSS fell leaves as full segments, not as a packet of before in two pieces each. */
+static void join_pieces(struct tcb *tcb, struct pkt *p)
+{
+    if (p->tcp.len < tcb->snd_mss && seq_lt(p->tcp.seq, tcb->cut_end))
+        txq_fill(&tcb->txq, p, tcb->snd_mss);
+}
+
 /* RFC 6675 section 5, NextSeg() (1): what is lost goes first.  Beyond a window that the peer took back only the
  * first packet may go, as a probe.
  */
@@ -148,6 +155,7 @@ static bool send_lost(const struct out *o)
     struct tcb *tcb = o->tcb;
     struct pkt *p;
     while ((p = txq_next_lost(&tcb->txq))) {
+        join_pieces(tcb, p);
         bool inside = seq_le(txq_end(p), tcb->snd_una + tcb->snd_wnd);
         if (!inside && p != tcb->txq.head)
             break;
@@ -231,6 +239,7 @@ static bool send_new(const struct out *o)
     struct pkt *p = tcb->txq.unsent, *first = p;
     bool closed_window = false, stopped = false;
     while ((p = tcb->txq.unsent)) {
+        join_pieces(tcb, p);
         uint32_t bytes = window_takes(tcb, p);
         closed_window = bytes == 0;
         if (closed_window)

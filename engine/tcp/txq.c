@@ -189,6 +189,72 @@ bool txq_split(struct txq *q, struct pkt *p, struct pkt_pool *pool, uint32_t len
     return true;
 }
 
+/* Payload that is unsent, or lost and waiting: nothing of it is on its way. */
+static bool is_idle(const struct pkt *p)
+{
+    return (!p->tcp.sends || (p->tcp.flags & (TXQ_LOST | TXQ_RETRANS)) == TXQ_LOST) && p->tcp.len > 0;
+}
+
+/* Payload whose front was acknowledged or drawn away goes back to where it began: there is room behind it then. */
+static void make_tail_space(struct pkt *p)
+{
+    uint8_t *start = p->buf + PKT_HEADROOM;
+    if (p->tcp.payload > start)
+        memmove(start, p->tcp.payload, p->tcp.len);
+    p->tcp.payload = start;
+}
+
+/* Takes an emptied packet out of the list, behind p; its FIN stays with the last byte. */
+static void unlink_next(struct txq *q, struct pkt *p)
+{
+    struct pkt *next = p->next;
+    p->next = next->next;
+    if (q->tail == next)
+        q->tail = p;
+    if (q->unsent == next)
+        q->unsent = p->next;
+    q->packets--;
+    p->tcp.flags |= next->tcp.flags & TXQ_FIN;
+    pkt_free(next);
+}
+
+static void move_front(struct pkt *to, struct pkt *from, uint32_t n)
+{
+    memcpy(to->tcp.payload + to->tcp.len, from->tcp.payload, n);
+    to->tcp.len = (uint16_t)(to->tcp.len + n);
+    to->tcp.sends = (uint8_t)max_u32(to->tcp.sends, from->tcp.sends); /* Karn: some of it was sent so often */
+    from->tcp.payload += n;
+    from->tcp.seq += n;
+    from->tcp.len = (uint16_t)(from->tcp.len - n);
+}
+
+static bool fill_from_next(struct txq *q, struct pkt *p, uint32_t len)
+{
+    struct pkt *next = p->next;
+    if (!next || !next->tcp.sends != !p->tcp.sends || !is_idle(next))
+        return false;
+    if (tail_space(p) < len - p->tcp.len)
+        make_tail_space(p);
+    uint32_t n = min_u32(min_u32(len - p->tcp.len, next->tcp.len), tail_space(p));
+    uncount(q, p);
+    uncount(q, next);
+    move_front(p, next, n);
+    if (next->tcp.len > 0)
+        count(q, next);
+    else
+        unlink_next(q, p);
+    count(q, p);
+    return n > 0;
+}
+
+void txq_fill(struct txq *q, struct pkt *p, uint32_t len)
+{
+    if (!p->pool || !is_idle(p) || pkt_shared(p))
+        return;
+    while (p->tcp.len < len && !(p->tcp.flags & TXQ_FIN) && fill_from_next(q, p, len))
+        ;
+}
+
 void txq_sent(struct txq *q, struct pkt *p, uint64_t now_us)
 {
     uncount(q, p);

@@ -5,7 +5,8 @@
  *      v   sent, unacknowledged   v     never sent      v
  *     [#####][#####][#####][#####][     ][     ][     ][  ]
  *
- * A packet is one segment: at most one MSS of payload, split only where a window or a smaller MSS needs it.
+ * A packet is one segment: at most one MSS of payload, split only where a window or a smaller MSS needs it, and what was
+ * split is put together again as far as that goes.
  * SYN and FIN take a sequence number each; a FIN rides on the last unsent packet or, like the SYN, on `ctl`,
  * a packet without payload that needs no pool.  The queue knows no time and no congestion.
  */
@@ -104,6 +105,12 @@ void txq_detach_fin(struct txq *q);
 
 /* txq_split cuts a packet after len stream bytes, 0 < len < its own; false when the pool refuses. */
 bool txq_split(struct txq *q, struct pkt *p, struct pkt_pool *pool, uint32_t len) must_check;
+
+/* txq_fill draws bytes from the packets behind p into it until it has len of them: unsent ones into an unsent one, lost ones
+ * that wait into such a one.  Bytes are moved, never changed.  It does less where the buffer is too small, and nothing
+ * where somebody else still holds p.
+ */
+void txq_fill(struct txq *q, struct pkt *p, uint32_t len);
 
 /* txq_sent notes that a packet has left: the first unsent one, or one that was sent before. */
 void txq_sent(struct txq *q, struct pkt *p, uint64_t now_us);

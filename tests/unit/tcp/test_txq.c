@@ -172,6 +172,81 @@ static void split_without_a_packet_changes_nothing(void **state)
         pkt_free(held[i]);
 }
 
+static void lose(struct fixture *f, struct pkt *p)
+{
+    txq_set_flags(&f->q, p, TXQ_LOST);
+}
+
+static void fill_draws_from_what_follows(void **state)
+{
+    struct fixture *f = *state;
+    put(f, 300);
+    txq_fill(&f->q, f->q.head, 120);
+    check(f);
+    assert_int_equal(f->q.head->tcp.len, 120);
+    assert_int_equal(f->q.head->next->tcp.len, 80);
+    txq_fill(&f->q, f->q.head->next, 100); /* its front is gone: the rest moves to where there is room */
+    check(f);
+    assert_int_equal(f->q.head->next->tcp.len, 100);
+    assert_int_equal(f->q.tail->tcp.len, 80);
+    assert_int_equal(f->q.packets, 3);
+}
+
+static void fill_takes_packets_whole(void **state)
+{
+    struct fixture *f = *state;
+    put(f, 100);
+    assert_true(txq_split(&f->q, f->q.head, f->pool, 10));
+    assert_true(txq_split(&f->q, f->q.head->next, f->pool, 20));
+    txq_append_fin(&f->q, f->end);
+    txq_fill(&f->q, f->q.head, 100);
+    check(f);
+    assert_int_equal(f->q.packets, 1);
+    assert_ptr_equal(f->q.head, f->q.tail);
+    assert_true(f->q.head->tcp.flags & TXQ_FIN);
+}
+
+static void fill_mixes_only_what_waits_alike(void **state)
+{
+    struct fixture *f = *state;
+    put(f, 400);
+    for (unsigned i = 0; i < 3; i++)
+        send_next(f, 1);
+    struct pkt *first = f->q.head, *second = first->next;
+    txq_fill(&f->q, first, 120); /* in flight */
+    assert_int_equal(first->tcp.len, 100);
+    lose(f, first);
+    txq_fill(&f->q, first, 120); /* the next one is in flight */
+    assert_int_equal(first->tcp.len, 100);
+    lose(f, second);
+    txq_sent(&f->q, second, 2);
+    txq_fill(&f->q, first, 120); /* and now again */
+    assert_int_equal(first->tcp.len, 100);
+    lose(f, second);
+    lose(f, second->next);
+    txq_fill(&f->q, first, 120);
+    check(f);
+    assert_int_equal(first->tcp.len, 120);
+    assert_int_equal(first->tcp.sends, 2);       /* Karn: some of it was sent twice */
+    txq_fill(&f->q, f->q.head->next->next, 120); /* behind it comes what was never sent */
+    assert_int_equal(f->q.head->next->next->tcp.len, 100);
+    check(f);
+}
+
+static void fill_leaves_packets_of_others_alone(void **state)
+{
+    struct fixture *f = *state;
+    put(f, 200);
+    struct pkt *p = f->q.head;
+    pkt_ref(p);
+    txq_fill(&f->q, p, 120);
+    assert_int_equal(p->tcp.len, 100);
+    pkt_free(p);
+    txq_fill(&f->q, p, 120);
+    assert_int_equal(p->tcp.len, 120);
+    check(f);
+}
+
 static void fin_rides_on_unsent_data_or_goes_alone(void **state)
 {
     struct fixture *f = *state;
@@ -316,7 +391,7 @@ static void random_operations_keep_the_sums(void **state)
     rand_seed(&r, 42);
     for (unsigned i = 0; i < 20000; i++) {
         uint32_t sent = f->nxt - f->una;
-        switch (rand_below(&r, 6)) {
+        switch (rand_below(&r, 7)) {
         case 0: put(f, 1 + rand_below(&r, 250)); break;
         case 1:
             if (f->q.unsent)
@@ -332,6 +407,10 @@ static void random_operations_keep_the_sums(void **state)
         case 4:
             if (f->q.head && f->q.head != f->q.unsent && !(f->q.head->tcp.flags & TXQ_SACKED))
                 txq_set_flags(&f->q, f->q.head, TXQ_LOST);
+            break;
+        case 5:
+            if (f->q.head)
+                txq_fill(&f->q, f->q.head, 1 + rand_below(&r, 128));
             break;
         default:
             if (txq_next_lost(&f->q))
@@ -355,6 +434,10 @@ int main(void)
         TEST(split_keeps_bytes_flags_and_sums),
         TEST(split_of_the_first_unsent_one),
         TEST(split_without_a_packet_changes_nothing),
+        TEST(fill_draws_from_what_follows),
+        TEST(fill_takes_packets_whole),
+        TEST(fill_mixes_only_what_waits_alike),
+        TEST(fill_leaves_packets_of_others_alone),
         TEST(fin_rides_on_unsent_data_or_goes_alone),
         TEST(ack_in_the_middle_trims),
         TEST(retransmitted_packets_are_no_clean_sample),

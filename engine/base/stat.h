@@ -95,7 +95,18 @@
     X(core_pool_full, "times a pool was full and work had to wait")                     \
     X(core_turns, "turns of the loop")                                                  \
     X(core_turns_busy, "turns that found work")                                         \
-    X(core_sleeps, "times an idle core slept")
+    X(core_sleeps, "times an idle core slept")                                          \
+    /* cycles of the time stamp counter: every moment of a core is in one of these */   \
+    X(core_cycles_receive, "cycles of busy turns: taking frames from the port")         \
+    X(core_cycles_tcp, "cycles of busy turns: IP, TCP and timers")                      \
+    X(core_cycles_tls, "cycles of busy turns: handshakes and records")                  \
+    X(core_cycles_smtp, "cycles of busy turns: commands, replies, bodies")              \
+    X(core_cycles_intake, "cycles of busy turns: taking and placing jobs")              \
+    X(core_cycles_transmit, "cycles of busy turns: giving frames to the port")          \
+    X(core_cycles_report, "cycles of busy turns: handing back results")                 \
+    X(core_cycles_keep, "cycles of busy turns: housekeeping")                           \
+    X(core_cycles_empty, "cycles of turns that found no work")                          \
+    X(core_cycles_slept, "cycles that went by in sleeps")
 
 enum stat_id {
 #define X(name, text) STAT_##name,

@@ -14,6 +14,7 @@
 
 #include "crypto/prf.h"
 #include "crypto/tls.h"
+#include "engine/base/lap.h"
 #include "engine/net/net.h"
 #include "engine/policy/policy.h"
 #include "engine/smtp/session.h" /* to embed */
@@ -54,6 +55,7 @@ struct conn_env {
     struct wheel *wheel;
     struct pkt_pool *pool;
     struct stats *stats;
+    struct lap lap;                /* the core's stopwatch */
     uint8_t *scratch;              /* for plain text on its way, at least CONN_SCRATCH_BYTES */
     uint32_t handshake_timeout_us; /* for TLS, from the 220 on */
     uint32_t idle_timeout_us;      /* how long a ready connection waits for its next message */

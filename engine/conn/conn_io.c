@@ -107,7 +107,9 @@ static void drain_plain(struct conn *conn, uint64_t now_us)
     while (conn->phase == CONN_OPEN &&
            (len = tls_read(conn->tls, conn->env->scratch, CONN_SCRATCH_BYTES)) > 0) {
         conn->answered = true;
+        lap_enter(&conn->env->lap, LAP_SMTP);
         smtp_input(&conn->smtp, conn->env->scratch, len, now_us);
+        lap_enter(&conn->env->lap, LAP_TLS);
     }
     if (conn->phase == CONN_OPEN)
         look_at_tls(conn, now_us); /* tls_read may have found the end of it */
@@ -121,6 +123,7 @@ static bool receive_tls(struct conn *conn, uint64_t now_us)
         look_at_tls(conn, now_us); /* suspended work may have ended the handshake with nothing more to read */
     for (uint8_t *in; conn->phase < CONN_CLOSING && (in = tcp_read_peek(&conn->tcb, &len));) {
         size_t used;
+        lap_enter(&conn->env->lap, LAP_TLS);
         tls_input(conn->tls, in, len, &used);
         tcp_read_consume(&conn->tcb, used);
         look_at_tls(conn, now_us);
@@ -138,12 +141,15 @@ static bool receive_clear(struct conn *conn, uint64_t now_us)
     size_t len;
     /* All that has come, before TLS is started: bytes behind the 220 are an injection (RFC 3207 section 6). */
     for (uint8_t *in; (in = tcp_read_peek(&conn->tcb, &len));) {
+        lap_enter(&conn->env->lap, LAP_SMTP);
         smtp_input(&conn->smtp, in, len, now_us);
         tcp_read_consume(&conn->tcb, len);
         moved = true;
     }
-    if (smtp_want(&conn->smtp) == SMTP_WANT_STARTTLS)
+    if (smtp_want(&conn->smtp) == SMTP_WANT_STARTTLS) {
+        lap_enter(&conn->env->lap, LAP_TLS);
         conn_start_tls(conn, now_us);
+    }
     return moved;
 }
 
@@ -174,6 +180,7 @@ static bool send_clear(struct conn *conn, uint64_t now_us)
     if (tcp_write_space(&conn->tcb) < OUTPUT_MIN || !smtp_has_output(&conn->smtp) ||
         !tcp_write_reserve(&conn->tcb, &first))
         return false;
+    lap_enter(&conn->env->lap, LAP_SMTP);
     size_t len = smtp_output(&conn->smtp, conn->env->scratch, OUTPUT_MIN, now_us);
     for (size_t at = 0; at < len;) {
         size_t room;
@@ -200,14 +207,17 @@ static size_t plain_room(const struct conn *conn)
 
 static bool send_tls(struct conn *conn, uint64_t now_us)
 {
+    lap_enter(&conn->env->lap, LAP_TLS);
     if (!tls_output(conn->tls) || conn->phase != CONN_OPEN)
         return false;
     size_t cap = plain_room(conn);
     if (cap < OUTPUT_MIN)
         return false;
+    lap_enter(&conn->env->lap, LAP_SMTP);
     size_t len = smtp_output(&conn->smtp, conn->env->scratch, cap, now_us);
     if (len == 0)
         return false;
+    lap_enter(&conn->env->lap, LAP_TLS);
     if (!tls_write(conn->tls, conn->env->scratch, len)) {
         look_at_tls(conn, now_us);
         return false;
@@ -296,7 +306,9 @@ void conn_run(struct conn *conn, uint64_t now_us)
 {
     if (conn->phase == CONN_GONE)
         return;
+    struct lap *lap = &conn->env->lap;
     conn->run_us = now_us;
+    lap_enter(lap, LAP_TCP);
     bool moved;
     do {
         look_at_events(conn, now_us);
@@ -308,6 +320,7 @@ void conn_run(struct conn *conn, uint64_t now_us)
     } while (moved);
     send_some(conn, now_us); /* what an end has left to send: the alert, the FIN */
 
+    lap_enter(lap, LAP_TCP);
     const struct tcp_emit out = {.ctx = conn, .emit = emit};
     bool all_sent = tcp_output(&conn->tcb, now_us, &out);
     look_at_events(conn, now_us);

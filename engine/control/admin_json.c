@@ -107,6 +107,7 @@ static yyjson_mut_val *cores(yyjson_mut_doc *doc, const struct admin_status *sta
         yyjson_mut_obj_add_uint(doc, object, "jobs", core->jobs);
         yyjson_mut_obj_add_uint(doc, object, "age_ms",
                                 now_us > core->published_us ? (now_us - core->published_us) / 1000 : 0);
+        yyjson_mut_obj_add_uint(doc, object, "published_us", core->published_us);
         yyjson_mut_obj_add_val(doc, object, "pools", pools(doc, core));
         yyjson_mut_obj_add_val(doc, object, "counters", counters(doc, &core->stats));
     }

@@ -200,6 +200,7 @@ bool core_enter(struct core *core)
         .close_timeout_us = core->config.close_timeout_ms * 1000,
         .events = core_conn_events(core),
     };
+    core->env.lap.since = lap_now();
     net_announce(core->net, core->now_us);
     return true;
 }

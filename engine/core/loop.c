@@ -27,6 +27,8 @@ static void core_receive(struct core *core)
 {
     struct pkt *burst[PORT_BURST];
     uint32_t count = port_receive(core->port, burst, PORT_BURST, core->now_us);
+    if (count > 0)
+        lap_enter(&core->env.lap, LAP_TCP);
     for (uint32_t i = 0; i < count; i++) {
         stat_inc(&core->stats, STAT_port_rx_packets);
         stat_add(&core->stats, STAT_port_rx_bytes, burst[i]->len);
@@ -45,6 +47,7 @@ static void core_crypto(struct core *core)
         list_push_tail(&waiting, it);
     for (struct list *it; (it = list_pop(&waiting));) {
         struct conn *conn = list_entry(it, struct conn, run);
+        lap_enter(&core->env.lap, LAP_TLS);
         tls_resume(conn->tls);
         core_mark(core, conn);
         core->worked = true;
@@ -72,6 +75,7 @@ static void fire(struct core *core, struct wheel_timer *timer)
 
 static void core_timers(struct core *core)
 {
+    lap_enter(&core->env.lap, LAP_TCP);
     struct wheel_timer *timer;
     for (uint32_t n = 0; n < TIMERS_BURST && (timer = wheel_expire(&core->wheel, core->now_us)); n++) {
         core->worked = true;
@@ -82,6 +86,7 @@ static void core_timers(struct core *core)
 
 static void core_intake(struct core *core)
 {
+    lap_enter(&core->env.lap, LAP_INTAKE);
     if (!core->draining && core->feeds > 0 && net_ready(core->net))
         core_take_jobs(core);
     core_schedule(core);
@@ -90,11 +95,13 @@ static void core_intake(struct core *core)
 
 static void core_transmit(struct core *core)
 {
+    lap_enter(&core->env.lap, LAP_TRANSMIT);
     net_transmit_flush(core->net, core->now_us);
 }
 
 static void core_report(struct core *core)
 {
+    lap_enter(&core->env.lap, LAP_REPORT);
     for (uint32_t i = 0; i < core->feeds; i++)
         feed_flush(core->feed[i], core->config.index);
     for (uint32_t i = 0; i < core->leavings; i++)
@@ -216,6 +223,7 @@ void core_publish(struct core *core)
 
 static void core_housekeep(struct core *core)
 {
+    lap_enter(&core->env.lap, LAP_KEEP);
     obey(core);
     let_feeds_go(core);
     if (core->now_us - core->published_us >= PUBLISH_US)
@@ -243,6 +251,7 @@ bool core_turn(struct core *core, uint64_t now_us)
     core->turns_stopping += core->stopping;
     stat_inc(&core->stats, STAT_core_turns);
     stat_add(&core->stats, STAT_core_turns_busy, core->worked);
+    lap_turn(&core->env.lap, &core->stats, core->worked);
     return core->worked;
 }
 
@@ -261,6 +270,7 @@ static void rest(struct core *core)
         return;
     struct timespec nap = {.tv_sec = 0, .tv_nsec = (long)(until_us - core->now_us) * 1000};
     nanosleep(&nap, NULL);
+    lap_slept(&core->env.lap, &core->stats);
     stat_inc(&core->stats, STAT_core_sleeps);
 }
 

@@ -10,6 +10,7 @@ static const struct command {
     int (*run)(int argc, char **argv);
     const char *what;
 } commands[] = {
+    {"generate", generate_main, "fills a running engine's ring with messages and says what became of them"},
     {NULL, NULL, NULL},
 };
 

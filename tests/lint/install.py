@@ -6,7 +6,7 @@ import tempfile
 from sources import BUILD, TOP, run, tap, tool_is_content
 
 WANTED = [
-    "usr/local/bin/hardline", "usr/local/sbin/hardlined",
+    "usr/local/bin/hardline", "usr/local/bin/hardline-bench", "usr/local/sbin/hardlined",
     "usr/local/include/hardline/feed.h", "usr/local/include/hardline/hardline.h",
     "**/libhardline.so", "**/libhardline.so.[0-9]*", "**/libhardline-feed.so", "**/libhardline-feed.so.[0-9]*",
     "**/pkgconfig/libhardline.pc", "**/pkgconfig/libhardline-feed.pc",

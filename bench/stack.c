@@ -2,12 +2,14 @@
 
 #include "crypto/prf.h"
 #include "engine/base/pool.h"
+#include "engine/tcp/cookie.h"
 
 #include <stdlib.h>
 #include <string.h>
 
-#define STREAM_TIMER 2u
-#define RETRY_US     1000u
+#define STREAM_TIMER  2u
+#define RETRY_US      1000u
+#define STACK_BACKLOG 256u
 
 struct stack {
     uint64_t now_us;
@@ -15,9 +17,11 @@ struct stack {
     struct net *net;
     struct wheel wheel;
     struct pool streams;
-    struct list to_run;
+    struct list to_run, all;
     struct stats stats;
     struct prf *prf;
+    struct tcp_cookies cookies;
+    uint32_t half_open; /* in [0, config.backlog] */
     struct stack_config config;
     struct stack_events events;
 };
@@ -57,11 +61,12 @@ static void prepare(struct stack *stack, struct stream *stream, void *user)
 {
     stream->stack = stack;
     stream->flow = pool_index(&stack->streams, stream);
-    stream->connected = stream->peer_done = stream->over = false;
+    stream->half_open = stream->connected = stream->peer_done = stream->over = false;
     stream->opened_us = stack->now_us;
     stream->connected_us = 0;
     stream->user = user;
     list_init(&stream->run);
+    list_init(&stream->all);
     wheel_timer_init(&stream->timer, STREAM_TIMER);
     memset(&stream->key, 0, sizeof(stream->key));
 }
@@ -81,22 +86,96 @@ static struct tcp_open opening(struct stack *stack, const struct stream *stream)
     };
 }
 
-static void on_syn(void *ctx, const struct flow_key *key, const struct tcp_segment *seg)
+/* ---- listening: a backlog, and SYN cookies when it is full (RFC 4987 section 3.6) ---- */
+
+/* The flow table's and the stream's entry; NULL: one of them is full. */
+static struct stream *enter(struct stack *stack, const struct flow_key *key)
 {
-    struct stack *stack = ctx;
-    struct stream *stream = seg->dst_port == stack->config.listen_port ? pool_get(&stack->streams) : NULL;
+    struct stream *stream = pool_get(&stack->streams);
     if (!stream)
-        return;
+        return NULL;
     prepare(stack, stream, NULL);
     stream->key = *key;
-    if (!net_flow_add(stack->net, key, stream->flow)) {
-        pool_put(&stack->streams, stream);
-        return;
+    if (net_flow_add(stack->net, key, stream->flow)) {
+        list_push_tail(&stack->all, &stream->all);
+        return stream;
     }
+    pool_put(&stack->streams, stream);
+    return NULL;
+}
+
+static void set_half_open(struct stream *stream, bool half_open)
+{
+    stream->stack->half_open += half_open;
+    stream->stack->half_open -= stream->half_open;
+    stream->half_open = half_open;
+}
+
+static void answer_with_cookie(struct stack *stack, const struct flow_key *key, const struct tcp_segment *syn)
+{
+    struct tcp_segment syn_ack;
+    tcp_cookie_answer(&stack->cookies, key, net_mss(stack->net, &key->remote), syn, stack->now_us, &syn_ack);
+    (void)net_answer(stack->net, key, &syn_ack, stack->now_us); /* lost like any other; the SYN comes again */
+}
+
+static_assert(sizeof(struct flow_key) == TCP_COOKIE_FLOW_BYTES, "no padding: a cookie covers all of it");
+
+static bool on_syn(void *ctx, const struct flow_key *key, const struct tcp_segment *seg)
+{
+    struct stack *stack = ctx;
+    if (seg->dst_port != stack->config.listen_port)
+        return false;
+    if (stack->half_open >= stack->config.backlog) {
+        answer_with_cookie(stack, key, seg);
+        return true;
+    }
+    struct stream *stream = enter(stack, key);
+    if (!stream) {
+        stat_inc(&stack->stats, STAT_tcp_drop_listener_full);
+        return true;
+    }
+    set_half_open(stream, true);
     struct tcp_open open = opening(stack, stream);
     tcp_open_passive(&stream->tcb, &open, seg, stack->now_us);
     stack->events.accepted(stack->events.ctx, stream);
     mark(stack, stream);
+    return true;
+}
+
+static void open_by_cookie(struct stack *stack, const struct flow_key *key, const struct tcp_open *cookie,
+                           const struct tcp_segment *syn, const struct tcp_segment *ack)
+{
+    struct stream *stream = enter(stack, key);
+    if (!stream) {
+        stat_inc(&stack->stats, STAT_tcp_drop_listener_full);
+        return;
+    }
+    struct tcp_open open = opening(stack, stream);
+    open.isn = cookie->isn;
+    open.ts_offset = cookie->ts_offset;
+    tcp_open_answered(&stream->tcb, &open, syn, stack->now_us);
+    stack->events.accepted(stack->events.ctx, stream);
+    on_segment(stack, stream->flow, NULL, ack);
+}
+
+static bool on_stray(void *ctx, const struct flow_key *key, const struct tcp_segment *seg)
+{
+    struct stack *stack = ctx;
+    struct tcp_open cookie = {0};
+    struct tcp_segment syn;
+    if (seg->dst_port != stack->config.listen_port)
+        return false;
+    switch (tcp_cookie_check(&stack->cookies, key, seg, stack->now_us, &cookie, &syn)) {
+    case TCP_COOKIE_NONE: return false;
+    case TCP_COOKIE_BAD: return true;
+    case TCP_COOKIE_GOOD: open_by_cookie(stack, key, &cookie, &syn, seg); return true;
+    }
+    return false;
+}
+
+static uint64_t cookie_prf(void *ctx, const void *in, size_t len)
+{
+    return prf_u64(ctx, in, len);
 }
 
 /* ---- open and close ---- */
@@ -113,18 +192,23 @@ struct stack *stack_open(const struct stack_config *config, struct port *port,
     stack->events = *events;
     stack->port = port;
     list_init(&stack->to_run);
+    list_init(&stack->all);
     wheel_init(&stack->wheel, 0);
-    stack->config.net.flows_max = config->streams_max;
+    if (config->listen_port && !config->backlog)
+        stack->config.backlog = STACK_BACKLOG;
+    uint32_t places = config->streams_max + stack->config.backlog;
+    stack->config.net.flows_max = places;
     prf_random(&stack->config.net.seed, sizeof(stack->config.net.seed));
     prf_random(stack->config.net.hash_key, sizeof(stack->config.net.hash_key));
     const struct net_handler handler = {
         .ctx = stack,
         .segment = on_segment,
         .syn = config->listen_port ? on_syn : NULL,
+        .stray = config->listen_port ? on_stray : NULL,
         .icmp_error = on_icmp_error,
     };
     stack->prf = prf_open(err);
-    if (stack->prf && pool_open(&stack->streams, "streams", sizeof(struct stream), config->streams_max, err))
+    if (stack->prf && pool_open(&stack->streams, "streams", sizeof(struct stream), places, err))
         stack->net = net_open(&stack->config.net, port, &stack->wheel, &stack->stats, &handler, err);
     if (!stack->net) {
         pool_close(&stack->streams);
@@ -133,6 +217,7 @@ struct stack *stack_open(const struct stack_config *config, struct port *port,
         free(stack);
         return NULL;
     }
+    stack->cookies = (struct tcp_cookies){cookie_prf, stack->prf, &stack->config.tcp, &stack->stats, 0};
     return stack;
 }
 
@@ -140,7 +225,9 @@ static void release(struct stream *stream)
 {
     struct stack *stack = stream->stack;
     stack->events.closed(stack->events.ctx, stream);
+    set_half_open(stream, false);
     list_remove(&stream->run);
+    list_remove(&stream->all);
     wheel_cancel(&stack->wheel, &stream->timer);
     tcp_release(&stream->tcb);
     net_flow_close(stack->net, &stream->key);
@@ -149,6 +236,8 @@ static void release(struct stream *stream)
 
 void stack_close(struct stack *stack)
 {
+    for (struct list *it; (it = list_pop(&stack->all));)
+        tcp_release(&list_entry(it, struct stream, all)->tcb);
     net_close(stack->net);
     pool_close(&stack->streams);
     prf_close(stack->prf);
@@ -171,6 +260,7 @@ struct stream *stack_connect(struct stack *stack, const struct ip_addr *to, uint
     }
     struct tcp_open open = opening(stack, stream);
     tcp_open_active(&stream->tcb, &open, stack->now_us);
+    list_push_tail(&stack->all, &stream->all);
     mark(stack, stream);
     return stream;
 }
@@ -188,6 +278,7 @@ static void note_events(struct stream *stream)
     unsigned events = tcp_events(&stream->tcb);
     if (events & TCP_EV_CONNECTED) {
         stream->connected = true;
+        set_half_open(stream, false);
         stream->connected_us = stream->stack->now_us;
     }
     stream->peer_done |= (events & TCP_EV_PEER_FIN) != 0;
@@ -252,6 +343,11 @@ const struct stats *stack_stats(const struct stack *stack)
 uint32_t stack_streams(const struct stack *stack)
 {
     return stack->streams.in_use;
+}
+
+uint32_t stack_half_open(const struct stack *stack)
+{
+    return stack->half_open;
 }
 
 uint64_t stack_now_us(const struct stack *stack)

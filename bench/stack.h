@@ -15,11 +15,11 @@ struct stack;
 struct stream {
     struct tcb tcb;
     struct wheel_timer timer;
-    struct list run;
+    struct list run, all;
     struct flow_key key;
     struct stack *stack;
     uint32_t flow;
-    bool connected, peer_done, over;
+    bool half_open, connected, peer_done, over;
     uint64_t opened_us, connected_us;
     void *user; /* the owner's */
 };
@@ -37,13 +37,15 @@ struct stack_events {
 struct stack_config {
     struct tcp_config tcp;
     struct net_config net;
-    uint32_t streams_max;
+    uint32_t streams_max; /* that the backlog does not count */
     uint16_t listen_port; /* 0: none */
+    uint32_t
+        backlog; /* accepted streams whose handshake is not over, at the most (0: 256); others get SYN cookies */
 };
 
 struct stack *stack_open(const struct stack_config *config, struct port *port,
                          const struct stack_events *events, struct error *err) must_check;
-void stack_close(struct stack *stack); /* closes the port, too */
+void stack_close(struct stack *stack); /* forgets streams without a word, and closes the port, too */
 
 /* stack_connect starts a connection; NULL: err says why. */
 struct stream *stack_connect(struct stack *stack, const struct ip_addr *to, uint16_t port, void *user,
@@ -56,7 +58,8 @@ bool stack_turn(struct stack *stack, uint64_t now_us);
 void stack_wake(struct stream *stream);
 uint64_t stack_deadline(struct stack *stack);
 const struct stats *stack_stats(const struct stack *stack);
-uint32_t stack_streams(const struct stack *stack); /* in use */
+uint32_t stack_streams(const struct stack *stack);   /* in use */
+uint32_t stack_half_open(const struct stack *stack); /* of these, the backlog */
 uint64_t stack_now_us(const struct stack *stack);
 
 #endif

@@ -30,6 +30,7 @@
     X(net_drop_tcp_checksum, "wrong TCP checksums")                                     \
     X(net_drop_no_flow, "segments of no connection")                                    \
     X(net_drop_no_neighbour, "packets whose next hop did not answer ARP or ND")         \
+    X(net_drop_reply, "RST and echo replies not sent: too many in a second")            \
     X(net_drop_source, "packets from an IPv6 address of ours not known to be unique")   \
     X(net_drop_no_buffer, "packets not sent for want of a buffer")                      \
     X(net_drop_no_route, "packets without a route")                                     \
@@ -45,6 +46,10 @@
     /* TCP */                                                                           \
     X(tcp_opened, "connections opened actively")                                        \
     X(tcp_accepted, "connections opened passively")                                     \
+    X(tcp_cookies_sent, "SYN-ACKs with a SYN cookie, RFC 4987: the backlog was full")   \
+    X(tcp_cookies_accepted, "connections opened by a SYN cookie that came back")        \
+    X(tcp_drop_cookie, "ACKs to a listener that hold no good SYN cookie")               \
+    X(tcp_drop_listener_full, "SYNs and good cookies with no room for a connection")    \
     X(tcp_established, "connections that became established")                           \
     X(tcp_closed, "connections closed in order")                                        \
     X(tcp_reset_by_peer, "connections reset by the peer")                               \

@@ -8,7 +8,7 @@ static void answer_echo(struct net *net, const struct rx_frame *frame, uint64_t 
 {
     struct pkt *pkt = frame->pkt;
     if (pkt_shared(pkt) || !reply_allowed(net, now_us)) {
-        drop(net, STAT_net_drop_icmp, pkt);
+        drop(net, STAT_net_drop_reply, pkt);
         return;
     }
     struct ip_header ip = {

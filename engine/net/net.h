@@ -50,8 +50,11 @@ struct net_handler {
     void *ctx;
     /* A segment of a known flow; seg and ip are borrowed until return; take a packet reference to keep payload. */
     void (*segment)(void *ctx, uint32_t flow, const struct ip_header *ip, const struct tcp_segment *seg);
-    /* A SYN for a port that somebody listens on, no flow yet (part 2 and the MX farm); NULL: RST is sent. */
-    void (*syn)(void *ctx, const struct flow_key *key, const struct tcp_segment *seg);
+    /* For listeners: a SYN, or an ACK without SYN and RST, that belongs to no flow (the ACK may acknowledge a SYN
+     * cookie).  false: nobody wants it, a RST is sent.  NULL: nobody listens.  Either may call net_answer.
+     */
+    bool (*syn)(void *ctx, const struct flow_key *key, const struct tcp_segment *seg);
+    bool (*stray)(void *ctx, const struct flow_key *key, const struct tcp_segment *seg);
     /* An ICMP error that quotes a segment of a known flow. */
     void (*icmp_error)(void *ctx, uint32_t flow, const struct icmp *icmp);
     /* The flow's next hop does not answer ARP or ND: packets were dropped. */
@@ -111,6 +114,12 @@ void net_flow_move(struct net *net, const struct flow_key *key, uint32_t flow);
  */
 bool net_send_segment(struct net *net, const struct flow_key *key, uint32_t flow,
                       const struct tcp_segment *seg, uint64_t now_us);
+
+/* net_answer, from the handlers for listeners alone: sends a segment without payload to the station that the one in hand
+ * came from, without a flow and without a question to ARP or ND: strangers' addresses take no neighbour entries.
+ * false: no buffer.
+ */
+bool net_answer(struct net *net, const struct flow_key *key, const struct tcp_segment *seg, uint64_t now_us);
 
 /* The payload bytes a segment to remote may have by our MTU: on Ethernet 1460, over IPv6 1440. */
 uint32_t net_mss(const struct net *net, const struct ip_addr *remote);

@@ -57,6 +57,7 @@ struct net {
     uint64_t defended_us;  /* when we last defended an address of ours; 0: never */
     struct reply_limit replies;
     struct own_table own;
+    const struct mac_addr *answer_to; /* in a handler for listeners: where the segment came from */
     struct tx_queue tx;
     struct route_table routes;
     struct neigh_table neigh;

@@ -22,35 +22,52 @@ static struct tcp_segment reset_for(const struct tcp_segment *seg)
     return rst;
 }
 
-/* Sent to the station that the segment came from: a stranger does not make us ask ARP. */
-static void send_reset(struct net *net, const struct rx_frame *frame, const struct flow_key *key,
-                       const struct tcp_segment *seg, uint64_t now_us)
+bool net_answer(struct net *net, const struct flow_key *key, const struct tcp_segment *seg, uint64_t now_us)
 {
-    if (!reply_allowed(net, now_us))
-        return;
+    assert(net->answer_to && seg->len == 0);
     struct pkt *pkt = pkt_alloc(net->port->tx_pool, PKT_CONTROL);
     if (!pkt) {
         stat_inc(net->stats, STAT_net_drop_no_buffer);
+        return false;
+    }
+    frame_push_tcp(net, pkt, key, seg);
+    frame_set_destination(pkt, net->answer_to);
+    tx_push(net, pkt, now_us);
+    return true;
+}
+
+static void send_reset(struct net *net, const struct flow_key *key, const struct tcp_segment *seg,
+                       uint64_t now_us)
+{
+    if (!reply_allowed(net, now_us)) {
+        stat_inc(net->stats, STAT_net_drop_reply);
         return;
     }
     struct tcp_segment rst = reset_for(seg);
-    frame_push_tcp(net, pkt, key, &rst);
-    frame_set_destination(pkt, &frame->eth.src);
-    stat_inc(net->stats, STAT_net_resets_sent);
-    tx_push(net, pkt, now_us);
+    if (net_answer(net, key, &rst, now_us))
+        stat_inc(net->stats, STAT_net_resets_sent);
+}
+
+static bool listener_takes(struct net *net, const struct flow_key *key, const struct tcp_segment *seg)
+{
+    const struct net_handler *h = &net->handler;
+    switch (seg->flags & (TCP_SYN | TCP_ACK | TCP_RST)) {
+    case TCP_SYN: return h->syn && !(seg->flags & TCP_FIN) && h->syn(h->ctx, key, seg);
+    case TCP_ACK: return h->stray && h->stray(h->ctx, key, seg);
+    default: return false;
+    }
 }
 
 static noinline void no_flow(struct net *net, const struct rx_frame *frame, const struct flow_key *key,
                              const struct tcp_segment *seg, uint64_t now_us)
 {
-    bool is_syn = (seg->flags & (TCP_SYN | TCP_ACK | TCP_RST | TCP_FIN)) == TCP_SYN;
-    if (is_syn && net->handler.syn) {
-        net->handler.syn(net->handler.ctx, key, seg);
-        return;
+    net->answer_to = &frame->eth.src;
+    if (!listener_takes(net, key, seg)) {
+        stat_inc(net->stats, STAT_net_drop_no_flow);
+        if (!(seg->flags & TCP_RST)) /* RFC 9293 section 3.10.7.1: a RST is never answered */
+            send_reset(net, key, seg, now_us);
     }
-    stat_inc(net->stats, STAT_net_drop_no_flow);
-    if (!(seg->flags & TCP_RST)) /* RFC 9293 section 3.10.7.1: a RST is never answered */
-        send_reset(net, frame, key, seg, now_us);
+    net->answer_to = NULL;
 }
 
 /* The ports are the first four bytes of every TCP header. */

@@ -198,6 +198,9 @@ void tcb_check(const struct tcb *tcb);
 
 /* ---- tcp.c ---- */
 
+/* tcb_scale_for: the window scale that we offer for a receive buffer. */
+uint8_t tcb_scale_for(uint32_t buffer_bytes);
+
 /* tcb_finish ends the connection: CLOSED, timers off, send queue given back; what was received can be read. */
 void tcb_finish(struct tcb *tcb, enum tcp_error error);
 void tcb_enter_time_wait(struct tcb *tcb, uint64_t now_us);

@@ -35,7 +35,7 @@ size_t tcp_tcb_bytes(void)
 }
 
 /* RFC 7323 section 2.2: the least shift that lets 16 bits name the whole buffer. */
-static uint8_t scale_for(uint32_t buffer_bytes)
+uint8_t tcb_scale_for(uint32_t buffer_bytes)
 {
     uint8_t shift = 0;
     while (shift < 14 && buffer_bytes >> shift > UINT16_MAX)
@@ -59,7 +59,7 @@ static void open_common(struct tcb *tcb, const struct tcp_open *open, enum tcp_s
         .ts_on = config->timestamps,
         .sack_on = config->sack,
         .wscale_on = config->window_scaling,
-        .rcv_scale = config->window_scaling ? scale_for(config->recv_buffer_bytes) : 0,
+        .rcv_scale = config->window_scaling ? tcb_scale_for(config->recv_buffer_bytes) : 0,
         .iss = open->isn,
         .snd_una = open->isn,
         .snd_nxt = open->isn,
@@ -99,6 +99,21 @@ void tcp_open_passive(struct tcb *tcb, const struct tcp_open *open, const struct
     tcb->snd_wnd = tcb->snd_wnd_max = syn->window;
     options_accept(tcb, syn, now_us);
     stat_inc(tcb->stats, STAT_tcp_accepted);
+}
+
+/* The SYN counts as sent twice: how long ago it was nobody knows, and a sample must not be made of it (Karn).  Its time-out
+ * is never due: the ACK is there.
+ */
+void tcp_open_answered(struct tcb *tcb, const struct tcp_open *open, const struct tcp_segment *syn,
+                       uint64_t now_us)
+{
+    tcp_open_passive(tcb, open, syn, now_us);
+    struct pkt *p = tcb->txq.head;
+    txq_sent(&tcb->txq, p, now_us);
+    p->tcp.sends++;
+    tcb->snd_nxt = txq_end(p);
+    tcb->rcv_wnd = min_u32(tcb->config->recv_buffer_bytes, UINT16_MAX);
+    timer_sent(tcb, now_us);
 }
 
 /* RFC 6928 section 2, with the configured number of segments for 10; RFC 5681 section 3.1: one after a lost SYN. */

@@ -103,6 +103,12 @@ void tcp_open_active(struct tcb *tcb, const struct tcp_open *open, uint64_t now_
 void tcp_open_passive(struct tcb *tcb, const struct tcp_open *open, const struct tcp_segment *syn,
                       uint64_t now_us);
 
+/* tcp_open_answered: the same where a SYN-ACK with open->isn has left already (cookie.h); the ACK of it is the first
+ * segment for tcp_input, at once.
+ */
+void tcp_open_answered(struct tcb *tcb, const struct tcp_open *open, const struct tcp_segment *syn,
+                       uint64_t now_us);
+
 /* tcp_input: a segment has arrived for this connection (RFC 9293 3.10.7).  seg is borrowed until return. */
 void tcp_input(struct tcb *tcb, const struct tcp_segment *seg, uint64_t now_us);
 

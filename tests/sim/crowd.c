@@ -56,8 +56,10 @@ static void on_closed(void *ctx, struct stream *stream)
 static struct stack *open_side(struct side *side, struct port *port, uint32_t streams, unsigned net_number,
                                uint32_t addresses, uint16_t listen_port)
 {
-    struct stack_config config = {
-        .tcp = tcp_config_default(), .streams_max = streams, .listen_port = listen_port};
+    struct stack_config config = {.tcp = tcp_config_default(),
+                                  .streams_max = streams,
+                                  .listen_port = listen_port,
+                                  .backlog = 2 * OPENS_PER_TURN};
     struct stack_events events = {side, on_accepted, on_ready, on_closed};
     struct error err;
     config.tcp.time_wait_us = 1000000;

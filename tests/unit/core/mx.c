@@ -18,15 +18,6 @@ static struct mx_host *host_at(struct mx *mx, const struct flow_key *key)
     return NULL;
 }
 
-static void refuse(struct mx *mx, const struct flow_key *key, const struct tcp_segment *syn)
-{
-    struct tcp_segment rst = {.src_port = key->local_port,
-                              .dst_port = key->remote_port,
-                              .flags = TCP_RST | TCP_ACK,
-                              .ack = syn->seq + 1};
-    net_send_segment(mx->net, key, NET_NO_FLOW, &rst, mx->now_us);
-}
-
 static struct mx_conn *conn_new(struct mx *mx, struct mx_host *host)
 {
     for (uint32_t i = 0; i < MX_CONNS_MAX; i++) {
@@ -48,16 +39,14 @@ static struct mx_conn *conn_new(struct mx *mx, struct mx_host *host)
     return NULL;
 }
 
-static void on_syn(void *ctx, const struct flow_key *key, const struct tcp_segment *syn)
+static bool on_syn(void *ctx, const struct flow_key *key, const struct tcp_segment *syn)
 {
     struct mx *mx = ctx;
     struct mx_host *host = host_at(mx, key);
-    if (!host || host->refuses) {
-        refuse(mx, key, syn);
-        return;
-    }
+    if (!host || host->refuses)
+        return false;
     if (host->silent)
-        return;
+        return true;
     struct mx_conn *c = conn_new(mx, host);
     c->key = *key;
     assert_true(net_flow_add(mx->net, key, c->flow));
@@ -76,6 +65,7 @@ static void on_syn(void *ctx, const struct flow_key *key, const struct tcp_segme
     host->standing++;
     c->too_many = host->connections_max && host->standing > host->connections_max;
     host->standing_max = max_u32(host->standing_max, host->standing);
+    return true;
 }
 
 void mx_count_out(struct mx_conn *c)

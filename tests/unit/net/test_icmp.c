@@ -88,7 +88,7 @@ static void pings_are_limited(void **state)
         world_drain(&w);
     }
     assert_int_equal(world_stat(&w, STAT_net_icmp_echo_replies), 1000);
-    assert_int_equal(world_stat(&w, STAT_net_drop_icmp), 1000);
+    assert_int_equal(world_stat(&w, STAT_net_drop_reply), 1000);
     world_close(&w);
 }
 

@@ -26,12 +26,22 @@ static void on_segment(void *ctx, uint32_t flow, const struct ip_header *ip, con
         memcpy(h->payload, seg->payload, seg->len);
 }
 
-static void on_syn(void *ctx, const struct flow_key *key, const struct tcp_segment *seg)
+static bool on_syn(void *ctx, const struct flow_key *key, const struct tcp_segment *seg)
 {
     struct heard *h = ctx;
     (void)seg;
     h->syns++;
     h->key = *key;
+    return !h->refuse_syn;
+}
+
+static bool on_stray(void *ctx, const struct flow_key *key, const struct tcp_segment *seg)
+{
+    struct heard *h = ctx;
+    (void)key;
+    (void)seg;
+    h->strays++;
+    return h->take_stray;
 }
 
 static void on_icmp_error(void *ctx, uint32_t flow, const struct icmp *icmp)
@@ -83,6 +93,7 @@ static void open_net(struct world *w)
         .ctx = &w->heard,
         .segment = on_segment,
         .syn = w->config.port_first == 1 ? NULL : on_syn,
+        .stray = w->config.port_first == 1 ? NULL : on_stray,
         .icmp_error = on_icmp_error,
         .unreachable = on_unreachable,
         .handoff = on_handoff,

@@ -14,7 +14,7 @@
 
 /* What the handler was called with last, and how often. */
 struct heard {
-    unsigned segments, syns, icmp_errors, unreachables, handoffs, shared, duplicates;
+    unsigned segments, syns, strays, icmp_errors, unreachables, handoffs, shared, duplicates;
     uint32_t flow;          /* of segment, icmp_error or unreachable */
     uint32_t owner;         /* of handoff */
     struct tcp_segment seg; /* pkt and payload are gone */
@@ -22,7 +22,7 @@ struct heard {
     struct icmp icmp;
     struct flow_key key;      /* of syn */
     struct ip_addr duplicate; /* of duplicate */
-    bool refuse_handoff;
+    bool refuse_handoff, refuse_syn, take_stray;
 };
 
 struct world {

@@ -11,6 +11,7 @@ static const struct command {
     const char *what;
 } commands[] = {
     {"generate", generate_main, "fills a running engine's ring with messages and says what became of them"},
+    {"farm", farm_main, "a receiving MX that checks each message"},
     {NULL, NULL, NULL},
 };
 

@@ -86,6 +86,11 @@ static struct tcp_open opening(struct stack *stack, const struct stream *stream)
     };
 }
 
+static bool listens(const struct stack *stack, uint16_t port)
+{
+    return port != 0 && (port == stack->config.listen_port || port == stack->config.also_listen_port);
+}
+
 /* ---- listening: a backlog, and SYN cookies when it is full (RFC 4987 section 3.6) ---- */
 
 /* The flow table's and the stream's entry; NULL: one of them is full. */
@@ -123,7 +128,7 @@ static_assert(sizeof(struct flow_key) == TCP_COOKIE_FLOW_BYTES, "no padding: a c
 static bool on_syn(void *ctx, const struct flow_key *key, const struct tcp_segment *seg)
 {
     struct stack *stack = ctx;
-    if (seg->dst_port != stack->config.listen_port)
+    if (!listens(stack, seg->dst_port))
         return false;
     if (stack->half_open >= stack->config.backlog) {
         answer_with_cookie(stack, key, seg);
@@ -163,7 +168,7 @@ static bool on_stray(void *ctx, const struct flow_key *key, const struct tcp_seg
     struct stack *stack = ctx;
     struct tcp_open cookie = {0};
     struct tcp_segment syn;
-    if (seg->dst_port != stack->config.listen_port)
+    if (!listens(stack, seg->dst_port))
         return false;
     switch (tcp_cookie_check(&stack->cookies, key, seg, stack->now_us, &cookie, &syn)) {
     case TCP_COOKIE_NONE: return false;
@@ -194,7 +199,8 @@ struct stack *stack_open(const struct stack_config *config, struct port *port,
     list_init(&stack->to_run);
     list_init(&stack->all);
     wheel_init(&stack->wheel, 0);
-    if (config->listen_port && !config->backlog)
+    bool listening = config->listen_port || config->also_listen_port;
+    if (listening && !config->backlog)
         stack->config.backlog = STACK_BACKLOG;
     uint32_t places = config->streams_max + stack->config.backlog;
     stack->config.net.flows_max = places;
@@ -203,8 +209,8 @@ struct stack *stack_open(const struct stack_config *config, struct port *port,
     const struct net_handler handler = {
         .ctx = stack,
         .segment = on_segment,
-        .syn = config->listen_port ? on_syn : NULL,
-        .stray = config->listen_port ? on_stray : NULL,
+        .syn = listening ? on_syn : NULL,
+        .stray = listening ? on_stray : NULL,
         .icmp_error = on_icmp_error,
     };
     stack->prf = prf_open(err);
@@ -319,8 +325,11 @@ bool stack_turn(struct stack *stack, uint64_t now_us)
     stack->now_us = now_us;
     pkt_pool_refresh(stack->port->tx_pool);
     uint32_t count = port_receive(stack->port, burst, PORT_BURST, now_us);
-    for (uint32_t i = 0; i < count; i++)
+    for (uint32_t i = 0; i < count; i++) {
+        stat_inc(&stack->stats, STAT_port_rx_packets);
+        stat_add(&stack->stats, STAT_port_rx_bytes, burst[i]->len);
         net_receive(stack->net, burst[i], now_us);
+    }
     bool worked = count > 0 || !list_empty(&stack->to_run);
     for (struct wheel_timer *timer; (timer = wheel_expire(&stack->wheel, now_us)); worked = true)
         fire(stack, timer);

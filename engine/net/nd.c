@@ -102,6 +102,8 @@ static void receive_solicitation(struct net *net, const struct rx_frame *frame, 
 {
     bool anonymous = ip_is_unspecified(&frame->ip.src);
     struct own *own = own_find(net, &nd->target);
+    if (!own && own_in_range(net, &nd->target))
+        answer(net, frame, &nd->target, now_us);
     if (!own)
         return;
     /* RFC 4862 section 5.4.3: both of us are about to take it; another core may have been the one that was asked. */

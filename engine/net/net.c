@@ -10,6 +10,8 @@ static bool check_config(const struct net_config *c, struct error *err)
     if (c->addresses == 0 || c->addresses > NET_ADDRESSES_MAX)
         return error_set(err, "network: %u addresses: between 1 and %u are needed", c->addresses,
                          NET_ADDRESSES_MAX);
+    if (c->ranges > NET_RANGES_MAX)
+        return error_set(err, "network: %u ranges of addresses: %u are the most", c->ranges, NET_RANGES_MAX);
     if (c->routes > NET_ROUTES_MAX)
         return error_set(err, "network: %u routes: %u are the most", c->routes, NET_ROUTES_MAX);
     if (c->cores == 0 || c->core >= c->cores || c->port_first == 0 || c->port_first > c->port_last)

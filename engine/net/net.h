@@ -15,6 +15,7 @@
 
 #define NET_ADDRESSES_MAX 16u
 #define NET_ROUTES_MAX    32u
+#define NET_RANGES_MAX    8u
 #define NET_NO_FLOW       UINT32_MAX
 #define NET_TX_STALL_US   200000u /* as long as TCP waits at least before it sends again */
 
@@ -24,9 +25,18 @@ struct net_route {
     bool on_link;
 };
 
+/* Consecutive addresses: the last 32 bits of first count up and do not wrap. */
+struct net_range {
+    struct ip_addr first;
+    uint32_t count;
+};
+
 struct net_config {
     uint32_t addresses;
     struct ip_addr address[NET_ADDRESSES_MAX]; /* ours; source addresses in turn unless a flow asks for one */
+    uint32_t ranges;
+    struct net_range
+        range[NET_RANGES_MAX]; /* ours, too, without detection; no source addresses, not announced */
     uint32_t routes;
     struct net_route route[NET_ROUTES_MAX];
     uint32_t flows_max;             /* connections of this core at the most */

@@ -34,12 +34,29 @@ struct own *own_find(struct net *net, const struct ip_addr *addr)
     return NULL;
 }
 
+static uint32_t last_word(const struct ip_addr *addr)
+{
+    struct bytes_in in = bytes_in(addr->b + 12, 4);
+    return bytes_be32(&in);
+}
+
+bool own_in_range(const struct net *net, const struct ip_addr *addr)
+{
+    for (uint32_t i = 0; i < net->config.ranges; i++) {
+        const struct net_range *range = &net->config.range[i];
+        if (memcmp(range->first.b, addr->b, 12) == 0 &&
+            last_word(addr) - last_word(&range->first) < range->count)
+            return true;
+    }
+    return false;
+}
+
 bool net_is_ours(const struct net *net, const struct ip_addr *addr)
 {
     for (uint32_t i = 0; i < net->own.count; i++)
         if (ip_equal(&net->own.own[i].ip, addr))
             return net->own.own[i].state == OWN_VALID;
-    return false;
+    return own_in_range(net, addr);
 }
 
 /* The link-local address is the last one. */

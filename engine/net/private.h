@@ -93,6 +93,7 @@ void own_begin(struct net *net, uint64_t now_us);
 void own_timers(struct net *net, uint64_t now_us);
 struct own *own_find(struct net *net, const struct ip_addr *addr); /* in any state; NULL: it is none */
 void own_is_duplicate(struct net *net, struct own *own);
+bool own_in_range(const struct net *net, const struct ip_addr *addr); /* of the configuration's ranges */
 
 /* own_asks: the address to ask other IPv6 stations from, NULL when there is none: the link-local one where it is valid. */
 const struct ip_addr *own_asks(const struct net *net);

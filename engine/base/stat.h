@@ -65,6 +65,10 @@
     X(tcp_rto_fired, "retransmission time-outs")                                        \
     X(tcp_tail_probes, "tail loss probes sent, RFC 8985")                               \
     X(tcp_undone, "reductions of the window taken back: nothing had been lost")         \
+    X(tcp_ecn_agreed, "of the established ones, with ECN, RFC 3168")                    \
+    X(tcp_ecn_marked_in, "segments received that had met congestion")                   \
+    X(tcp_ecn_reductions, "reductions of the window because the peer had")              \
+    X(tcp_ecn_given_up, "connections whose path may drop what is marked for ECN")       \
     X(tcp_persist_probes, "zero-window probes")                                         \
     X(tcp_dup_acks_in, "duplicate ACKs received")                                       \
     X(tcp_out_of_order_in, "segments received out of order")                            \

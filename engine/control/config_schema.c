@@ -23,6 +23,7 @@ static const char *const idle_names[] = {"poll", "sleep", NULL};
 static const char *const rss_names[] = {"auto", "software", "off", NULL};
 static const char *const huge_names[] = {"auto", "require", "no", NULL};
 static const char *const congestion_names[] = {"cubic", "reno", NULL};
+static const char *const ecn_names[] = {"off", "accept", "on", NULL};
 static const char *const level_names[] = {"error", "warning", "notice", "info", "debug", NULL};
 
 static const struct config_key outside_keys[] = {
@@ -143,6 +144,9 @@ static const struct config_key tcp_keys[] = {
     {SWITCH("window-scaling", tcp.window_scaling), .set_before = true,
      .help = "offer RFC 7323 window scaling"},
     {SWITCH("sack", tcp.sack), .set_before = true, .help = "offer RFC 2018 selective acknowledgements"},
+    {CHOICE("ecn", tcp.ecn, ecn_names), .set_before = true,
+     .help =
+         "explicit congestion notification, RFC 3168: where the peer asks, or asked for by our SYNs, too"},
 };
 
 static const struct config_key smtp_keys[] = {

@@ -60,7 +60,7 @@ void rack_on_ack(struct tcb *tcb, const struct txq_report *report, uint64_t now_
 static uint32_t reordering_window_us(const struct tcb *tcb)
 {
     const struct rack *r = &tcb->rack;
-    if (!r->reordering_seen && (tcb->recovery != RECOVERY_OPEN || tcb->txq.sacked_packets >= DUP_THRESH))
+    if (!r->reordering_seen && (!recovery_is_quiet(tcb) || tcb->txq.sacked_packets >= DUP_THRESH))
         return 0;
     if (tcb->rtt.min_us == UINT32_MAX)
         return 0;
@@ -117,7 +117,7 @@ static uint64_t probe_timeout_us(const struct tcb *tcb)
 /* Section 7.2: one probe a flight, and only where nothing says already that something is lost. */
 void tlp_schedule(struct tcb *tcb, uint64_t now_us)
 {
-    bool silent = tcb->recovery == RECOVERY_OPEN && !tcb->txq.sacked && !tcb->txq.lost;
+    bool silent = recovery_is_quiet(tcb) && !tcb->txq.sacked && !tcb->txq.lost;
     if (!tcb->sack_on || !silent || tcb->rack.tlp_out || !tcb->txq.out || tcb->state < TCP_ESTABLISHED) {
         timer_cancel(tcb, TIMER_PROBE);
         return;

@@ -23,7 +23,7 @@ void recovery_mark_lost(struct tcb *tcb, struct pkt *p)
 /* RFC 6582 section 3.2: the third duplicate, if the ACK covers more than what the last recovery covered. */
 static bool find_lost_by_duplicates(struct tcb *tcb)
 {
-    if (tcb->dup_acks != DUP_THRESH || tcb->recovery != RECOVERY_OPEN || !seq_gt(tcb->snd_una, tcb->recover))
+    if (tcb->dup_acks != DUP_THRESH || !recovery_is_quiet(tcb) || !seq_gt(tcb->snd_una, tcb->recover))
         return false;
     recovery_mark_lost(tcb, tcb->txq.head);
     return true;
@@ -48,30 +48,53 @@ static uint32_t count_duplicates(struct tcb *tcb, const struct txq_report *repor
     }
     clamp_reno(tcb);
     uint32_t known = before - tcb->reno_sacked;
-    if (report->acked && tcb->recovery == RECOVERY_OPEN)
+    if (report->acked && recovery_is_quiet(tcb))
         tcb->reno_sacked = 0;
     return report->acked > known ? report->acked - known : 0;
 }
 
 /* RFC 6675 section 5 (4.1) and (4.2); data sent by limited transmit does not count (RFC 5681 section 3.2 (2)). */
-static void reduce(struct tcb *tcb, uint64_t now_us)
+static void reduce(struct tcb *tcb, uint32_t flight, uint64_t now_us)
 {
     struct cc *cc = &tcb->cc;
-    cc->ops->on_congestion(cc, min_u32(tcb->txq.out, cc->cwnd), now_us);
+    cc->ops->on_congestion(cc, min_u32(flight, cc->cwnd), now_us);
+    ecn_note_reduction(tcb);
 }
 
-/* What was found lost may leave at the rate of what is delivered: at first one segment (RFC 9937). */
+/* What was found lost may leave at the rate of what is delivered: at first one segment (RFC 9937).  RFC 3168 section 6.1.2:
+ * a window that an ECN echo has reduced is not reduced again for what it has lost as well.
+ */
 static void enter_fast(struct tcb *tcb, uint64_t now_us)
 {
     struct cc *cc = &tcb->cc;
+    bool reduced = tcb->recovery == RECOVERY_CWR;
+    if (reduced)
+        cc->cwnd = cc->ssthresh;
     undo_arm(tcb);
     prr_start(tcb, tcb->txq.out);
-    reduce(tcb, now_us);
+    if (!reduced)
+        reduce(tcb, tcb->txq.out, now_us);
     tcb->recover = tcb->snd_nxt;
     tcb->recovery = RECOVERY_FAST;
     tcb->rexmit_now = true; /* (4.3) */
     cc->cwnd = recovery_pipe(tcb) + cc->mss;
     timer_cancel(tcb, TIMER_PROBE);
+}
+
+/* RFC 3168 section 6.1.2: as if a segment had been lost, but none was. */
+static void enter_cwr(struct tcb *tcb, uint32_t delivered, uint64_t now_us)
+{
+    stat_inc(tcb->stats, STAT_tcp_ecn_reductions);
+    uint32_t flight = recovery_pipe(tcb) + delivered; /* before this ACK */
+    prr_start(tcb, flight);
+    reduce(tcb, flight, now_us);
+    tcb->recovery = RECOVERY_CWR;
+}
+
+static void leave_cwr(struct tcb *tcb)
+{
+    tcb->cc.cwnd = tcb->cc.ssthresh;
+    tcb->recovery = RECOVERY_OPEN;
 }
 
 static void leave(struct tcb *tcb, uint64_t now_us)
@@ -112,7 +135,7 @@ static void partial_ack(struct tcb *tcb)
 
 static void move_on(struct tcb *tcb, const struct txq_report *report, bool found, uint64_t now_us)
 {
-    if (tcb->recovery == RECOVERY_OPEN) {
+    if (recovery_is_quiet(tcb)) {
         if (found)
             enter_fast(tcb, now_us);
     } else if (seq_ge(tcb->snd_una, tcb->recover)) {
@@ -122,18 +145,31 @@ static void move_on(struct tcb *tcb, const struct txq_report *report, bool found
     }
 }
 
+/* Numbers that lie behind snd_una have done their work; 2 GiB later they would seem to lie ahead. */
+static void keep_near(struct tcb *tcb)
+{
+    if (seq_gt(tcb->snd_una, tcb->recover))
+        tcb->recover = tcb->snd_una - 1;
+    if (seq_gt(tcb->snd_una, tcb->ecn_seq))
+        tcb->ecn_seq = tcb->snd_una - 1;
+}
+
 uint32_t recovery_on_ack(struct tcb *tcb, const struct tcp_segment *seg, const struct txq_report *report,
                          bool duplicate, uint64_t now_us)
 {
     uint32_t delivered = report->acked - report->acked_sacked + report->sacked;
     bool found;
+    keep_near(tcb);
+    if (tcb->ecn_on && (seg->flags & TCP_ECE)) /* so a reduction was not for nothing, lost or not */
+        tcb->undo.armed = false;
     if (undo_on_ack(tcb, seg, report, now_us))
         leave_undone(tcb);
     if (tcb->sack_on) {
         rack_on_ack(tcb, report, now_us);
         found = rack_find_lost(tcb, now_us);
         if (tlp_on_ack(tcb, seg, report, duplicate) && tcb->recovery == RECOVERY_OPEN && !found) {
-            reduce(tcb, now_us); /* RFC 8985 section 7.4.2: the probe repaired it, but it was a loss */
+            reduce(tcb, tcb->txq.out,
+                   now_us); /* RFC 8985 section 7.4.2: the probe repaired it, but it was a loss */
             tcb->cc.cwnd = tcb->cc.ssthresh;
         }
     } else {
@@ -141,21 +177,27 @@ uint32_t recovery_on_ack(struct tcb *tcb, const struct tcp_segment *seg, const s
         found = find_lost_by_duplicates(tcb);
     }
     move_on(tcb, report, found, now_us);
+    if (tcb->recovery == RECOVERY_OPEN && ecn_echoed(tcb, seg))
+        enter_cwr(tcb, delivered, now_us);
     if (tcb->recovery ==
         RECOVERY_FAST) /* without SACK an ACK that does not end it is news of a further loss */
         prr_on_ack(tcb, delivered, report->acked && !found && tcb->sack_on);
+    else if (tcb->recovery == RECOVERY_CWR)
+        prr_on_ack(tcb, delivered, report->acked && !(seg->flags & TCP_ECE));
+    if (tcb->recovery == RECOVERY_CWR && seq_ge(tcb->snd_una, tcb->ecn_seq))
+        leave_cwr(tcb);
     return delivered;
 }
 
 void recovery_on_reorder_timer(struct tcb *tcb, uint64_t now_us)
 {
-    if (rack_find_lost(tcb, now_us) && tcb->recovery == RECOVERY_OPEN)
+    if (rack_find_lost(tcb, now_us) && recovery_is_quiet(tcb))
         enter_fast(tcb, now_us);
 }
 
 void recovery_sent(struct tcb *tcb, uint32_t bytes, bool again, uint64_t now_us)
 {
-    if (tcb->recovery == RECOVERY_FAST)
+    if (recovery_is_reducing(tcb))
         tcb->prr.out += bytes;
     if (again)
         undo_sent_again(tcb, now_us);
@@ -182,14 +224,14 @@ void recovery_on_timeout(struct tcb *tcb, uint64_t now_us)
 {
     struct cc *cc = &tcb->cc;
     assert(tcb->txq.out > 0);
-    bool same =
-        tcb->recovery == RECOVERY_FAST || (tcb->recovery == RECOVERY_LOSS && tcb->rto_una == tcb->snd_una);
+    bool same = recovery_is_reducing(tcb) || (tcb->recovery == RECOVERY_LOSS && tcb->rto_una == tcb->snd_una);
     if (!same) {
         undo_arm(tcb);
-        reduce(tcb, now_us);
+        reduce(tcb, tcb->txq.out, now_us);
     }
     cc->cwnd = cc->mss;
     cc->ops->on_timeout(cc);
+    ecn_note_reduction(tcb);
     tcb->recover = tcb->snd_nxt;
     tcb->rto_una = tcb->snd_una;
     tcb->recovery = RECOVERY_LOSS;

@@ -46,6 +46,7 @@ enum tcp_timer {
 /* Where loss recovery stands. */
 enum tcp_recovery {
     RECOVERY_OPEN, /* nothing is known to be lost */
+    RECOVERY_CWR, /* nor here: cwnd goes down to ssthresh after an ECN echo, until snd_una reaches `ecn_seq` */
     RECOVERY_FAST, /* fast retransmit and recovery (RFC 6675, RFC 6582), until snd_una reaches `recover` */
     RECOVERY_LOSS, /* after a time-out, likewise */
 };
@@ -106,6 +107,13 @@ struct tcb {
     bool syn_lost;                  /* the SYN was sent more than once */
     uint8_t dup_acks;               /* in a row, saturating */
 
+    /* RFC 3168. */
+    bool ecn_on;       /* both have agreed: CE is echoed, ECE and CWR mean something */
+    bool ecn_offered;  /* our SYN asked for it */
+    bool ecn_may_mark; /* new data leaves with ECT(0) */
+    bool ecn_echo;     /* a mark came, and no CWR since */
+    bool ecn_reduced;  /* the next new data says CWR */
+
     uint32_t snd_una; /* snd_una <= snd_nxt */
     uint32_t snd_nxt; /* snd_nxt - snd_una == txq.out; retransmissions do not move it back */
     uint32_t snd_wnd; /* bytes, scaled */
@@ -135,6 +143,7 @@ struct tcb {
     struct prr prr;
     struct undo undo;
     uint32_t recover;     /* RecoveryPoint: snd_nxt when the loss was found */
+    uint32_t ecn_seq;     /* snd_nxt at the last reduction: once a window */
     uint32_t reno_sacked; /* without SACK: sequence numbers that duplicate ACKs stand for; in [0, txq.out] */
     uint32_t rto_una;     /* snd_una at the last time-out */
     uint32_t rtt_seq;     /* a measurement counts when this is acknowledged: one a round trip */
@@ -233,6 +242,23 @@ void ack_of_syn(struct tcb *tcb, const struct tcp_segment *seg, uint64_t now_us)
 /* ack_schedule decides when the bytes that were just received are acknowledged (RFC 5681 section 4.2). */
 void ack_schedule(struct tcb *tcb, uint32_t received, uint64_t now_us);
 
+/* ---- ecn.c: explicit congestion notification (RFC 3168) ---- */
+
+/* ecn_syn_flags: the bits that our SYN or SYN-ACK has this time. */
+uint8_t ecn_syn_flags(struct tcb *tcb);
+void ecn_accept_syn(struct tcb *tcb, const struct tcp_segment *seg); /* and again when it comes again */
+void ecn_accept_syn_ack(struct tcb *tcb, const struct tcp_segment *seg);
+
+void ecn_take_text(struct tcb *tcb, const struct tcp_segment *seg); /* some of it inside the window */
+
+/* ecn_mark gives a segment after the SYN its bits; new_data: it holds text that is sent for the first time. */
+void ecn_mark(const struct tcb *tcb, struct tcp_segment *seg, bool new_data);
+void ecn_doubt_path(struct tcb *tcb);
+
+/* ecn_echoed: the ACK tells of congestion that cwnd was not reduced for. */
+bool ecn_echoed(const struct tcb *tcb, const struct tcp_segment *seg);
+void ecn_note_reduction(struct tcb *tcb);
+
 /* ---- recovery.c ---- */
 
 /* recovery_on_ack follows what an ACK told: finds losses, enters and leaves recovery.  Returns how many sequence numbers
@@ -252,6 +278,18 @@ void recovery_sent(struct tcb *tcb, uint32_t bytes, bool again, uint64_t now_us)
 
 /* recovery_mark_lost: a packet is not in the network any more. */
 void recovery_mark_lost(struct tcb *tcb, struct pkt *p);
+
+/* Nothing is known to be lost. */
+static inline bool recovery_is_quiet(const struct tcb *tcb)
+{
+    return tcb->recovery <= RECOVERY_CWR;
+}
+
+/* cwnd is PRR's, and does not grow. */
+static inline bool recovery_is_reducing(const struct tcb *tcb)
+{
+    return tcb->recovery == RECOVERY_CWR || tcb->recovery == RECOVERY_FAST;
+}
 
 /* What is believed to be in the network; without SACK duplicate ACKs count as arrivals. */
 static inline uint32_t recovery_pipe(const struct tcb *tcb)
@@ -281,7 +319,7 @@ void tlp_sent(struct tcb *tcb, bool is_retrans, uint64_t now_us);
 bool tlp_on_ack(struct tcb *tcb, const struct tcp_segment *seg, const struct txq_report *report,
                 bool duplicate);
 
-/* ---- prr.c: cwnd during fast recovery (RFC 9937) ---- */
+/* ---- prr.c: cwnd during fast recovery, and after an ECN echo (RFC 9937) ---- */
 
 void prr_start(struct tcb *tcb, uint32_t flight);
 

@@ -26,6 +26,7 @@ struct tcp_config tcp_config_default(void)
         .timestamps = true,
         .window_scaling = true,
         .sack = true,
+        .ecn = TCP_ECN_ACCEPT,
     };
 }
 
@@ -64,6 +65,7 @@ static void open_common(struct tcb *tcb, const struct tcp_open *open, enum tcp_s
         .snd_una = open->isn,
         .snd_nxt = open->isn,
         .recover = open->isn,
+        .ecn_seq = open->isn,
         .rtt_seq = open->isn,
         .flight_seq = open->isn,
         .cut_end = open->isn,
@@ -98,6 +100,7 @@ void tcp_open_passive(struct tcb *tcb, const struct tcp_open *open, const struct
     tcb->snd_wl1 = syn->seq;
     tcb->snd_wnd = tcb->snd_wnd_max = syn->window;
     options_accept(tcb, syn, now_us);
+    ecn_accept_syn(tcb, syn);
     stat_inc(tcb->stats, STAT_tcp_accepted);
 }
 
@@ -135,6 +138,7 @@ void tcb_established(struct tcb *tcb, uint64_t now_us)
         tcb->rtt.backoff = 0;
     }
     stat_inc(tcb->stats, STAT_tcp_established);
+    stat_add(tcb->stats, STAT_tcp_ecn_agreed, tcb->ecn_on);
     if (tcb->close_asked)
         tcb_queue_fin(tcb);
     (void)now_us;
@@ -362,6 +366,8 @@ void tcb_check(const struct tcb *tcb)
     }
     assert(tcb->error == TCP_OK);
     assert(!tcb->txq.out || tcb->timer[TIMER_RTX] != DEADLINE_NEVER);
+    assert(tcb->ecn_on || !(tcb->ecn_echo || (tcb->ecn_may_mark && tcb->state >= TCP_ESTABLISHED)));
+    assert(tcb->recovery != RECOVERY_CWR || (tcb->ecn_on && seq_lt(tcb->snd_una, tcb->ecn_seq)));
     if (tcb->state < TCP_ESTABLISHED)
         return;
     assert(tcb->snd_mss > 0 && tcb->cc.mss == tcb->snd_mss);

@@ -18,6 +18,15 @@
 
 struct tcb; /* private: tcb.h, which conn/ includes only to embed one */
 
+/* RFC 3168.  To accept costs nothing where the peer does not ask, and is what Linux does by default; to offer costs a second
+ * where the path loses SYNs that have the bits.
+ */
+enum tcp_ecn {
+    TCP_ECN_OFF,
+    TCP_ECN_ACCEPT, /* where the peer's SYN asks for it */
+    TCP_ECN_ON,     /* our SYNs ask for it as well */
+};
+
 /* Limits and defaults, the same for all connections of a core; outlives them. */
 struct tcp_config {
     uint32_t mss;                /* bytes of payload that our own MTU allows, options not counted: 1460 */
@@ -36,6 +45,7 @@ struct tcp_config {
     uint32_t time_wait_us;       /* 2 MSL */
     const struct tcp_cc *cc;     /* congestion control: tcp_cc_cubic or tcp_cc_reno (cc.h) */
     bool timestamps, window_scaling, sack; /* options to offer; all true */
+    uint8_t ecn;                           /* enum tcp_ecn */
 };
 
 struct tcp_config tcp_config_default(void);

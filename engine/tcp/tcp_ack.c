@@ -107,6 +107,7 @@ void ack_process(struct tcb *tcb, const struct tcp_segment *seg, uint64_t now_us
     struct txq_report report = {.believed_us = believed_us(tcb, seg, now_us)};
     uint32_t una = tcb->snd_una;
     enum tcp_recovery before = tcb->recovery;
+    bool reducing = recovery_is_reducing(tcb) || (tcb->ecn_on && (seg->flags & TCP_ECE));
     bool window_changed = update_window(tcb, seg);
     bool duplicate = is_duplicate(tcb, seg, window_changed);
     if (tcb->timer[TIMER_PERSIST] != DEADLINE_NEVER) /* the peer answers our probes: it is alive */
@@ -119,7 +120,7 @@ void ack_process(struct tcb *tcb, const struct tcp_segment *seg, uint64_t now_us
         stat_inc(tcb->stats, STAT_tcp_dup_acks_in);
     measure(tcb, seg, &report, now_us);
     uint32_t delivered = recovery_on_ack(tcb, seg, &report, duplicate, now_us);
-    if (before != RECOVERY_FAST && tcb->recovery != RECOVERY_FAST)
+    if (!reducing && !recovery_is_reducing(tcb))
         grow_cwnd(tcb, &report, delivered, before == RECOVERY_LOSS, now_us);
     if (report.acked)
         timer_acked(tcb, now_us);

@@ -76,7 +76,11 @@ static void in_syn_sent(struct tcb *tcb, const struct tcp_segment *seg, uint64_t
     if (!(seg->flags & TCP_SYN))
         return;
     syn_sent_syn(tcb, seg, now_us);
-    if (!ack) { /* simultaneous open: our SYN goes again, with an ACK */
+    if (ack)
+        ecn_accept_syn_ack(tcb, seg);
+    else
+        tcb->ecn_may_mark = false; /* two SYNs that cross: what both agree on is not worth the cases */
+    if (!ack) {                    /* simultaneous open: our SYN goes again, with an ACK */
         tcb->state = TCP_SYN_RECEIVED;
         if (tcb->txq.head->tcp.sends)
             txq_set_flags(&tcb->txq, tcb->txq.head, TXQ_SYN | TXQ_LOST);
@@ -118,6 +122,8 @@ static void answer_unacceptable(struct tcb *tcb, const struct tcp_segment *seg, 
     if (tcb->state == TCP_SYN_RECEIVED && (seg->flags & (TCP_SYN | TCP_ACK)) == TCP_SYN &&
         seg->seq == tcb->irs) {
         /* The peer's SYN again: our SYN-ACK was lost; an ACK alone would not help it. */
+        if (tcb->passive)
+            ecn_accept_syn(tcb, seg);
         if (tcb->txq.head->tcp.sends)
             txq_set_flags(&tcb->txq, tcb->txq.head, TXQ_SYN | TXQ_LOST);
         return;
@@ -370,6 +376,8 @@ static void take_text(struct tcb *tcb, const struct tcp_segment *seg, uint64_t n
         return;
     }
     struct text t = cut(tcb, seg);
+    if (tcb->ecn_on && t.len > 0)
+        ecn_take_text(tcb, seg);
     if (tcb->state == TCP_FIN_WAIT_2) /* the peer is alive and still sending */
         timer_set(tcb, TIMER_LIFE, now_us + tcb->config->fin_wait_2_us);
     if (!keep_text(tcb, &t, seg->pkt, now_us))
@@ -406,6 +414,8 @@ static inline bool is_expected(const struct tcb *tcb, const struct tcp_segment *
     strange |= tcb->recovery | tcb->abort_now | tcb->txq.sacked | tcb->reno_sacked;
     /* is it an ACK, nothing but the push bit beside it? */
     strange |= (seg->flags & ~TCP_PSH) ^ TCP_ACK;
+    /* has it come without meeting congestion? */
+    strange |= (uint32_t)(tcb->ecn_on & (seg->ip_ecn == IP_ECN_CE));
     /* is it the next one, within the window? */
     strange |= seg->seq ^ tcb->rcv_nxt;
     strange |= seg->len > tcb->rcv_wnd;

@@ -57,6 +57,7 @@ static bool leave(const struct out *o, const struct tcp_segment *seg)
 
 static void note_again(struct tcb *tcb)
 {
+    ecn_doubt_path(tcb);
     tcb->retransmits++;
     stat_inc(tcb->stats, STAT_tcp_retransmits);
     stat_inc(tcb->stats,
@@ -93,8 +94,11 @@ static bool send_packet(const struct out *o, struct pkt *p)
     }
     bool blocks_due = tcb->ack_now && tcb->rxq.early;
     options_fill(tcb, &seg.opt, tcb->snd_mss + (tcb->ts_on ? 12 : 0) - p->tcp.len, o->now_us);
+    ecn_mark(tcb, &seg, p->tcp.len > 0 && !p->tcp.sends);
     if (!leave(o, &seg))
         return false;
+    if (seg.flags & TCP_CWR)
+        tcb->ecn_reduced = false;
     tcb->ack_now = blocks_due && !seg.opt.sack_blocks; /* no room for what the peer must know */
     note_sent(o, p);
     return true;
@@ -112,6 +116,7 @@ static bool send_syn(const struct out *o)
         seg.flags |= TCP_ACK;
     else
         seg.ack = 0;
+    seg.flags |= ecn_syn_flags(tcb);
     options_offer(tcb, &seg.opt, o->now_us);
     if (!leave(o, &seg))
         return false;
@@ -192,7 +197,7 @@ static bool send_tail_probe(const struct out *o)
     struct pkt *p = tcb->txq.unsent;
     if (!tcb->rack.tlp_now)
         return true;
-    if (tcb->recovery != RECOVERY_OPEN || !tcb->txq.out) {
+    if (!recovery_is_quiet(tcb) || !tcb->txq.out) {
         tcb->rack.tlp_now = false;
         return true;
     }
@@ -273,6 +278,7 @@ static bool send_ack(const struct out *o)
         return true;
     struct tcp_segment seg = make(o, o->tcb->snd_nxt, TCP_ACK);
     options_fill(o->tcb, &seg.opt, UINT32_MAX, o->now_us);
+    ecn_mark(o->tcb, &seg, false);
     return leave(o, &seg);
 }
 
@@ -288,6 +294,7 @@ static bool send_probe(const struct out *o)
         return true;
     struct tcp_segment seg = make(o, tcb->snd_una - 1, TCP_ACK);
     options_fill(tcb, &seg.opt, UINT32_MAX, o->now_us);
+    ecn_mark(tcb, &seg, false);
     stat_inc(tcb->stats, STAT_tcp_persist_probes);
     tcb->probe_now = !leave(o, &seg);
     return !tcb->probe_now;

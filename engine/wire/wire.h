@@ -23,6 +23,14 @@ enum tcp_flags {
     TCP_CWR = 0x80,
 };
 
+/* The two low bits of IPv4's TOS or IPv6's traffic class (RFC 3168 section 5). */
+enum ip_ecn {
+    IP_ECN_NONE = 0,
+    IP_ECN_ECT1 = 1,
+    IP_ECN_ECT0 = 2,
+    IP_ECN_CE = 3,
+};
+
 #define TCP_HEADER_MIN      20u
 #define TCP_HEADER_MAX      60u
 #define TCP_SACK_BLOCKS_MAX 4u
@@ -47,7 +55,7 @@ struct tcp_segment {
     uint16_t window; /* as on the wire, unscaled */
     uint16_t urgent;
     uint8_t flags;  /* enum tcp_flags */
-    uint8_t ip_ecn; /* the two ECN bits of the IP header (RFC 3168) */
+    uint8_t ip_ecn; /* enum ip_ecn */
     struct tcp_options opt;
     uint32_t len;     /* stream bytes, SYN and FIN not counted */
     uint8_t *payload; /* the stream bytes, inside pkt; NULL when len is 0 */
@@ -126,7 +134,7 @@ struct ip_header {
     struct ip_addr src, dst;
     uint8_t protocol; /* of the payload */
     uint8_t ttl;
-    uint8_t ecn;          /* low two bits of TOS or traffic class */
+    uint8_t ecn;          /* enum ip_ecn */
     bool dont_fragment;   /* IPv4 */
     bool fragment;        /* any fragment, first ones included */
     uint16_t id;          /* IPv4 */

@@ -18,6 +18,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 struct flying {
     uint8_t bytes[TCP_HEADER_MAX + 256];
     uint32_t len;
+    uint8_t ip_ecn;
     unsigned to;
 };
 
@@ -73,6 +74,8 @@ static bool emit(void *ctx, const struct tcp_segment *seg)
         memcpy(f->bytes + header, seg->payload, seg->len);
     f->len = (uint32_t)(header + seg->len);
     f->to = !e->from;
+    f->ip_ecn = seg->ip_ecn;
+    require(!seg->ip_ecn || (seg->len > 0 && seg->pkt->tcp.sends == 0));
     return true;
 }
 
@@ -128,6 +131,7 @@ static void arrive(struct actor *a, const struct flying *f)
     memcpy(p->data, f->bytes, f->len);
     require(tcp_segment_parse(&seg, p->data, f->len));
     seg.pkt = p;
+    seg.ip_ecn = f->ip_ecn;
     if (s->open && tcp_state(&s->tcb) == TCP_CLOSED)
         answer_nobody(a, f->to, &seg);
     else if (s->open)
@@ -244,6 +248,8 @@ static void operate(struct actor *a)
         break;
     case 12: a->side[i].refuse = arg % 8; break;
     case 13:
+        if (arg < 100 && a->flying > 0 && a->flight[arg % a->flying].ip_ecn)
+            a->flight[arg % a->flying].ip_ecn = IP_ECN_CE;
         if (arg > 200)
             end(a, i, arg > 250);
         break;
@@ -297,6 +303,7 @@ static void set_up(struct actor *a, unsigned i, uint8_t options)
     s->config.sack = options & 16;
     s->config.window_scaling = options & 32;
     s->config.cc = options & 64 ? &tcp_cc_reno : &tcp_cc_cubic;
+    s->config.ecn = options & 128 ? TCP_ECN_ON : TCP_ECN_ACCEPT;
     s->config.rto_max_us = 5000000;
     s->config.time_wait_us = 100000000;
     s->config.syn_retries = UINT32_MAX;

@@ -36,6 +36,8 @@ static bool emit(void *ctx, const struct tcp_segment *seg)
         return false;
     }
     require(tcp_header_emit(header, seg) + seg->len <= TCP_HEADER_MIN + max_u32(f->tcb.our_mss, 64));
+    /* RFC 3168 sections 6.1.1 to 6.1.5: only what leaves for the first time is marked */
+    require(!seg->ip_ecn || (seg->len > 0 && f->tcb.ecn_on && seg->pkt->tcp.sends == 0));
     require(seg->len == 0 || (seg->pkt && seg->payload >= seg->pkt->buf + PKT_HEADROOM &&
                               seg->payload + seg->len <= seg->pkt->buf + seg->pkt->cap));
     return true;
@@ -90,6 +92,7 @@ static void raw_segment(struct fuzz *f)
     if (!tcp_segment_parse(&seg, header, len))
         return;
     seg.len = payload;
+    seg.ip_ecn = header[0] >> 2 & 3;
     give(f, &seg);
 }
 
@@ -98,8 +101,10 @@ static void near_segment(struct fuzz *f)
 {
     const struct tcb *t = &f->tcb;
     struct tcp_segment seg = {.flags = bytes_u8(&f->in)};
-    if (bytes_u8(&f->in) & 3)
+    uint8_t more = bytes_u8(&f->in);
+    if (more & 3)
         seg.flags |= TCP_ACK;
+    seg.ip_ecn = more >> 6;
     seg.seq = t->rcv_nxt + (uint32_t)(int8_t)bytes_u8(&f->in) * 16;
     seg.ack = t->snd_una + bytes_be16(&f->in) % (t->txq.out + 2);
     seg.window = bytes_be16(&f->in);
@@ -202,7 +207,7 @@ static void enter(struct fuzz *f, uint8_t state)
 {
     bool reached = tcp_state(&f->tcb) == TCP_SYN_SENT;
     if (reached && state != TCP_SYN_SENT)
-        simple(f, TCP_SYN | TCP_ACK, true);
+        simple(f, TCP_SYN | TCP_ACK | (f->config.sack ? TCP_ECE : 0), true);
     else if (state > TCP_SYN_RECEIVED)
         simple(f, TCP_ACK, true);
     if (state == TCP_CLOSE_WAIT || state == TCP_LAST_ACK)
@@ -234,8 +239,10 @@ static void open_one(struct fuzz *f, uint8_t options, uint8_t state)
         .stats = &f->stats,
         .isn = options & 64 ? 0xffffff00u : 1000,
     };
-    struct tcp_segment syn = {
-        .flags = TCP_SYN, .seq = 0xfffffff0u, .window = 5000, .opt = {.sack_permitted = true}};
+    struct tcp_segment syn = {.flags = TCP_SYN | (options & 4 ? TCP_ECE | TCP_CWR : 0),
+                              .seq = 0xfffffff0u,
+                              .window = 5000,
+                              .opt = {.sack_permitted = true}};
     if (options & 128 || state == TCP_SYN_RECEIVED)
         tcp_open_passive(&f->tcb, &open, &syn, f->now_us);
     else
@@ -251,7 +258,9 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     f.pool = pkt_heap_pool_open(24, 2, 1600);
     if (!f.pool)
         return 0;
-    uint8_t options = bytes_u8(&f.in), state = bytes_u8(&f.in) % (TCP_TIME_WAIT + 1);
+    uint8_t options = bytes_u8(&f.in), state = bytes_u8(&f.in);
+    f.config.ecn = state / (TCP_TIME_WAIT + 1) % 3;
+    state %= TCP_TIME_WAIT + 1;
     open_one(&f, options, state);
     for (unsigned i = 0; i < OPS_MAX && bytes_left(&f.in) > 0; i++)
         operate(&f);

@@ -11,7 +11,7 @@ static const unsigned linux_state[] = {
     [TCP_ESTABLISHED] = 1, [TCP_FIN_WAIT_1] = 4, [TCP_FIN_WAIT_2] = 5, [TCP_CLOSE_WAIT] = 8,
     [TCP_CLOSING] = 11,    [TCP_LAST_ACK] = 9,   [TCP_TIME_WAIT] = 6,
 };
-enum { CA_OPEN = 0, CA_DISORDER = 1, CA_RECOVERY = 3, CA_LOSS = 4 };
+enum { CA_OPEN = 0, CA_DISORDER = 1, CA_CWR = 2, CA_RECOVERY = 3, CA_LOSS = 4 };
 
 struct sock_options *sock_options(struct shim *shim, int fd)
 {
@@ -66,6 +66,7 @@ void sock_options_changed(struct shim *shim, int fd)
 static unsigned ca_state(const struct tcb *tcb)
 {
     switch (tcb->recovery) {
+    case RECOVERY_CWR: return CA_CWR;
     case RECOVERY_FAST: return CA_RECOVERY;
     case RECOVERY_LOSS: return CA_LOSS;
     default: return tcb->txq.sacked || tcb->dup_acks ? CA_DISORDER : CA_OPEN;

@@ -32,6 +32,13 @@ static uint32_t read_number(const char *folder, const char *name, unsigned n, ui
     return (uint32_t)value;
 }
 
+/* Linux counts otherwise: 0 off, 1 on, 2 where the peer asks. */
+static uint8_t ecn_of(uint32_t tcp_ecn)
+{
+    static const uint8_t ours[] = {TCP_ECN_OFF, TCP_ECN_ON, TCP_ECN_ACCEPT};
+    return tcp_ecn < ARRAY_LEN(ours) ? ours[tcp_ecn] : TCP_ECN_ACCEPT;
+}
+
 struct knobs knobs_read(const char *folder)
 {
     char cc[32];
@@ -40,6 +47,7 @@ struct knobs knobs_read(const char *folder)
         .timestamps = read_number(folder, "tcp_timestamps", 0, 1),
         .sack = read_number(folder, "tcp_sack", 0, 1),
         .window_scaling = read_number(folder, "tcp_window_scaling", 0, 1),
+        .ecn = ecn_of(read_number(folder, "tcp_ecn", 0, 2)),
         .reno = strcmp(cc, "reno\n") == 0,
         .send_buffer_bytes = read_number(folder, "tcp_wmem", 1, 256u << 10),
         .recv_buffer_bytes = read_number(folder, "tcp_rmem", 2, 15u << 20),

@@ -31,7 +31,6 @@ OTHER_TOOLS = ("tc", "ip", "ethtool")  # they set up a device that is not there
 # What a script cannot do without, and the stack has no equivalent of, by what its text says.
 NOT_HERE = (
     (r"\bsendfile\(", "sendfile: the stack takes bytes, not files"),
-    (r"\btcp_ecn=[12]", "ECN (RFC 3168), which the stack does not speak yet: {}"),
     (r"qdisc .*limit 0", "a full local queue (tc): a port that takes nothing is asked again in the next turn"),
     (r"ip (-6 )?route change", "route attributes of Linux"),
 )

@@ -10,6 +10,7 @@
 
 #include "engine/base/pkt.h"
 #include "engine/base/stat.h"
+#include "engine/tcp/tcp.h"
 #include "engine/wire/wire.h"
 
 #include <pthread.h>
@@ -97,6 +98,7 @@ bool wire_emit(void *ctx, const struct tcp_segment *seg);
 
 struct knobs {
     bool timestamps, sack, window_scaling, reno;
+    uint8_t ecn; /* enum tcp_ecn */
     uint32_t send_buffer_bytes, recv_buffer_bytes, syn_retries;
 };
 

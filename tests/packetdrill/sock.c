@@ -79,6 +79,7 @@ static struct tcp_config config_of(const struct knobs *k)
     c.cc = k->reno ? &tcp_cc_reno : &tcp_cc_cubic;
     c.timestamps = k->timestamps;
     c.sack = k->sack;
+    c.ecn = k->ecn;
     c.window_scaling = k->window_scaling;
     return c;
 }

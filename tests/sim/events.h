@@ -19,6 +19,7 @@ struct event {
     int host;
     void *data;        /* EVENT_ARRIVE: malloc'ed bytes; EVENT_TXDONE: struct pkt */
     uint32_t len;      /* of data */
+    uint8_t ip_ecn;    /* enum ip_ecn; EVENT_ARRIVE */
     uint32_t seq, mtu; /* EVENT_ICMP */
 };
 

@@ -17,7 +17,7 @@
 
 struct cell {
     const char *name;
-    uint32_t loss_ppm, burst_ppm, reorder_ppm, reorder_us;
+    uint32_t loss_ppm, burst_ppm, reorder_ppm, reorder_us, mark_us;
     bool no_sack, no_timestamps;
     uint32_t
         least_permille; /* of the link; what the loss leaves to a CUBIC or Reno sender (RFC 3155: the square root law) */
@@ -26,6 +26,7 @@ struct cell {
 static const struct cell cells[] = {
     {.name = "a clean path", .least_permille = 880},
     {.name = "a clean path without SACK", .no_sack = true, .least_permille = 150},
+    {.name = "marks instead of loss, from half the buffer on", .mark_us = 10000, .least_permille = 700},
     {.name = "0.01 % loss", .loss_ppm = 100, .least_permille = 450},
     {.name = "0.1 % loss", .loss_ppm = 1000, .least_permille = 130},
     {.name = "1 % loss", .loss_ppm = 10000, .least_permille = 45},
@@ -51,6 +52,7 @@ static void set_up(struct world *w, const struct cell *cell, const struct tcp_cc
         h->config = tcp_config_default();
         h->config.cc = cc;
         h->config.sack = !cell->no_sack;
+        h->config.ecn = cell->mark_us ? TCP_ECN_ON : TCP_ECN_ACCEPT;
         h->config.timestamps = !cell->no_timestamps;
         h->config.send_buffer_bytes = h->config.recv_buffer_bytes = 2u << 20;
         h->config.recv_packets = 4000;
@@ -69,6 +71,7 @@ static void set_up(struct world *w, const struct cell *cell, const struct tcp_cc
     struct path *data = &w->host[0].path;
     data->rate_bps = LINK_BPS;
     data->queue_us = 2 * ONE_WAY_US;
+    data->mark_us = cell->mark_us;
     data->loss_ppm = cell->loss_ppm;
     data->burst_ppm = cell->burst_ppm;
     data->burst_len = 10;

@@ -24,7 +24,7 @@ static void trace(const struct world *w, int i, const char *what, const struct t
     const struct tcb *t = &w->host[i].tcb;
     printf("# %12.6f host %d %-6s", (double)w->now_us / 1e6, i, what);
     if (s) {
-        static const char letters[] = "FSRPAUEC";
+        static const char letters[] = "FSRPAUEW";
         char flags[9] = "", *f = flags;
         for (unsigned b = 0; b < 8; b++)
             if (s->flags & 1u << b)
@@ -58,6 +58,7 @@ static void draw_config(struct world *w, struct host *h)
     c->sack = rand_below(&w->rand, 4) != 0;
     c->window_scaling = rand_below(&w->rand, 4) != 0;
     c->cc = rand_below(&w->rand, 2) ? &tcp_cc_cubic : &tcp_cc_reno;
+    c->ecn = rand_below(&w->rand, 2) ? TCP_ECN_ON : (uint8_t)rand_below(&w->rand, 2);
 }
 
 void host_setup(struct world *w, int i)
@@ -130,6 +131,9 @@ static bool emit(void *ctx, const struct tcp_segment *seg)
     if (tcp_header_bytes(seg) + seg->len > h->tcb.our_mss + TCP_HEADER_MIN && h->tcb.our_mss > 64)
         world_fault(e->w, "host %d: a segment of %u bytes and options is larger than the MSS", e->i,
                     seg->len);
+    /* RFC 3168 sections 6.1.1 to 6.1.5: only new data */
+    if (seg->ip_ecn && (seg->len == 0 || seg->pkt->tcp.sends > 0))
+        world_fault(e->w, "host %d: marks what is not new data", e->i);
     size_t header = tcp_header_emit(bytes, seg);
     if (seg->len > 0) {
         memcpy(bytes + header, seg->payload, seg->len);
@@ -137,7 +141,7 @@ static bool emit(void *ctx, const struct tcp_segment *seg)
             memset(seg->payload - HEADER_JUNK, 0xee, HEADER_JUNK);
         hold_until_sent(e->w, e->i, seg->pkt);
     }
-    path_send(e->w, e->i, bytes, (uint32_t)(header + seg->len), seg->seq);
+    path_send(e->w, e->i, bytes, (uint32_t)(header + seg->len), seg);
     return true;
 }
 
@@ -229,7 +233,7 @@ static void answer_nobody(struct world *w, int i, const struct tcp_segment *seg)
         rst.ack = seg->seq + seg->len + !!(seg->flags & TCP_SYN) + !!(seg->flags & TCP_FIN);
     }
     size_t len = tcp_header_emit(bytes, &rst);
-    path_send(w, i, bytes, (uint32_t)len, rst.seq);
+    path_send(w, i, bytes, (uint32_t)len, &rst);
 }
 
 static void dispatch(struct world *w, int i, const struct tcp_segment *seg)
@@ -245,7 +249,7 @@ static void dispatch(struct world *w, int i, const struct tcp_segment *seg)
         answer_nobody(w, i, seg);
 }
 
-void host_receive(struct world *w, int i, const uint8_t *bytes, uint32_t len)
+void host_receive(struct world *w, int i, const uint8_t *bytes, uint32_t len, uint8_t ip_ecn)
 {
     struct host *h = &w->host[i];
     pkt_pool_refresh(h->tx);
@@ -260,6 +264,7 @@ void host_receive(struct world *w, int i, const uint8_t *bytes, uint32_t len)
         world_fault(w, "host %d: cannot parse what the other one sent", i);
     } else {
         seg.pkt = pkt;
+        seg.ip_ecn = ip_ecn;
         dispatch(w, i, &seg);
     }
     pkt_free(pkt);

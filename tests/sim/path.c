@@ -22,6 +22,11 @@ void path_setup(struct world *w, int i, unsigned difficulty)
     }
     static const uint32_t loss_max[] = {0, 10000, 100000, 300000, 900000};
     p->loss_ppm = draw(w, 0, loss_max[difficulty]);
+    p->mark_ppm = rand_below(&w->rand, 2) * draw(w, 0, 300000);
+    if (rand_below(&w->rand, 2))
+        p->mark_us = p->queue_us / 4;
+    if (rand_below(&w->rand, 5) == 0)
+        p->box = rand_below(&w->rand, ECN_BOX_COUNT);
     if (difficulty == 0)
         return;
     if (difficulty < 4) {
@@ -61,7 +66,8 @@ static bool queue(struct world *w, struct path *p, uint32_t bytes, uint64_t *at_
     return true;
 }
 
-static void deliver(struct world *w, int from, const uint8_t *bytes, uint32_t len, uint64_t at_us)
+static void deliver(struct world *w, int from, const uint8_t *bytes, uint32_t len, uint8_t ip_ecn,
+                    uint64_t at_us)
 {
     struct path *p = &w->host[from].path;
     at_us += p->delay_us + (p->jitter_us ? rand_below(&w->rand, p->jitter_us) : 0);
@@ -73,7 +79,8 @@ static void deliver(struct world *w, int from, const uint8_t *bytes, uint32_t le
     memcpy(copy, bytes, len);
     events_push(
         &w->events,
-        (struct event){.at_us = at_us, .kind = EVENT_ARRIVE, .host = !from, .data = copy, .len = len});
+        (struct event){
+            .at_us = at_us, .kind = EVENT_ARRIVE, .host = !from, .data = copy, .len = len, .ip_ecn = ip_ecn});
 }
 
 /* A segment whose checksum is wrong never reaches tcp_input: net/ has dropped it.  The sum must notice any bit. */
@@ -93,7 +100,18 @@ static bool corrupted(struct world *w, const struct path *p, const uint8_t *byte
     return true;
 }
 
-void path_send(struct world *w, int i, const uint8_t *bytes, uint32_t len, uint32_t seq)
+/* What a router that speaks ECN does, at_us when it has sent the segment on; and what a box does that should not. */
+static uint8_t marked(struct world *w, const struct path *p, uint8_t *tcp, uint8_t ip_ecn, uint64_t at_us)
+{
+    bool congested = rand_ppm(&w->rand, p->mark_ppm) || (p->mark_us && at_us - w->now_us > p->mark_us);
+    if (p->box == ECN_BOX_ECHOES && !(tcp[13] & TCP_SYN))
+        tcp[13] |= TCP_ECE;
+    if (p->box == ECN_BOX_BLEACHES)
+        return IP_ECN_NONE;
+    return p->box == ECN_BOX_MARKS || (ip_ecn && congested) ? IP_ECN_CE : ip_ecn;
+}
+
+void path_send(struct world *w, int i, uint8_t *bytes, uint32_t len, const struct tcp_segment *seg)
 {
     struct path *p = &w->host[i].path;
     uint64_t at_us;
@@ -104,15 +122,17 @@ void path_send(struct world *w, int i, const uint8_t *bytes, uint32_t len, uint3
             events_push(&w->events, (struct event){.at_us = w->now_us + p->delay_us,
                                                    .kind = EVENT_ICMP,
                                                    .host = i,
-                                                   .seq = seq,
+                                                   .seq = seg->seq,
                                                    .mtu = p->mtu});
         return;
     }
-    if (loses(w, p) || corrupted(w, p, bytes, len) || !queue(w, p, len, &at_us)) {
+    bool boxed = p->box == ECN_BOX_DROPS && seg->ip_ecn;
+    if (boxed || loses(w, p) || corrupted(w, p, bytes, len) || !queue(w, p, len, &at_us)) {
         p->lost++;
         return;
     }
-    deliver(w, i, bytes, len, at_us);
+    uint8_t ip_ecn = marked(w, p, bytes, seg->ip_ecn, at_us);
+    deliver(w, i, bytes, len, ip_ecn, at_us);
     if (rand_ppm(&w->rand, p->duplicate_ppm))
-        deliver(w, i, bytes, len, at_us + rand_below(&w->rand, 10000));
+        deliver(w, i, bytes, len, ip_ecn, at_us + rand_below(&w->rand, 10000));
 }

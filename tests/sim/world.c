@@ -81,7 +81,7 @@ static void step(struct world *w, const struct event *e)
     struct host *h = &w->host[e->host];
     switch (e->kind) {
     case EVENT_ARRIVE:
-        host_receive(w, e->host, e->data, e->len);
+        host_receive(w, e->host, e->data, e->len, e->ip_ecn);
         free(e->data);
         break;
     case EVENT_TIMER: host_timer(w, e->host); break;

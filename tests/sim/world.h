@@ -6,6 +6,16 @@
 #include "engine/tcp/tcb.h"
 #include "tests/sim/events.h"
 
+/* A box on the path, or a peer, that gets ECN wrong. */
+enum ecn_box {
+    ECN_BOX_NONE,
+    ECN_BOX_ECHOES,   /* every segment says ECE */
+    ECN_BOX_BLEACHES, /* no segment has ECT or CE */
+    ECN_BOX_MARKS,    /* every segment has CE, agreed or not */
+    ECN_BOX_DROPS,    /* what has ECT or CE is lost */
+    ECN_BOX_COUNT
+};
+
 /* One direction of the path.  Probabilities in parts per million. */
 struct path {
     uint32_t delay_us, jitter_us; /* jitter reorders */
@@ -16,9 +26,12 @@ struct path {
     uint32_t duplicate_ppm;
     uint32_t corrupt_ppm; /* a bit turns over: the checksum drops it */
     uint32_t mtu;         /* of IP packets; larger ones are dropped, with an ICMP or without */
-    uint32_t rate_bps;    /* bytes a second; 0: no bottleneck */
-    uint32_t queue_us;    /* the bottleneck's buffer */
-    uint64_t dead_us;     /* from then on nothing passes; DEADLINE_NEVER */
+    uint32_t mark_ppm;    /* what may be marked meets congestion */
+    uint32_t mark_us;     /* and so does what waits longer in the bottleneck; 0: no */
+    enum ecn_box box;
+    uint32_t rate_bps; /* bytes a second; 0: no bottleneck */
+    uint32_t queue_us; /* the bottleneck's buffer */
+    uint64_t dead_us;  /* from then on nothing passes; DEADLINE_NEVER */
     /* state */
     uint32_t burst_left;
     uint64_t busy_until_us;
@@ -81,7 +94,7 @@ void host_setup(struct world *world, int i);
 void host_open(struct world *world, int i, const struct tcp_segment *syn);
 
 /* host_receive gives it bytes from the wire; host_act lets its application do something. */
-void host_receive(struct world *world, int i, const uint8_t *bytes, uint32_t len);
+void host_receive(struct world *world, int i, const uint8_t *bytes, uint32_t len, uint8_t ip_ecn);
 void host_act(struct world *world, int i);
 void host_timer(struct world *world, int i);
 
@@ -96,7 +109,7 @@ void host_teardown(struct world *world, int i);
 /* path_setup draws a path of the seed's difficulty. */
 void path_setup(struct world *world, int i, unsigned difficulty);
 
-/* path_send carries bytes from host i to the other one, or loses them. */
-void path_send(struct world *world, int i, const uint8_t *bytes, uint32_t len, uint32_t seq);
+/* path_send carries the bytes of a segment from host i to the other one, or loses them; a box may change them. */
+void path_send(struct world *world, int i, uint8_t *bytes, uint32_t len, const struct tcp_segment *seg);
 
 #endif

@@ -180,8 +180,9 @@ static bool same_options(const struct tcp_options *a, const struct tcp_options *
 
 static bool same(const struct said *s, const struct tcp_segment *got)
 {
-    return s->seg.flags == got->flags && s->seg.seq == got->seq && s->seg.len == got->len &&
-           (!s->has_ack || s->seg.ack == got->ack) && (!s->has_win || s->seg.window == got->window) &&
+    return s->seg.ip_ecn == got->ip_ecn && s->seg.flags == got->flags && s->seg.seq == got->seq &&
+           s->seg.len == got->len && (!s->has_ack || s->seg.ack == got->ack) &&
+           (!s->has_win || s->seg.window == got->window) &&
            (s->any_options || same_options(&s->seg.opt, &got->opt));
 }
 

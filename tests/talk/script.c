@@ -31,6 +31,22 @@ static void fail(struct said *s, const char *what, const char *text)
     s->malformed = true;
 }
 
+static const char *const ecn_names[] = {
+    [IP_ECN_NONE] = "noecn", [IP_ECN_ECT1] = "ect1", [IP_ECN_ECT0] = "ect0", [IP_ECN_CE] = "ce"};
+
+/* [ect0] */
+static bool parse_ecn(struct said *s, const char *word)
+{
+    for (uint8_t i = 0; i < ARRAY_LEN(ecn_names); i++) {
+        size_t len = strlen(ecn_names[i]);
+        if (word[0] == '[' && strncmp(word + 1, ecn_names[i], len) == 0 && strcmp(word + 1 + len, "]") == 0) {
+            s->seg.ip_ecn = i;
+            return true;
+        }
+    }
+    return false;
+}
+
 /* Numbers may be negative: before the ISN. */
 static uint32_t number(struct said *s, const char *text, char **end)
 {
@@ -143,7 +159,8 @@ static void parse_options(struct said *s, char *text)
 struct said said_parse(struct words *w)
 {
     struct said s = {0};
-    parse_flags(&s, words_next(w));
+    const char *first = words_next(w);
+    parse_flags(&s, parse_ecn(&s, first) ? words_next(w) : first);
     parse_range(&s, words_next(w));
     for (;;) {
         while (*w->at == ' ')
@@ -202,6 +219,8 @@ static void format_options(const struct tcp_options *o, char *out, size_t cap)
 void said_format(const struct tcp_segment *seg, char *out, size_t cap)
 {
     out[0] = 0;
+    if (seg->ip_ecn)
+        add(out, cap, "[%s] ", ecn_names[seg->ip_ecn]);
     for (unsigned i = 0; i < ARRAY_LEN(flag_letters); i++)
         if (seg->flags & flag_letters[i].flag)
             add(out, cap, "%c", flag_letters[i].letter);

@@ -120,6 +120,17 @@ static bool set_cc(struct play *p, const char *value)
     return true;
 }
 
+static bool set_ecn(struct play *p, const char *value)
+{
+    static const char *const names[] = {"off", "accept", "on"};
+    for (uint8_t i = 0; i < ARRAY_LEN(names); i++)
+        if (strcmp(value, names[i]) == 0) {
+            p->config.ecn = i;
+            return true;
+        }
+    return play_fault(p, "neither off, accept nor on: \"%s\"", value);
+}
+
 static bool set_one(struct play *p, const char *key, const char *value)
 {
     struct tcp_config *c = &p->config;
@@ -153,6 +164,8 @@ static bool set_one(struct play *p, const char *key, const char *value)
         return set_flag(p, &c->window_scaling, value);
     if (strcmp(key, "cc") == 0)
         return set_cc(p, value);
+    if (strcmp(key, "ecn") == 0)
+        return set_ecn(p, value);
     if (!play_number(p, value, &n))
         return false;
     for (unsigned i = 0; i < ARRAY_LEN(numbers); i++)

@@ -214,6 +214,7 @@ static void set_wins_over_the_file(void **state)
         "net.addresses=[\"192.0.2.77/25\"]",
         "run.log-level=\"debug\"",
         "tcp.sack=false",
+        "tcp.ecn=on",
         "allow-networks=[\"10.0.0.0/8\"]",
         "smtp.helo-name=[192.0.2.77]",
     };
@@ -229,6 +230,7 @@ static void set_wins_over_the_file(void **state)
     assert_int_equal(config.net.address[0].b[15], 77);
     assert_int_equal(config.run.log_level, 4);
     assert_false(config.tcp.sack);
+    assert_int_equal(config.tcp.ecn, TCP_ECN_ON);
     assert_int_equal(config.allow_networks, 1);
     assert_int_equal(config.allow_network[0].addr[12], 10);
     assert_string_equal(config.smtp.helo_name, "[192.0.2.77]");

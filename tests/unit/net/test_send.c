@@ -27,6 +27,7 @@ static struct tcp_segment segment_of(const struct flow_key *key, struct pkt *p, 
         .ack = 88,
         .window = 500,
         .flags = TCP_ACK | TCP_PSH,
+        .ip_ecn = IP_ECN_ECT0,
         .opt = {.has_timestamps = true, .ts_val = 1, .ts_ecr = 2},
         .len = (uint32_t)strlen(text),
         .payload = p->tcp.payload,
@@ -61,6 +62,7 @@ static void a_segment_leaves_in_the_packet_that_holds_it(void **state)
     assert_int_equal(got.seq, 77);
     assert_int_equal(got.ack, 88);
     assert_int_equal(got.opt.ts_ecr, 2);
+    assert_int_equal(ip.ecn, IP_ECN_ECT0);
     assert_int_equal(ip.ttl, 64);
     assert_true(ip.dont_fragment);
     assert_string_equal(ip_format(&ip.dst, text), "198.51.100.7");

@@ -69,6 +69,10 @@
     X(tcp_ecn_marked_in, "segments received that had met congestion")                   \
     X(tcp_ecn_reductions, "reductions of the window because the peer had")              \
     X(tcp_ecn_given_up, "connections whose path may drop what is marked for ECN")       \
+    X(tcp_black_holes, "black holes: full segments vanished, smaller ones are sent")    \
+    X(tcp_mtu_probes, "larger segments tried, RFC 4821")                                \
+    X(tcp_mtu_probes_lost, "of these, lost")                                            \
+    X(tcp_mtu_raised, "of these, passed: the segments' size was raised")                \
     X(tcp_persist_probes, "zero-window probes")                                         \
     X(tcp_dup_acks_in, "duplicate ACKs received")                                       \
     X(tcp_out_of_order_in, "segments received out of order")                            \

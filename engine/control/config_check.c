@@ -6,6 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#define MSS_CLAMP_MIN         536u /* RFC 9293 section 3.7.1 */
 #define PACKET_OVERHEAD_BYTES 512u /* descriptor, mbuf, headroom, alignment */
 
 uint64_t config_packet_bytes(const struct config *config)
@@ -204,6 +205,9 @@ static void check_tcp(struct config_reader *r)
         config_complain_key(r, "tcp.connect-timeout-s",
                             "%u is over before tcp.rto-initial-ms (%u): no SYN is sent twice",
                             tcp->connect_timeout_us / 1000000, tcp->rto_initial_us / 1000);
+    if (tcp->mss_clamp > 0 && tcp->mss_clamp < MSS_CLAMP_MIN)
+        config_complain_key(r, "tcp.mss-clamp", "%u is less than the %u bytes that every host takes; 0: off",
+                            tcp->mss_clamp, MSS_CLAMP_MIN);
     if (tcp->send_buffer_bytes < 2 * tcp->mss)
         config_complain_key(r, "tcp.send-buffer-bytes", "%u is less than two segments of %u bytes",
                             tcp->send_buffer_bytes, tcp->mss);

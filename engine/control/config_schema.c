@@ -24,6 +24,8 @@ static const char *const rss_names[] = {"auto", "software", "off", NULL};
 static const char *const huge_names[] = {"auto", "require", "no", NULL};
 static const char *const congestion_names[] = {"cubic", "reno", NULL};
 static const char *const ecn_names[] = {"off", "accept", "on", NULL};
+static const char *const mtu_probing_names[] = {"off", "black-hole", "always",
+                                                NULL}; /* enum tcp_mtu_probing */
 static const char *const level_names[] = {"error", "warning", "notice", "info", "debug", NULL};
 
 static const struct config_key outside_keys[] = {
@@ -140,6 +142,11 @@ static const struct config_key tcp_keys[] = {
     {NUMBER("fin-wait-2-s", tcp.fin_wait_2_us, 1, 600, SECOND, "seconds"), .set_before = true,
      .help = "we have closed and the peer has not"},
     {NUMBER("time-wait-s", tcp.time_wait_us, 0, 240, SECOND, "seconds"), .set_before = true, .help = "2 MSL"},
+    {CHOICE("mtu-probing", tcp.mtu_probing, mtu_probing_names), .number = TCP_MTU_PROBING_BLACK_HOLE,
+     .help =
+         "find the path's MTU where no ICMP tells it, RFC 4821: from the largest segment down, or from 1220 bytes up"},
+    {NUMBER("mss-clamp", tcp.mss_clamp, 0, 65495, 1, "bytes"), .set_before = true,
+     .help = "no larger segments, sent or asked for; 0: what the MTU allows"},
     {SWITCH("timestamps", tcp.timestamps), .set_before = true, .help = "offer RFC 7323 time stamps"},
     {SWITCH("window-scaling", tcp.window_scaling), .set_before = true,
      .help = "offer RFC 7323 window scaling"},

@@ -23,6 +23,7 @@ void options_update_mss(struct tcb *tcb)
     uint32_t mss = max_u32(min_u32(tcb->peer_mss, tcb->path_mss), MSS_MIN);
     tcb->snd_mss = mss - (tcb->ts_on ? TS_BYTES : 0);
     tcb->cc.mss = tcb->snd_mss;
+    tcb->initial_window = max_u32(tcb->initial_window, tcb->snd_mss);
     tcb->cc.cwnd = max_u32(tcb->cc.cwnd, tcb->snd_mss);
     tcb->cc.ssthresh = max_u32(tcb->cc.ssthresh, tcb->snd_mss);
 }

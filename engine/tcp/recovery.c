@@ -17,6 +17,7 @@ static void clamp_reno(struct tcb *tcb)
 void recovery_mark_lost(struct tcb *tcb, struct pkt *p)
 {
     txq_set_flags(&tcb->txq, p, (uint8_t)((p->tcp.flags & ~TXQ_RETRANS) | TXQ_LOST));
+    pmtu_probe_lost(tcb, p);
     clamp_reno(tcb);
 }
 
@@ -133,6 +134,17 @@ static void partial_ack(struct tcb *tcb)
     }
 }
 
+/* RFC 4821 section 7.5: a probe that is lost alone was too big; it is repaired at once, and cwnd stays. */
+static bool spares_a_probe(struct tcb *tcb)
+{
+    uint32_t probe = tcb->pmtu.probe_lost;
+    tcb->pmtu.probe_lost = 0;
+    if (!probe || !recovery_is_quiet(tcb) || tcb->txq.lost != probe)
+        return false;
+    tcb->rexmit_now = true;
+    return true;
+}
+
 static void move_on(struct tcb *tcb, const struct txq_report *report, bool found, uint64_t now_us)
 {
     if (recovery_is_quiet(tcb)) {
@@ -166,7 +178,7 @@ uint32_t recovery_on_ack(struct tcb *tcb, const struct tcp_segment *seg, const s
         leave_undone(tcb);
     if (tcb->sack_on) {
         rack_on_ack(tcb, report, now_us);
-        found = rack_find_lost(tcb, now_us);
+        found = rack_find_lost(tcb, now_us) && !spares_a_probe(tcb);
         if (tlp_on_ack(tcb, seg, report, duplicate) && tcb->recovery == RECOVERY_OPEN && !found) {
             reduce(tcb, tcb->txq.out,
                    now_us); /* RFC 8985 section 7.4.2: the probe repaired it, but it was a loss */
@@ -191,7 +203,7 @@ uint32_t recovery_on_ack(struct tcb *tcb, const struct tcp_segment *seg, const s
 
 void recovery_on_reorder_timer(struct tcb *tcb, uint64_t now_us)
 {
-    if (rack_find_lost(tcb, now_us) && recovery_is_quiet(tcb))
+    if (rack_find_lost(tcb, now_us) && !spares_a_probe(tcb) && recovery_is_quiet(tcb))
         enter_fast(tcb, now_us);
 }
 
@@ -224,6 +236,7 @@ void recovery_on_timeout(struct tcb *tcb, uint64_t now_us)
 {
     struct cc *cc = &tcb->cc;
     assert(tcb->txq.out > 0);
+    pmtu_on_timeout(tcb, now_us);
     bool same = recovery_is_reducing(tcb) || (tcb->recovery == RECOVERY_LOSS && tcb->rto_una == tcb->snd_una);
     if (!same) {
         undo_arm(tcb);
@@ -240,5 +253,6 @@ void recovery_on_timeout(struct tcb *tcb, uint64_t now_us)
     tcb->rack.tlp_out = false;
     timer_cancel(tcb, TIMER_PROBE);
     mark_timed_out(tcb, now_us);
+    tcb->pmtu.probe_lost = 0;
     tcb->rexmit_now = true;
 }

@@ -85,6 +85,20 @@ struct undo {
     bool first_ack; /* Eifel looks at the first ACK only */
 };
 
+/* RFC 4821, RFC 8899.  Sizes as path_mss: payload bytes, options not counted off. */
+struct pmtu {
+    uint64_t probe_us;   /* from then on a larger size may be tried; DEADLINE_NEVER: none is to be */
+    uint32_t next;       /* what to try */
+    uint32_t too_big;    /* the least size that has not passed; our_mss + 1: none is known */
+    uint32_t probe_mss;  /* of the probe in flight; 0: there is none; else > path_mss */
+    uint32_t probe_seq;  /* where it begins */
+    uint32_t probe_end;  /* and ends */
+    uint32_t probe_lost; /* bytes of a probe that was just found lost, for recovery to decide about */
+    uint8_t tries;       /* probes of this size lost */
+    uint8_t timeouts;    /* of the same large segment, in a row */
+    bool hole;           /* the size fell for a black hole; nothing was acknowledged since */
+};
+
 struct tcb {
     /* What every segment touches. */
     uint8_t state;    /* enum tcp_state */
@@ -142,6 +156,7 @@ struct tcb {
     struct rack rack;
     struct prr prr;
     struct undo undo;
+    struct pmtu pmtu;
     uint32_t recover;     /* RecoveryPoint: snd_nxt when the loss was found */
     uint32_t ecn_seq;     /* snd_nxt at the last reduction: once a window */
     uint32_t reno_sacked; /* without SACK: sequence numbers that duplicate ACKs stand for; in [0, txq.out] */
@@ -325,6 +340,29 @@ void prr_start(struct tcb *tcb, uint32_t flight);
 
 /* prr_on_ack sets cwnd; progress: the ACK moved snd_una and told of no further loss ("SafeACK"). */
 void prr_on_ack(struct tcb *tcb, uint32_t delivered, bool progress);
+
+/* ---- pmtu.c: segment sizes without ICMP ---- */
+
+/* pmtu_init sets path_mss: known_mss if that is not 0. */
+void pmtu_init(struct tcb *tcb, uint32_t known_mss, uint64_t now_us);
+
+/* pmtu_reduce: the path takes no more than mss, which is less than path_mss; what is in flight and larger is lost. */
+void pmtu_reduce(struct tcb *tcb, uint32_t mss, uint64_t now_us);
+
+/* pmtu_on_timeout: the first segment has timed out; is it too big for a path that says nothing? */
+void pmtu_on_timeout(struct tcb *tcb, uint64_t now_us);
+
+/* pmtu_probe_due: payload bytes of a probe that may leave in the place of the next new segment; 0: none. */
+uint32_t pmtu_probe_due(struct tcb *tcb);
+void pmtu_probe_sent(struct tcb *tcb, const struct pkt *p);
+
+/* What may become of it: lost; cut to be sent again, so that nobody will know; a router says what would pass. */
+void pmtu_probe_lost(struct tcb *tcb, const struct pkt *p);
+void pmtu_probe_cut(struct tcb *tcb, const struct pkt *p);
+void pmtu_probe_told(struct tcb *tcb, uint32_t mss);
+
+/* pmtu_acked: snd_una has moved while a probe was in flight or a black hole was suspected. */
+void pmtu_acked(struct tcb *tcb, uint64_t now_us);
 
 /* ---- undo.c: reductions that were wrong ---- */
 

@@ -22,6 +22,7 @@ struct tcp_config tcp_config_default(void)
         .user_timeout_us = 300000000,
         .fin_wait_2_us = 60000000,
         .time_wait_us = 60000000,
+        .mtu_probing = TCP_MTU_PROBING_BLACK_HOLE,
         .cc = &tcp_cc_cubic,
         .timestamps = true,
         .window_scaling = true,
@@ -71,8 +72,10 @@ static void open_common(struct tcb *tcb, const struct tcp_open *open, enum tcp_s
         .cut_end = open->isn,
     };
     tcb->peer_mss = tcb->ip_header_bytes == IPV6_HEADER ? MSS_DEFAULT_V6 : MSS_DEFAULT_V4;
-    tcb->path_mss = tcb->our_mss;
-    tcb->rcv_mss = min_u32(tcb->path_mss, MSS_DEFAULT_V4);
+    if (config->mss_clamp)
+        tcb->our_mss = min_u32(tcb->our_mss, config->mss_clamp);
+    pmtu_init(tcb, open->path_mss, now_us);
+    tcb->rcv_mss = min_u32(tcb->our_mss, MSS_DEFAULT_V4);
     rtt_init(&tcb->rtt, &(struct rtt_limits){.rto_initial_us = config->rto_initial_us});
     rack_init(tcb);
     txq_init(&tcb->txq);
@@ -317,6 +320,11 @@ enum tcp_error tcp_error(const struct tcb *tcb)
     return tcb->error;
 }
 
+uint32_t tcp_path_mss(const struct tcb *tcb)
+{
+    return tcb->path_mss;
+}
+
 const char *tcp_state_name(enum tcp_state state)
 {
     static const char *const name[] = {
@@ -371,6 +379,8 @@ void tcb_check(const struct tcb *tcb)
     if (tcb->state < TCP_ESTABLISHED)
         return;
     assert(tcb->snd_mss > 0 && tcb->cc.mss == tcb->snd_mss);
+    assert(tcb->path_mss <= tcb->our_mss && (!tcb->pmtu.probe_mss || tcb->pmtu.probe_mss > tcb->path_mss));
+    assert(!tcb->pmtu.probe_mss || seq_in(tcb->pmtu.probe_seq, tcb->snd_una, tcb->txq.out));
     assert(tcb->cc.cwnd >= tcb->cc.mss && tcb->cc.ssthresh >= tcb->cc.mss);
     assert(tcb->txq.bytes <= tcb->config->send_buffer_bytes);
     assert(tcb->rxq.bytes + tcb->rcv_wnd <= tcb->config->recv_buffer_bytes);

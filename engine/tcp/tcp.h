@@ -27,6 +27,13 @@ enum tcp_ecn {
     TCP_ECN_ON,     /* our SYNs ask for it as well */
 };
 
+/* RFC 4821, RFC 8899: how the path's MTU is found where ICMP does not say. */
+enum tcp_mtu_probing {
+    TCP_MTU_PROBING_OFF,        /* not at all */
+    TCP_MTU_PROBING_BLACK_HOLE, /* from the largest down when full segments vanish, and up again by probes */
+    TCP_MTU_PROBING_ALWAYS,     /* from 1220 bytes upward */
+};
+
 /* Limits and defaults, the same for all connections of a core; outlives them. */
 struct tcp_config {
     uint32_t mss;                /* bytes of payload that our own MTU allows, options not counted: 1460 */
@@ -43,6 +50,8 @@ struct tcp_config {
     uint32_t user_timeout_us;    /* RFC 9293 3.8.3: unacknowledged for so long: give up */
     uint32_t fin_wait_2_us;      /* how long a peer may keep its half open in silence after our FIN */
     uint32_t time_wait_us;       /* 2 MSL */
+    uint32_t mss_clamp;          /* no larger segments either way, whatever the path says; 0: off */
+    uint8_t mtu_probing;         /* enum tcp_mtu_probing */
     const struct tcp_cc *cc;     /* congestion control: tcp_cc_cubic or tcp_cc_reno (cc.h) */
     bool timestamps, window_scaling, sack; /* options to offer; all true */
     uint8_t ecn;                           /* enum tcp_ecn */
@@ -58,6 +67,7 @@ struct tcp_open {
     uint32_t isn;       /* initial sequence number, RFC 6528, made by the caller */
     uint32_t ts_offset; /* random per flow: our time stamps do not tell the uptime (RFC 7323 section 5.4) */
     uint32_t mss;       /* payload bytes that this path allows; 0: config->mss */
+    uint32_t path_mss;  /* less than mss where the path is known to take less (tcp_path_mss); 0: not known */
     uint8_t ip_header_bytes; /* 20 or 40 (IPv6): for the default MSS and for ICMP's MTU; 0: 20 */
 };
 
@@ -81,6 +91,7 @@ enum tcp_event {
     TCP_EV_WRITABLE = 1 << 2,  /* acknowledged bytes have made room */
     TCP_EV_PEER_FIN = 1 << 3,  /* peer sends no more; all before it has been or can be read */
     TCP_EV_CLOSED = 1 << 4,    /* over; tcp_error says how; the tcb may be released with tcp_release */
+    TCP_EV_PATH = 1 << 6,      /* tcp_path_mss has changed: other connections to that host want to know */
     TCP_EV_TIME_WAIT = 1 << 5, /* closed in order; only the 2 MSL are left: move it to a compact record */
 };
 
@@ -154,6 +165,9 @@ void tcp_abort(struct tcb *tcb, uint64_t now_us); /* RST with the next tcp_outpu
  * (RFC 5927 section 4).  hard: a port or protocol unreachable (RFC 5461); mtu: nonzero for "packet too big".
  */
 void tcp_icmp_error(struct tcb *tcb, uint32_t seq, bool hard, uint32_t mtu, uint64_t now_us);
+
+/* tcp_path_mss: payload bytes, options not counted off, that the path is believed to take, at most what we take. */
+uint32_t tcp_path_mss(const struct tcb *tcb);
 
 /* tcp_events gives the enum tcp_event bits that have come up since the last call, and forgets them. */
 unsigned tcp_events(struct tcb *tcb);

@@ -122,8 +122,12 @@ void ack_process(struct tcb *tcb, const struct tcp_segment *seg, uint64_t now_us
     uint32_t delivered = recovery_on_ack(tcb, seg, &report, duplicate, now_us);
     if (!reducing && !recovery_is_reducing(tcb))
         grow_cwnd(tcb, &report, delivered, before == RECOVERY_LOSS, now_us);
-    if (report.acked)
+    if (report.acked) {
         timer_acked(tcb, now_us);
+        tcb->pmtu.timeouts = 0;
+        if (unlikely(tcb->pmtu.probe_mss || tcb->pmtu.hole))
+            pmtu_acked(tcb, now_us);
+    }
     if (report.acked || report.sacked)
         tlp_schedule(tcb, now_us);
 }

@@ -7,33 +7,27 @@
 #define MTU_MIN_V6  1280u
 
 /* RFC 1191 section 6.4, RFC 8201: what was too big is sent again at once, cut; that is no congestion. */
-static void reduce_mtu(struct tcb *tcb, uint32_t mtu)
+static void reduce_mtu(struct tcb *tcb, uint32_t mtu, uint64_t now_us)
 {
     mtu = max_u32(mtu, tcb->ip_header_bytes == IPV6_HEADER ? MTU_MIN_V6 : MTU_MIN_V4);
     uint32_t mss = mtu - tcb->ip_header_bytes - TCP_HEADER;
-    if (mss >= tcb->path_mss)
+    if (mss >= tcb->path_mss) {
+        pmtu_probe_told(tcb, mss);
         return;
-    tcb->path_mss = mss;
-    if (tcb->state < TCP_ESTABLISHED)
-        return;
-    options_update_mss(tcb);
-    tcb->cut_end = tcb->snd_nxt + tcb->txq.unsent_bytes;
-    struct txq *q = &tcb->txq;
-    for (struct pkt *p = q->head; p != q->unsent; p = p->next)
-        if (p->tcp.len > tcb->snd_mss && !(p->tcp.flags & (TXQ_SACKED | TXQ_LOST)))
-            recovery_mark_lost(tcb, p);
+    }
+    pmtu_reduce(tcb, mss, now_us);
+    tcb->events |= TCP_EV_PATH;
 }
 
 void tcp_icmp_error(struct tcb *tcb, uint32_t seq, bool hard, uint32_t mtu, uint64_t now_us)
 {
-    (void)now_us;
     /* RFC 5927 section 4.1: whoever did not see our segments must guess a number that is in flight. */
     if (tcb->state == TCP_CLOSED || !seq_in(seq, tcb->snd_una, tcb->txq.out)) {
         stat_inc(tcb->stats, STAT_tcp_drop_icmp);
         return;
     }
     if (mtu)
-        reduce_mtu(tcb, mtu);
+        reduce_mtu(tcb, mtu, now_us);
     else if (hard && tcb->state < TCP_ESTABLISHED) /* RFC 5461 section 4: later it is a soft error */
         tcb_finish(tcb, TCP_ERR_UNREACHABLE);
 }

@@ -93,7 +93,8 @@ static bool send_packet(const struct out *o, struct pkt *p)
         seg.pkt = p;
     }
     bool blocks_due = tcb->ack_now && tcb->rxq.early;
-    options_fill(tcb, &seg.opt, tcb->snd_mss + (tcb->ts_on ? 12 : 0) - p->tcp.len, o->now_us);
+    uint32_t full = tcb->snd_mss + (tcb->ts_on ? 12 : 0);
+    options_fill(tcb, &seg.opt, full - min_u32(full, p->tcp.len), o->now_us); /* an MTU probe is larger */
     ecn_mark(tcb, &seg, p->tcp.len > 0 && !p->tcp.sends);
     if (!leave(o, &seg))
         return false;
@@ -142,7 +143,31 @@ static bool cwnd_allows(const struct tcb *tcb, uint32_t bytes)
 /* A packet made for a larger MSS is cut before it leaves again. */
 static bool fit(const struct out *o, struct pkt *p, uint32_t bytes)
 {
-    return p->tcp.len <= bytes || txq_split(&o->tcb->txq, p, o->tcb->pool, bytes);
+    if (p->tcp.len <= bytes)
+        return true;
+    pmtu_probe_cut(o->tcb, p);
+    return txq_split(&o->tcb->txq, p, o->tcb->pool, bytes);
+}
+
+/* The pool has no packet for the cut, perhaps because all that fills it is too big: the front of the first packet leaves, and
+ * what was sent of it is cut off when that is acknowledged.
+ */
+static bool send_front(const struct out *o, struct pkt *p, uint32_t bytes)
+{
+    struct tcb *tcb = o->tcb;
+    struct tcp_segment seg = make(o, p->tcp.seq, TCP_ACK);
+    if (p != tcb->txq.head || pkt_shared(p))
+        return false;
+    seg.len = bytes;
+    seg.payload = p->tcp.payload;
+    seg.pkt = p;
+    options_fill(tcb, &seg.opt, 0, o->now_us);
+    ecn_mark(tcb, &seg, false);
+    if (leave(o, &seg)) {
+        note_sent(o, p);
+        tcb->rexmit_now = false;
+    }
+    return false;
 }
 
 /* What was queued when the MSS fell leaves as full segments, not as a packet of before in two pieces each. */
@@ -166,7 +191,9 @@ static bool send_lost(const struct out *o)
             break;
         if (!tcb->rexmit_now && !cwnd_allows(tcb, min_u32(p->tcp.len, tcb->snd_mss)))
             break;
-        if (!fit(o, p, tcb->snd_mss) || !send_packet(o, p))
+        if (!fit(o, p, tcb->snd_mss))
+            return send_front(o, p, tcb->snd_mss);
+        if (!send_packet(o, p))
             return false;
         tcb->rexmit_now = false;
     }
@@ -237,6 +264,21 @@ static void note_flight(struct tcb *tcb, bool stopped)
     tcb->flight_seq = tcb->snd_nxt;
 }
 
+/* RFC 4821 section 7.4: the next new segment, larger than usual; what it is to be made of may be short of that. */
+static bool send_mtu_probe(const struct out *o, struct pkt *p, uint32_t bytes)
+{
+    struct tcb *tcb = o->tcb;
+    txq_fill(&tcb->txq, p, bytes);
+    if (p->tcp.len != bytes) {
+        tcb->pmtu.probe_us = o->now_us + tcb_rto(tcb);
+        return true;
+    }
+    if (!send_packet(o, p))
+        return false;
+    pmtu_probe_sent(tcb, p);
+    return true;
+}
+
 /* NextSeg() (2): what was never sent. */
 static bool send_new(const struct out *o)
 {
@@ -253,6 +295,15 @@ static bool send_new(const struct out *o)
         if (p->tcp.len > 0 && !cwnd_allows(tcb, bytes)) { /* a bare FIN is no load for the path */
             stopped = true;
             break;
+        }
+        uint32_t probe = unlikely(o->now_us >= tcb->pmtu.probe_us) ? pmtu_probe_due(tcb) : 0;
+        if (probe) {
+            stopped = !cwnd_allows(tcb, probe);
+            if (stopped)
+                break;
+            if (!send_mtu_probe(o, p, probe))
+                return false;
+            continue;
         }
         if (!fit(o, p, bytes))
             return false;

@@ -64,7 +64,8 @@ static void set_up(struct world *w, const struct cell *cell, const struct tcp_cc
         h->app_us = h->idle_us = 500;
         h->closes_first = true;
         h->abort_us = h->timer_at_us = DEADLINE_NEVER;
-        h->path = (struct path){.delay_us = ONE_WAY_US, .mtu = 65535, .dead_us = DEADLINE_NEVER};
+        h->path = (struct path){
+            .delay_us = ONE_WAY_US, .mtu = 65535, .later_us = DEADLINE_NEVER, .dead_us = DEADLINE_NEVER};
         if (!h->tx || !h->rx)
             abort();
     }

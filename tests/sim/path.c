@@ -13,7 +13,8 @@ static uint32_t draw(struct world *w, uint32_t from, uint32_t to)
 void path_setup(struct world *w, int i, unsigned difficulty)
 {
     struct path *p = &w->host[i].path;
-    *p = (struct path){.delay_us = draw(w, 10, 100000), .dead_us = DEADLINE_NEVER, .mtu = 65535};
+    *p = (struct path){
+        .delay_us = draw(w, 10, 100000), .dead_us = DEADLINE_NEVER, .mtu = 65535, .later_us = DEADLINE_NEVER};
     if (rand_below(&w->rand, 3) == 0)
         p->jitter_us = draw(w, 1, p->delay_us);
     if (rand_below(&w->rand, 4) == 0) {
@@ -116,6 +117,8 @@ void path_send(struct world *w, int i, uint8_t *bytes, uint32_t len, const struc
     struct path *p = &w->host[i].path;
     uint64_t at_us;
     p->sent++;
+    if (w->now_us >= p->later_us)
+        p->mtu = p->later_mtu;
     if (len + IP_BYTES > p->mtu) {
         p->lost++;
         if (w->icmp)

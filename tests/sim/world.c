@@ -44,13 +44,25 @@ static void draw_doom(struct world *w)
     }
 }
 
+/* One in four takes everything; what a host must not do without is never below 576 (RFC 791). */
+static uint32_t draw_path_mtu(struct world *w)
+{
+    return rand_below(&w->rand, 4) ? 576 + rand_below(&w->rand, 925) : 65535;
+}
+
+/* One world in eight has routers that complain, one in eight routers that do not: black holes.  Routes change. */
 static void draw_mtu(struct world *w)
 {
-    if (rand_below(&w->rand, 8))
+    unsigned kind = rand_below(&w->rand, 8);
+    if (kind > 1)
         return;
-    w->icmp = true;
-    for (int i = 0; i < 2; i++)
-        w->host[i].path.mtu = 600 + rand_below(&w->rand, 900);
+    w->icmp = kind == 0;
+    for (int i = 0; i < 2; i++) {
+        struct path *p = &w->host[i].path;
+        p->mtu = draw_path_mtu(w);
+        p->later_mtu = draw_path_mtu(w);
+        p->later_us = rand_below(&w->rand, 20000000);
+    }
 }
 
 static void setup(struct world *w)

@@ -26,6 +26,8 @@ struct path {
     uint32_t duplicate_ppm;
     uint32_t corrupt_ppm; /* a bit turns over: the checksum drops it */
     uint32_t mtu;         /* of IP packets; larger ones are dropped, with an ICMP or without */
+    uint32_t later_mtu;   /* what becomes of it */
+    uint64_t later_us;    /* and when; DEADLINE_NEVER */
     uint32_t mark_ppm;    /* what may be marked meets congestion */
     uint32_t mark_us;     /* and so does what waits longer in the bottleneck; 0: no */
     enum ecn_box box;

@@ -18,6 +18,7 @@ static const struct {
 } event_names[] = {
     {"connected", TCP_EV_CONNECTED}, {"readable", TCP_EV_READABLE}, {"writable", TCP_EV_WRITABLE},
     {"peer_fin", TCP_EV_PEER_FIN},   {"closed", TCP_EV_CLOSED},     {"time_wait", TCP_EV_TIME_WAIT},
+    {"path", TCP_EV_PATH},
 };
 
 static bool expect_word(struct play *p, const char *got, const char *want)

@@ -111,6 +111,7 @@ struct tcp_open play_open_arguments(struct play *p)
         .isn = p->isn,
         .ts_offset = TS_AT_START - START_US / 1000,
         .mss = p->open_mss,
+        .path_mss = p->path_mss,
         .ip_header_bytes = p->ip_header_bytes,
     };
 }

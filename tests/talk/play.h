@@ -25,6 +25,7 @@ struct play {
     uint32_t isn, peer_isn; /* what 0 stands for */
     uint16_t open_mss;
     uint8_t ip_header_bytes;
+    uint32_t path_mss;
     uint32_t pool_packets;
     uint32_t refuse;                   /* so many emits are refused next */
     uint32_t written, read;            /* stream bytes */

@@ -131,6 +131,17 @@ static bool set_ecn(struct play *p, const char *value)
     return play_fault(p, "neither off, accept nor on: \"%s\"", value);
 }
 
+static bool set_mtu_probing(struct play *p, const char *value)
+{
+    static const char *const names[] = {"off", "black-hole", "always"};
+    for (uint8_t i = 0; i < ARRAY_LEN(names); i++)
+        if (strcmp(value, names[i]) == 0) {
+            p->config.mtu_probing = i;
+            return true;
+        }
+    return play_fault(p, "not off, black-hole or always: \"%s\"", value);
+}
+
 static bool set_one(struct play *p, const char *key, const char *value)
 {
     struct tcp_config *c = &p->config;
@@ -151,6 +162,8 @@ static bool set_one(struct play *p, const char *key, const char *value)
         {"user_timeout_us", &c->user_timeout_us},
         {"fin_wait_2_us", &c->fin_wait_2_us},
         {"time_wait_us", &c->time_wait_us},
+        {"mss_clamp", &c->mss_clamp},
+        {"path_mss", &p->path_mss},
         {"isn", &p->isn},
         {"peer_isn", &p->peer_isn},
         {"pool", &p->pool_packets},
@@ -162,6 +175,8 @@ static bool set_one(struct play *p, const char *key, const char *value)
         return set_flag(p, &c->sack, value);
     if (strcmp(key, "window_scaling") == 0)
         return set_flag(p, &c->window_scaling, value);
+    if (strcmp(key, "mtu_probing") == 0)
+        return set_mtu_probing(p, value);
     if (strcmp(key, "cc") == 0)
         return set_cc(p, value);
     if (strcmp(key, "ecn") == 0)

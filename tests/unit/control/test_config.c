@@ -146,6 +146,7 @@ static void what_follows_from_what(void **state)
     assert_int_equal(config.net.flows_max, 150);
     assert_int_equal(config.port.buffers, 1024 + 1024 + 2 * 512 + 400);
     assert_int_equal(config.tcp.mss, 1460);
+    assert_int_equal(config.tcp.mtu_probing, TCP_MTU_PROBING_BLACK_HOLE);
     assert_ptr_equal(config.tcp.cc, &tcp_cc_reno);
     assert_int_equal(config.net.routes, 2);
     assert_true(config.net.route[0].on_link);
@@ -215,6 +216,8 @@ static void set_wins_over_the_file(void **state)
         "run.log-level=\"debug\"",
         "tcp.sack=false",
         "tcp.ecn=on",
+        "tcp.mtu-probing=always",
+        "tcp.mss-clamp=1300",
         "allow-networks=[\"10.0.0.0/8\"]",
         "smtp.helo-name=[192.0.2.77]",
     };
@@ -231,6 +234,8 @@ static void set_wins_over_the_file(void **state)
     assert_int_equal(config.run.log_level, 4);
     assert_false(config.tcp.sack);
     assert_int_equal(config.tcp.ecn, TCP_ECN_ON);
+    assert_int_equal(config.tcp.mtu_probing, TCP_MTU_PROBING_ALWAYS);
+    assert_int_equal(config.tcp.mss_clamp, 1300);
     assert_int_equal(config.allow_networks, 1);
     assert_int_equal(config.allow_network[0].addr[12], 10);
     assert_string_equal(config.smtp.helo_name, "[192.0.2.77]");

@@ -19,14 +19,18 @@
     X(net_drop_short, "frames cut short or with inconsistent lengths")                  \
     X(net_drop_ethertype, "frames of a protocol that is not spoken here")               \
     X(net_drop_not_ours, "packets for another address")                                 \
-    X(net_drop_ip_header, "malformed IP headers")                                       \
+    X(net_drop_ip_header, "malformed IP headers, IPv6 extension headers included")      \
+    X(net_drop_ip_source, "packets from an address that none can come from")            \
     X(net_drop_ip_checksum, "wrong IP header checksums")                                \
     X(net_drop_fragment, "IP fragments")                                                \
     X(net_drop_protocol, "IP protocols that are not spoken here")                       \
     X(net_drop_arp, "malformed or implausible ARP")                                     \
     X(net_drop_nd, "malformed or implausible IPv6 neighbour discovery")                 \
-    X(net_drop_icmp, "malformed, unsolicited or out-of-window ICMP")                    \
+    X(net_drop_icmp, "malformed ICMP, wrong checksums included")                        \
+    X(net_drop_icmp_kind, "ICMP of a kind that is not spoken here, or to a group")      \
+    X(net_drop_icmp_flow, "ICMP errors about nothing that a flow of ours has sent")     \
     X(net_drop_tcp_header, "malformed TCP headers")                                     \
+    X(net_drop_tcp_options, "malformed TCP options")                                    \
     X(net_drop_tcp_checksum, "wrong TCP checksums")                                     \
     X(net_drop_no_flow, "segments of no connection")                                    \
     X(net_drop_no_neighbour, "packets whose next hop did not answer ARP or ND")         \
@@ -81,6 +85,9 @@
     X(tcp_drop_window, "segments outside the window")                                   \
     X(tcp_drop_paws, "segments with old time stamps")                                   \
     X(tcp_drop_ack, "segments with an unacceptable ACK")                                \
+    X(tcp_drop_flags, "segments whose flags a handshake has no use for")                \
+    X(tcp_drop_rst, "RST with another number than the next one, RFC 5961")              \
+    X(tcp_drop_syn, "SYN within a connection, RFC 5961")                                \
     X(tcp_drop_no_buffer, "out-of-order segments not kept for want of a buffer")        \
     X(tcp_drop_icmp, "ICMP errors that quote nothing in flight, RFC 5927")              \
     X(tcp_unreachable, "connects that ended with a hard ICMP error")                    \

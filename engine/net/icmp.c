@@ -48,7 +48,7 @@ static void receive_error(struct net *net, const struct rx_frame *frame, const s
     if (flow == NET_NO_FLOW && net_hand_on(net, &key, frame->pkt))
         return;
     if (flow == NET_NO_FLOW || !net->handler.icmp_error) {
-        drop(net, STAT_net_drop_icmp, frame->pkt);
+        drop(net, STAT_net_drop_icmp_flow, frame->pkt);
         return;
     }
     net->handler.icmp_error(net->handler.ctx, flow, icmp);
@@ -72,17 +72,14 @@ void icmp_receive(struct net *net, const struct rx_frame *frame, uint64_t now_us
         return;
     }
     count_handed_on(net, frame);
-    if (!parsed || ip_is_multicast(&frame->ip.dst) || net_is_ours(net, &frame->ip.src)) {
+    if (!parsed)
         drop(net, STAT_net_drop_icmp, frame->pkt);
-        return;
-    }
-    if (icmp.kind == ICMP_ECHO_REQUEST) {
+    else if (icmp.kind == ICMP_OTHER || ip_is_multicast(&frame->ip.dst) || net_is_ours(net, &frame->ip.src))
+        drop(net, STAT_net_drop_icmp_kind, frame->pkt);
+    else if (icmp.kind == ICMP_ECHO_REQUEST)
         answer_echo(net, frame, now_us);
-        return;
-    }
-    if (!icmp.inner_tcp || !net_is_ours(net, &icmp.inner.src)) {
-        drop(net, STAT_net_drop_icmp, frame->pkt);
-        return;
-    }
-    receive_error(net, frame, &icmp);
+    else if (!icmp.inner_tcp || !net_is_ours(net, &icmp.inner.src))
+        drop(net, STAT_net_drop_icmp_flow, frame->pkt);
+    else
+        receive_error(net, frame, &icmp);
 }

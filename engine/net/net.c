@@ -176,8 +176,10 @@ static bool receive_ip_header(struct net *net, struct rx_frame *frame)
     enum stat_id why;
     if (result == IP_BAD_CHECKSUM)
         why = STAT_net_drop_ip_checksum;
-    else if (result != IP_OK || ip_is_v4(&frame->ip.src) != v4 || !is_possible_source(net, frame))
+    else if (result != IP_OK || ip_is_v4(&frame->ip.src) != v4)
         why = STAT_net_drop_ip_header;
+    else if (!is_possible_source(net, frame))
+        why = STAT_net_drop_ip_source;
     else if (!is_our_destination(net, frame))
         why = STAT_net_drop_not_ours;
     else if (frame->ip.fragment)

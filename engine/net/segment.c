@@ -81,6 +81,14 @@ static struct flow_key flow_of(const struct rx_frame *frame)
     };
 }
 
+/* The data offset is in the upper half of byte 12 (RFC 9293 section 3.1); if that is right the options are wrong. */
+static enum stat_id why_malformed(const struct rx_frame *frame)
+{
+    unsigned header_len = (frame->payload[12] >> 4) * 4u;
+    bool fits = header_len >= TCP_HEADER_MIN && header_len <= frame->ip.payload_len;
+    return fits ? STAT_net_drop_tcp_options : STAT_net_drop_tcp_header;
+}
+
 void tcp_receive(struct net *net, const struct rx_frame *frame, uint64_t now_us)
 {
     count_handed_on(net, frame);
@@ -98,7 +106,7 @@ void tcp_receive(struct net *net, const struct rx_frame *frame, uint64_t now_us)
     }
     struct tcp_segment seg;
     if (!tcp_segment_parse(&seg, frame->payload, frame->ip.payload_len)) {
-        drop(net, STAT_net_drop_tcp_header, frame->pkt);
+        drop(net, why_malformed(frame), frame->pkt);
         return;
     }
     seg.pkt = frame->pkt;

@@ -73,8 +73,10 @@ static void in_syn_sent(struct tcb *tcb, const struct tcp_segment *seg, uint64_t
         return;
     }
     /* Fourth: the SYN bit. */
-    if (!(seg->flags & TCP_SYN))
+    if (!(seg->flags & TCP_SYN)) {
+        stat_inc(tcb->stats, STAT_tcp_drop_flags);
         return;
+    }
     syn_sent_syn(tcb, seg, now_us);
     if (ack)
         ecn_accept_syn_ack(tcb, seg);
@@ -185,6 +187,7 @@ static bool check_rst(struct tcb *tcb, const struct tcp_segment *seg, uint64_t n
     if (!(seg->flags & TCP_RST))
         return true;
     if (seg->seq != tcb->rcv_nxt) {
+        stat_inc(tcb->stats, STAT_tcp_drop_rst);
         challenge_ack(tcb, now_us);
         return false;
     }
@@ -207,6 +210,7 @@ static bool check_syn(struct tcb *tcb, const struct tcp_segment *seg, uint64_t n
         tcb_finish(tcb, TCP_ERR_REFUSED);
         return false;
     }
+    stat_inc(tcb->stats, STAT_tcp_drop_syn);
     challenge_ack(tcb, now_us);
     return false;
 }

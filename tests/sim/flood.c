@@ -193,12 +193,12 @@ static uint64_t counted(const struct stats *s, enum flood kind, bool at_listener
     switch (kind) {
     case FLOOD_SYN:
         return at_listener ? v[STAT_tcp_cookies_sent] + v[STAT_tcp_accepted] : v[STAT_net_drop_no_flow];
-    case FLOOD_RST: return v[STAT_net_drop_no_flow] + v[STAT_tcp_drop_window] + v[STAT_tcp_drop_ack];
+    case FLOOD_RST: return v[STAT_net_drop_no_flow] + v[STAT_tcp_drop_window] + v[STAT_tcp_drop_rst];
     case FLOOD_ACK:
         return v[STAT_net_drop_no_flow] + v[STAT_tcp_drop_window] + v[STAT_tcp_drop_ack] +
                v[STAT_tcp_drop_paws];
     case FLOOD_ICMP:
-        return v[STAT_net_drop_icmp] + v[STAT_net_drop_reply] + v[STAT_net_icmp_echo_replies] +
+        return v[STAT_net_drop_icmp_flow] + v[STAT_net_drop_reply] + v[STAT_net_icmp_echo_replies] +
                v[STAT_tcp_drop_icmp];
     default: return 0;
     }

@@ -88,7 +88,7 @@ static void each_fault_has_its_counter(void **state)
         {"fragment header", IP + 6, 6 ^ 44, STAT_net_drop_fragment},
         {"UDP", IP + 6, 6 ^ 17, STAT_net_drop_protocol},
         {"ICMP of IPv4", IP + 6, 6 ^ 1, STAT_net_drop_protocol},
-        {"from a group", IP + 8, 0x20 ^ 0xff, STAT_net_drop_ip_header},
+        {"from a group", IP + 8, 0x20 ^ 0xff, STAT_net_drop_ip_source},
         {"another host's address", IP + 39, 0x40, STAT_net_drop_not_ours},
         {"a group's address", IP + 24, 0x20 ^ 0xff, STAT_net_drop_not_ours},
         {"TCP checksum", TCP + 16, 0x01, STAT_net_drop_tcp_checksum},
@@ -126,7 +126,7 @@ static void sources_that_cannot_be_are_dropped(void **state)
         struct tcp_segment ack = {.src_port = 25, .dst_port = 2000, .flags = TCP_ACK};
         struct frame f = tcp_frame(&w, impossible[i], OURS, &ack, NULL);
         world_give(&w, &f);
-        assert_int_equal(world_stat(&w, STAT_net_drop_ip_header), i + 1);
+        assert_int_equal(world_stat(&w, STAT_net_drop_ip_source), i + 1);
         assert_false(world_take(&w, &f));
     }
     world_close(&w);
@@ -231,7 +231,7 @@ static void a_ping_is_answered_in_place(void **state)
     f = icmp6_frame(&w, OURS, OURS, ping, 8);
     world_give(&w, &f);
     assert_false(world_take(&w, &f));
-    assert_int_equal(world_stat(&w, STAT_net_drop_icmp), 2);
+    assert_int_equal(world_stat(&w, STAT_net_drop_icmp_kind), 2);
     world_close(&w);
 }
 
@@ -294,7 +294,8 @@ static void an_error_reaches_the_flow_that_it_quotes(void **state)
     f = error_about(&w, &other, 2, 0, 1400);
     world_give(&w, &f);
     assert_int_equal(w.heard.icmp_errors, 2);
-    assert_int_equal(world_stat(&w, STAT_net_drop_icmp), 2);
+    assert_int_equal(world_stat(&w, STAT_net_drop_icmp), 1);
+    assert_int_equal(world_stat(&w, STAT_net_drop_icmp_flow), 1);
     assert_false(world_take(&w, &f));
     world_close(&w);
 }

@@ -304,7 +304,7 @@ static void what_is_not_nd_or_not_plausible_is_dropped(void **state)
     uint8_t redirect[40] = {137};
     f = icmp6_frame(&w, "fe80::fe", OURS, redirect, sizeof(redirect));
     world_give(&w, &f);
-    assert_int_equal(world_stat(&w, STAT_net_drop_icmp), 2);
+    assert_int_equal(world_stat(&w, STAT_net_drop_icmp_kind), 2);
     expect_silence(&w);
     world_close(&w);
 }

@@ -1,5 +1,5 @@
 /* bio.c: between OpenSSL and the caller's bytes: reads come from the span lent to tls_input, writes go to the
- * caller's sink; what the sink does not take waits in the session.
+ * caller's sink; what the sink does not take waits in the session.  To OpenSSL this is a socket with kernel TLS: see seal.h.
  */
 #include "crypto/session.h"
 
@@ -20,6 +20,11 @@ static int bio_read(BIO *bio, char *out, size_t cap, size_t *got)
     tls->in.len -= *got;
     return 1;
 }
+
+/* What <openssl/bio.h> lists as reserved for the BIOs of kernel TLS. */
+#define CTRL_SET_KTLS          72 /* num: 1 for writing; ptr: struct tls_crypto_info and what follows it */
+#define CTRL_SET_KTLS_CTRL_MSG 74 /* num: the record type of the next write */
+#define CTRL_CLEAR_KTLS_MSG    75
 
 static size_t sink_put(const struct byte_sink *sink, const uint8_t *data, size_t len)
 {
@@ -86,16 +91,50 @@ void tls_waiting_free(struct tls *tls)
     w->start = w->end = w->cap = 0;
 }
 
+bool tls_put(struct tls *tls, const uint8_t *data, size_t len)
+{
+    size_t sunk = 0;
+    if (tls_waiting_drain(tls) && tls->sink)
+        sunk = sink_put(tls->sink, data, len);
+    return sunk == len || waiting_add(&tls->waiting, data + sunk, len - sunk);
+}
+
+uint8_t *tls_put_reserve(struct tls *tls, size_t want, size_t *room)
+{
+    struct tls_waiting *w = &tls->waiting;
+    uint8_t *chunk = NULL;
+    if (tls_waiting_drain(tls) && tls->sink)
+        chunk = tls->sink->reserve(tls->sink->ctx, room);
+    tls->put_waits = !chunk;
+    if (chunk)
+        return chunk;
+    *room = want;
+    return waiting_room(w, want) ? w->data + w->end : NULL;
+}
+
+void tls_put_commit(struct tls *tls, size_t len)
+{
+    if (tls->put_waits)
+        tls->waiting.end += len;
+    else
+        tls->sink->commit(tls->sink->ctx, len);
+}
+
+static bool write_record(struct tls *tls, const uint8_t *data, size_t len)
+{
+    struct span part = {.data = data, .len = len};
+    uint8_t type = tls->seal.type;
+    tls->seal.type = SSL3_RT_APPLICATION_DATA;
+    return len <= RECORD_PLAIN_MAX && seal_record(tls, type, &part, 1, len);
+}
+
 static int bio_write(BIO *bio, const char *in, size_t len, size_t *taken)
 {
     struct tls *tls = BIO_get_data(bio);
     const uint8_t *data = (const uint8_t *)in;
-    size_t sunk = 0;
     BIO_clear_retry_flags(bio);
     *taken = 0;
-    if (tls_waiting_drain(tls) && tls->sink)
-        sunk = sink_put(tls->sink, data, len);
-    if (sunk < len && !waiting_add(&tls->waiting, data + sunk, len - sunk))
+    if (!(tls->seal.suite ? write_record(tls, data, len) : tls_put(tls, data, len)))
         return 0; /* without a retry flag: the session fails */
     *taken = len;
     return 1;
@@ -103,8 +142,15 @@ static int bio_write(BIO *bio, const char *in, size_t len, size_t *taken)
 
 static long bio_ctrl(BIO *bio, int command, long num, void *ptr)
 {
-    (void)bio, (void)num, (void)ptr;
-    return command == BIO_CTRL_FLUSH; /* everything else is not supported: 0 */
+    struct tls *tls = BIO_get_data(bio);
+    switch (command) {
+    case BIO_CTRL_FLUSH: return 1;
+    case CTRL_SET_KTLS: return num == 1 && seal_key(tls, ptr);
+    case BIO_CTRL_GET_KTLS_SEND: return tls->seal.suite != SEAL_NONE;
+    case CTRL_SET_KTLS_CTRL_MSG: tls->seal.type = (uint8_t)num; return 1;
+    case CTRL_CLEAR_KTLS_MSG: tls->seal.type = SSL3_RT_APPLICATION_DATA; return 1;
+    default: return 0; /* not supported */
+    }
 }
 
 BIO_METHOD *tls_bio_method(void)

@@ -20,6 +20,18 @@ static bool make_context(struct tls_core *core, const struct tls_core_config *co
     return !config->keylog_path || tls_keylog_open(core, config->keylog_path, err);
 }
 
+static bool open_record_ciphers(struct tls_core *core, struct error *err)
+{
+    IMB_ARCH arch = IMB_ARCH_NONE;
+    core->mb = alloc_mb_mgr(0);
+    if (core->mb)
+        init_mb_mgr_auto(core->mb, &arch);
+    if (!core->mb || arch == IMB_ARCH_NONE)
+        return error_set(err, "IPSec_MB does not start: %s; hardline needs a CPU with AES-NI",
+                         imb_get_strerror(imb_get_errno(core->mb)));
+    return true;
+}
+
 static bool open_parts(struct tls_core *core, const struct tls_core_config *config, struct error *err)
 {
     if (config->engine) {
@@ -33,7 +45,7 @@ static bool open_parts(struct tls_core *core, const struct tls_core_config *conf
             return false;
     }
     core->proven = proven_open(config->proven_chains, config->proven_lifetime_s, err);
-    return core->proven && make_context(core, config, err) &&
+    return core->proven && open_record_ciphers(core, err) && make_context(core, config, err) &&
            pool_open(&core->sessions, "TLS sessions", sizeof(struct tls), config->sessions_max, err);
 }
 
@@ -46,6 +58,7 @@ struct tls_core *tls_core_open(const struct tls_core_config *config, struct erro
     }
     core->keylog_fd = -1;
     core->stats = config->stats;
+    core->seal_records_max = config->seal_records_max ? config->seal_records_max : SEAL_RECORDS_MAX;
     list_init(&core->abandoned);
     if (!open_parts(core, config, err)) {
         tls_core_close(core);
@@ -75,6 +88,8 @@ void tls_core_close(struct tls_core *core)
     if (core->sessions.memory)
         pool_close(&core->sessions);
     proven_close(core->proven);
+    if (core->mb)
+        free_mb_mgr(core->mb);
     tls_keylog_close(core);
     SSL_CTX_free(core->ctx);
     BIO_meth_free(core->bio_method);

@@ -2,6 +2,7 @@
 #ifndef CRYPTO_SESSION_H
 #define CRYPTO_SESSION_H
 
+#include "crypto/seal.h"
 #include "crypto/tls.h"
 #include "engine/base/list.h"
 #include "engine/base/pool.h"
@@ -17,6 +18,8 @@ struct tls_core {
     struct pool sessions;
     struct list abandoned; /* struct tls.link: freed by the caller while a job of theirs was suspended */
     struct proven *proven;
+    IMB_MGR *mb;               /* IPSec_MB, for records */
+    uint64_t seal_records_max; /* under one key */
     struct stats *stats;
     bool async;
     bool engine_held;
@@ -40,6 +43,8 @@ struct tls {
     struct span in;               /* the caller's bytes, during tls_input only */
     const struct byte_sink *sink; /* NULL: everything waits */
     struct tls_waiting waiting;
+    bool put_waits; /* the last tls_put_reserve gave room in waiting, not in the sink */
+    struct seal seal;
     struct list link; /* in core->abandoned */
 
     struct tls_trust *trust; /* NULL without pkix */
@@ -57,6 +62,13 @@ struct tls {
 
 /* Non-application output that a session may hold back: a handshake's flights and alerts, no more. */
 #define TLS_PROTOCOL_OUTPUT_MAX (64u << 10)
+
+/* ERR_clear_error walks all of the queue, empty or not: 300 ns. */
+static inline void tls_clear_errors(void)
+{
+    if (ERR_peek_error())
+        ERR_clear_error();
+}
 
 /* What OpenSSL last complained of on this thread; never NULL. */
 static inline const char *tls_reason(void)
@@ -87,6 +99,13 @@ void tls_reap(struct tls_core *core);
 BIO_METHOD *tls_bio_method(void);
 BIO *tls_bio_make(struct tls *tls);
 bool tls_waiting_drain(struct tls *tls);
+
+/* Output behind all that there is: a copy, or room for up to want bytes of which at least one can be taken (NULL: the
+ * session's bound is reached).
+ */
+bool tls_put(struct tls *tls, const uint8_t *data, size_t len) must_check;
+uint8_t *tls_put_reserve(struct tls *tls, size_t want, size_t *room);
+void tls_put_commit(struct tls *tls, size_t len);
 void tls_waiting_free(struct tls *tls);
 
 /* trust.c */

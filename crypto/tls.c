@@ -18,7 +18,7 @@ static enum tls_status fail(struct tls *tls)
         explain_library(tls);
     if (tls->status == TLS_HANDSHAKE || tls->status == TLS_WANT_WORK)
         stat_inc(tls->core->stats, STAT_tls_handshakes_failed);
-    ERR_clear_error();
+    tls_clear_errors();
     return tls->status = TLS_FAILED;
 }
 
@@ -92,7 +92,7 @@ struct tls *tls_open(struct tls_core *core, const struct tls_demand *demand)
     tls->waiting.limit = TLS_PROTOCOL_OUTPUT_MAX;
     list_init(&tls->link);
     name_peer(tls, demand);
-    ERR_clear_error();
+    tls_clear_errors();
     if (!demand_is_possible(demand)) {
         explain(tls, FAULT_LOCAL, REASON_POLICY,
                 "what is demanded of the connection to %s contradicts itself", tls->peer);
@@ -113,11 +113,12 @@ static void release(struct tls *tls)
     struct tls_core *core = tls->core;
     SSL_free(tls->ssl);
     tls_waiting_free(tls);
+    seal_close(&tls->seal);
     tls_trust_free(tls->trust);
     list_remove(&tls->link);
     OPENSSL_cleanse(tls, sizeof(*tls));
     pool_put(&core->sessions, tls);
-    ERR_clear_error();
+    tls_clear_errors();
 }
 
 /* OpenSSL cannot cancel a suspended job; freeing under it would leave an engine writing into freed memory. */
@@ -146,7 +147,7 @@ void tls_reap(struct tls_core *core)
 static enum tls_status handshake_done(struct tls *tls)
 {
     SSL_clear_mode(tls->ssl, SSL_MODE_ASYNC); /* no public-key work after this: records need no jobs */
-    if (!verify_finish(tls)) {
+    if (!tls->seal.suite || !verify_finish(tls)) {
         SSL_shutdown(tls->ssl);
         return fail(tls);
     }
@@ -156,7 +157,7 @@ static enum tls_status handshake_done(struct tls *tls)
 
 static enum tls_status handshake_step(struct tls *tls)
 {
-    ERR_clear_error();
+    tls_clear_errors();
     int done = SSL_do_handshake(tls->ssl);
     if (done == 1)
         return handshake_done(tls);
@@ -185,7 +186,7 @@ static void open_record(struct tls *tls)
 {
     uint8_t first;
     size_t got;
-    ERR_clear_error();
+    tls_clear_errors();
     int ok = SSL_peek_ex(tls->ssl, &first, sizeof(first), &got);
     switch (ok == 1 ? SSL_ERROR_NONE : SSL_get_error(tls->ssl, ok)) {
     case SSL_ERROR_NONE:
@@ -228,7 +229,7 @@ size_t tls_read(struct tls *tls, uint8_t *out, size_t cap)
     size_t total = 0, got;
     if (tls->status != TLS_OPEN)
         return 0;
-    ERR_clear_error();
+    tls_clear_errors();
     while (total < cap && SSL_pending(tls->ssl) != 0) {
         if (SSL_read_ex(tls->ssl, out + total, cap - total, &got) != 1) {
             fail(tls);
@@ -242,13 +243,12 @@ size_t tls_read(struct tls *tls, uint8_t *out, size_t cap)
 
 /* ---- records out ---- */
 
-#define RECORD_MAX  16384u /* plain bytes, RFC 8446 section 5.1 */
-#define OVERHEAD_13 22u    /* header, content type, tag */
-#define OVERHEAD_12 29u    /* header, explicit nonce, tag; ChaCha20-Poly1305 has no nonce */
+#define OVERHEAD_13 22u /* header, content type, tag */
+#define OVERHEAD_12 29u /* header, explicit nonce, tag; ChaCha20-Poly1305 has no nonce */
 
 size_t tls_sealed_bytes(const struct tls *tls, size_t in_len)
 {
-    size_t records = (in_len + RECORD_MAX - 1) / RECORD_MAX;
+    size_t records = (in_len + RECORD_PLAIN_MAX - 1) / RECORD_PLAIN_MAX;
     return in_len + records * (tls->verified.version == TLS1_3_VERSION ? OVERHEAD_13 : OVERHEAD_12);
 }
 
@@ -257,32 +257,67 @@ static bool may_write(const struct tls *tls)
     return (tls->status == TLS_OPEN || tls->status == TLS_PEER_CLOSED) && !tls->closing;
 }
 
-bool tls_write(struct tls *tls, const uint8_t *in, size_t in_len)
+/* RFC 8446 section 4.6.3: OpenSSL says so to the peer and hands us the next keys.  TLS 1.2 has no such thing. */
+static bool renew_key(struct tls *tls)
 {
-    size_t written;
+    if (!tls->seal.version_13) {
+        explain(tls, FAULT_LOCAL, REASON_LIMIT,
+                "the connection to %s has encrypted as much as one key may; the rest needs a new one",
+                tls->peer);
+        return false;
+    }
+    tls_clear_errors();
+    return SSL_key_update(tls->ssl, SSL_KEY_UPDATE_NOT_REQUESTED) == 1 && SSL_do_handshake(tls->ssl) == 1 &&
+           !seal_worn(tls);
+}
+
+static bool seal_parts(struct tls *tls, struct span *part, unsigned parts, size_t len)
+{
+    for (size_t n; len > 0; len -= n) {
+        while (part->len == 0) {
+            part++;
+            parts--;
+        }
+        n = min_size(len, RECORD_PLAIN_MAX);
+        if (seal_worn(tls) && !renew_key(tls))
+            return false;
+        if (!seal_record(tls, SSL3_RT_APPLICATION_DATA, part, parts, n))
+            return false;
+    }
+    return true;
+}
+
+bool tls_write_parts(struct tls *tls, struct span *part, unsigned parts)
+{
+    size_t len = 0;
     if (!may_write(tls))
         return false;
-    if (in_len == 0)
-        return true;
+    for (unsigned i = 0; i < parts; i++)
+        len += part[i].len;
     if (tls->waiting.end == tls->waiting.start)
         tls->waiting.limit = TLS_PROTOCOL_OUTPUT_MAX;
-    tls->waiting.limit += tls_sealed_bytes(tls, in_len);
-    ERR_clear_error();
-    if (SSL_write_ex(tls->ssl, in, in_len, &written) != 1 || written != in_len) {
+    tls->waiting.limit += tls_sealed_bytes(tls, len);
+    if (!seal_parts(tls, part, parts, len)) {
         fail(tls);
         return false;
     }
-    stat_add(tls->core->stats, STAT_tls_sealed_bytes, in_len);
+    stat_add(tls->core->stats, STAT_tls_sealed_bytes, len);
     return true;
+}
+
+bool tls_write(struct tls *tls, const uint8_t *in, size_t in_len)
+{
+    struct span part = {.data = in, .len = in_len};
+    return tls_write_parts(tls, &part, 1);
 }
 
 void tls_close_notify(struct tls *tls)
 {
     if (!may_write(tls))
         return;
-    ERR_clear_error();
+    tls_clear_errors();
     SSL_shutdown(tls->ssl);
-    ERR_clear_error();
+    tls_clear_errors();
     tls->closing = true;
 }
 

@@ -39,6 +39,7 @@ struct tls_core_config {
     uint32_t sessions_max;      /* most sessions open at once */
     const char *engine;         /* OpenSSL ENGINE id for RSA and EC work, or NULL; the same for all cores */
     uint32_t proven_chains;     /* verified chains remembered; 0: every handshake verifies its own */
+    uint64_t seal_records_max;  /* records under one key, for tests; 0: RFC 8446 section 5.5 */
     uint32_t proven_lifetime_s; /* for so long at the most */
     bool pq_share;              /* send the X25519MLKEM768 key share at once, not only when it is asked for */
     bool async;              /* run handshakes as ASYNC jobs (SSL_MODE_ASYNC); needs an engine that pauses */
@@ -110,6 +111,11 @@ size_t tls_read(struct tls *tls, uint8_t *out, size_t cap);
  * session (bounded by what was written) and goes out with tls_output.  False if the session failed.
  */
 bool tls_write(struct tls *tls, const uint8_t *in, size_t in_len) must_check;
+
+/* tls_write_parts is tls_write for bytes that do not lie together: they are read once, where they are, and become records
+ * as if they did.  The spans are used up.
+ */
+bool tls_write_parts(struct tls *tls, struct span *part, unsigned parts) must_check;
 
 /* The most ciphertext bytes that in_len plain bytes become, record overhead included. */
 size_t tls_sealed_bytes(const struct tls *tls, size_t in_len);

@@ -38,12 +38,18 @@ static bool set_limits(SSL_CTX *ctx, bool pq_share)
            SSL_CTX_set1_sigalgs_list(ctx, SIGNATURES);
 }
 
+#ifdef OPENSSL_NO_KTLS
+#error \
+    "OpenSSL hands over the keys for writing by its kernel-TLS interface (seal.h); this one was built without"
+#endif
+
 static void set_options(SSL_CTX *ctx)
 {
     SSL_CTX_clear_options(ctx, SSL_OP_LEGACY_SERVER_CONNECT | SSL_OP_ALLOW_UNSAFE_LEGACY_RENEGOTIATION |
                                    SSL_OP_NO_EXTENDED_MASTER_SECRET | SSL_OP_IGNORE_UNEXPECTED_EOF);
-    SSL_CTX_set_options(ctx, SSL_OP_NO_COMPRESSION | SSL_OP_NO_RENEGOTIATION | SSL_OP_NO_TICKET |
-                                 SSL_OP_NO_RX_CERTIFICATE_COMPRESSION | SSL_OP_NO_TX_CERTIFICATE_COMPRESSION);
+    SSL_CTX_set_options(ctx, SSL_OP_ENABLE_KTLS | SSL_OP_NO_COMPRESSION | SSL_OP_NO_RENEGOTIATION |
+                                 SSL_OP_NO_TICKET | SSL_OP_NO_RX_CERTIFICATE_COMPRESSION |
+                                 SSL_OP_NO_TX_CERTIFICATE_COMPRESSION);
     SSL_CTX_set_session_cache_mode(ctx, SSL_SESS_CACHE_OFF);
     SSL_CTX_clear_mode(ctx, SSL_MODE_SEND_FALLBACK_SCSV | SSL_MODE_ENABLE_PARTIAL_WRITE);
     SSL_CTX_set_mode(ctx, SSL_MODE_RELEASE_BUFFERS | SSL_MODE_AUTO_RETRY);

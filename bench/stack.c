@@ -83,6 +83,8 @@ static struct tcp_open opening(struct stack *stack, const struct stream *stream)
         .isn = (uint32_t)hash + (uint32_t)(stack->now_us / 4),
         .ts_offset = (uint32_t)(hash >> 32),
         .mss = net_mss(stack->net, &stream->key.remote),
+        .path_mss = net_path_mss(stack->net, &stream->key.remote, stack->now_us),
+        .ip_header_bytes = ip_is_v4(&stream->key.remote) ? IPV4_HEADER_MIN : IPV6_HEADER_BYTES,
     };
 }
 
@@ -287,6 +289,9 @@ static void note_events(struct stream *stream)
         set_half_open(stream, false);
         stream->connected_us = stream->stack->now_us;
     }
+    if (events & TCP_EV_PATH)
+        net_learn_path(stream->stack->net, &stream->key.remote, tcp_path_mss(&stream->tcb),
+                       stream->stack->now_us);
     stream->peer_done |= (events & TCP_EV_PEER_FIN) != 0;
     stream->over |= (events & (TCP_EV_CLOSED | TCP_EV_TIME_WAIT)) != 0;
 }

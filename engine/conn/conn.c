@@ -89,6 +89,7 @@ bool conn_open(struct conn *conn, struct conn_env *env, uint32_t flow, const str
         .local_port = conn->key.local_port,
         .remote_port = conn->key.remote_port,
         .mss = net_mss(env->net, &remote),
+        .path_mss = net_path_mss(env->net, &remote, now_us),
         .ip_header_bytes = ip_is_v4(&remote) ? IPV4_HEADER_MIN : IPV6_HEADER_BYTES,
     };
     flow_secrets(conn, &open, now_us);

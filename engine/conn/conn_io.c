@@ -248,6 +248,8 @@ static void look_at_events(struct conn *conn, uint64_t now_us)
     unsigned events = tcp_events(&conn->tcb);
     if ((events & TCP_EV_CONNECTED) && conn->phase == CONN_CONNECTING)
         conn_start_smtp(conn, now_us);
+    if (unlikely(events & TCP_EV_PATH))
+        net_learn_path(conn->env->net, &conn->key.remote, tcp_path_mss(&conn->tcb), now_us);
     conn->peer_closed |= (events & TCP_EV_PEER_FIN) != 0;
     conn->over |= (events & (TCP_EV_CLOSED | TCP_EV_TIME_WAIT)) != 0;
 }

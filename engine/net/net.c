@@ -46,6 +46,8 @@ static bool open_tables(struct net *net, struct error *err)
     struct ports_range range = {c->port_first, c->port_last, c->core, c->cores,
                                 c->cores > 1 ? net->port->steering : NULL};
     ports_init(&net->ports, &range, &ports_key, &rand);
+    struct hash_key paths_key = derived_key(&rand, c->hash_key);
+    paths_init(&net->paths, &paths_key);
     net->ip_id = (uint16_t)rand_u64(&rand);
     net->label_key = rand_u64(&rand) | 1;
     route_table_init(&net->routes, c->route, c->routes);
@@ -318,4 +320,16 @@ void net_flow_move(struct net *net, const struct flow_key *key, uint32_t flow)
     bool known = flow_renumber(&net->flows, key, flow);
     assert(known);
     (void)known;
+}
+
+/* ---- paths ---- */
+
+uint32_t net_path_mss(const struct net *net, const struct ip_addr *remote, uint64_t now_us)
+{
+    return paths_mss(&net->paths, remote, now_us);
+}
+
+void net_learn_path(struct net *net, const struct ip_addr *remote, uint32_t mss, uint64_t now_us)
+{
+    paths_learn(&net->paths, remote, mss < net_mss(net, remote) ? mss : 0, now_us);
 }

@@ -134,6 +134,12 @@ bool net_answer(struct net *net, const struct flow_key *key, const struct tcp_se
 /* The payload bytes a segment to remote may have by our MTU: on Ethernet 1460, over IPv6 1440. */
 uint32_t net_mss(const struct net *net, const struct ip_addr *remote);
 
+/* net_path_mss: the same by what the path is known to take; 0: not known, or all.  net_learn_path keeps what a connection has
+ * found, for ten minutes (RFC 1191 section 6.3) and 1,024 hosts.
+ */
+uint32_t net_path_mss(const struct net *net, const struct ip_addr *remote, uint64_t now_us);
+void net_learn_path(struct net *net, const struct ip_addr *remote, uint32_t mss, uint64_t now_us);
+
 /* net_owner: the core that owns a flow (ports.h).  Ports outside [port_first, port_last] belong to every core: a listener is
  * one on all of them.
  */

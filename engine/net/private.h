@@ -5,6 +5,7 @@
 #include "engine/net/flow.h"
 #include "engine/net/neigh.h"
 #include "engine/net/net.h"
+#include "engine/net/paths.h"
 #include "engine/net/ports.h"
 #include "engine/net/route.h"
 
@@ -63,6 +64,7 @@ struct net {
     struct neigh_table neigh;
     struct flow_table flows;
     struct ports ports;
+    struct paths paths;
 };
 
 /* A received frame that has passed Ethernet and IP. */

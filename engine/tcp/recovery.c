@@ -173,8 +173,8 @@ uint32_t recovery_on_ack(struct tcb *tcb, const struct tcp_segment *seg, const s
     bool found;
     keep_near(tcb);
     if (tcb->ecn_on && (seg->flags & TCP_ECE)) /* so a reduction was not for nothing, lost or not */
-        tcb->undo.armed = false;
-    if (undo_on_ack(tcb, seg, report, now_us))
+        undo_disarm(tcb);
+    if (undo_on_ack(tcb, seg, report, duplicate, now_us))
         leave_undone(tcb);
     if (tcb->sack_on) {
         rack_on_ack(tcb, report, now_us);
@@ -238,8 +238,13 @@ void recovery_on_timeout(struct tcb *tcb, uint64_t now_us)
     assert(tcb->txq.out > 0);
     pmtu_on_timeout(tcb, now_us);
     bool same = recovery_is_reducing(tcb) || (tcb->recovery == RECOVERY_LOSS && tcb->rto_una == tcb->snd_una);
-    if (!same) {
+    if (same) {
+        tcb->undo.frto = FRTO_OFF;
+    } else {
         undo_arm(tcb);
+        if (tcb->recovery ==
+            RECOVERY_OPEN) /* RFC 5682 section 2.1 (1): not while a time-out is being repaired */
+            undo_arm_frto(tcb);
         reduce(tcb, tcb->txq.out, now_us);
     }
     cc->cwnd = cc->mss;

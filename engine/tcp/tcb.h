@@ -74,6 +74,13 @@ struct prr {
     uint32_t flight;    /* RecoverFS, in flight when it began; > 0 */
 };
 
+/* Where F-RTO stands after a time-out (RFC 5682). */
+enum frto {
+    FRTO_OFF,
+    FRTO_RESENT,   /* step 2: the first segment went again, its ACK is to come */
+    FRTO_NEW_DATA, /* step 3: new data leaves instead of what may be lost; the next ACK decides */
+};
+
 /* What a reduction can be taken back with, if it turns out that nothing was lost (RFC 3522, 3708, 4015). */
 struct undo {
     struct cc cc;           /* as it was before */
@@ -83,6 +90,7 @@ struct undo {
     uint32_t retransmitted; /* retransmissions that no duplicate has been reported of */
     bool armed;
     bool first_ack; /* Eifel looks at the first ACK only */
+    uint8_t frto;   /* enum frto */
 };
 
 /* RFC 4821, RFC 8899.  Sizes as path_mss: payload bytes, options not counted off. */
@@ -367,16 +375,19 @@ void pmtu_acked(struct tcb *tcb, uint64_t now_us);
 /* ---- undo.c: reductions that were wrong ---- */
 
 void undo_arm(struct tcb *tcb);
+void undo_arm_frto(struct tcb *tcb); /* behind undo_arm, for a time-out */
+void undo_disarm(struct tcb *tcb);
 void undo_sent_again(struct tcb *tcb, uint64_t now_us);
 void undo_left_recovery(struct tcb *tcb, uint64_t now_us);
 
 /* undo_on_ack: true if nothing was lost: windows and scoreboard are as before. */
 bool undo_on_ack(struct tcb *tcb, const struct tcp_segment *seg, const struct txq_report *report,
-                 uint64_t now_us);
+                 bool duplicate, uint64_t now_us);
 
 /* ---- tcp_out.c ---- */
 
 uint32_t out_receive_window(const struct tcb *tcb); /* what could be offered now, bytes */
+bool out_has_new(const struct tcb *tcb);            /* unsent text that the peer's window takes */
 
 /* ---- tcp_timer.c ---- */
 

@@ -375,6 +375,7 @@ void tcb_check(const struct tcb *tcb)
     assert(tcb->error == TCP_OK);
     assert(!tcb->txq.out || tcb->timer[TIMER_RTX] != DEADLINE_NEVER);
     assert(tcb->ecn_on || !(tcb->ecn_echo || (tcb->ecn_may_mark && tcb->state >= TCP_ESTABLISHED)));
+    assert(!tcb->undo.frto || (tcb->undo.armed && tcb->recovery == RECOVERY_LOSS));
     assert(tcb->recovery != RECOVERY_CWR || (tcb->ecn_on && seq_lt(tcb->snd_una, tcb->ecn_seq)));
     if (tcb->state < TCP_ESTABLISHED)
         return;

@@ -184,6 +184,8 @@ static bool send_lost(const struct out *o)
 {
     struct tcb *tcb = o->tcb;
     struct pkt *p;
+    if (tcb->undo.frto == FRTO_NEW_DATA) /* RFC 5682: whether it is lost shows soon */
+        return true;
     while ((p = txq_next_lost(&tcb->txq))) {
         join_pieces(tcb, p);
         bool inside = seq_le(txq_end(p), tcb->snd_una + tcb->snd_wnd);
@@ -213,6 +215,12 @@ static uint32_t window_takes(const struct tcb *tcb, const struct pkt *p)
     if (left > 0 && (left >= tcb->snd_wnd_max / 2 || (tcb->override_now && !tcb->txq.out)))
         return left;
     return 0;
+}
+
+bool out_has_new(const struct tcb *tcb)
+{
+    const struct pkt *p = tcb->txq.unsent;
+    return p && p->tcp.len > 0 && window_takes(tcb, p) > 0;
 }
 
 /* RFC 8985 section 7.3: a new segment if there is one that the peer's window takes, cwnd or not; else the last one

@@ -1,7 +1,8 @@
 /* undo.c: a retransmission that was not needed means that cwnd was reduced for nothing: restore it (RFC 4015).
  *
- * Two witnesses.  Time stamps: the first ACK after the first retransmission echoes a stamp from before it, so
+ * Three witnesses.  Time stamps: the first ACK after the first retransmission echoes a stamp from before it, so
  * the original had arrived (Eifel, RFC 3522).  D-SACK: every retransmission is reported as a duplicate (RFC 3708).
+ * F-RTO (RFC 5682), for time-outs where there are no time stamps: what was sent before it and never again arrives.
  */
 #include "engine/tcp/tcb.h"
 
@@ -14,6 +15,17 @@ void undo_arm(struct tcb *tcb)
         .armed = true,
         .first_ack = tcb->txq.head->tcp.sends == 1, /* else it may answer a retransmission from before */
     };
+}
+
+void undo_arm_frto(struct tcb *tcb)
+{
+    tcb->undo.frto = tcb->ts_on ? FRTO_OFF : FRTO_RESENT;
+}
+
+void undo_disarm(struct tcb *tcb)
+{
+    tcb->undo.armed = false;
+    tcb->undo.frto = FRTO_OFF;
 }
 
 void undo_sent_again(struct tcb *tcb, uint64_t now_us)
@@ -44,6 +56,32 @@ static bool original_arrived(struct tcb *tcb, const struct tcp_segment *seg, con
     return echoed_us && echoed_us < u->first_us / 1000 * 1000;
 }
 
+/* RFC 5682 sections 2.1 and 3.1, step 2: the ACK may answer the original or the retransmission.  If it does not cover all
+ * that was out, new data asks again; without any, what may be lost goes again as ever.  A duplicate ends the basic variant.
+ */
+static uint8_t frto_first_ack(const struct tcb *tcb, const struct txq_report *report, bool duplicate)
+{
+    if (!report->acked)
+        return duplicate && !tcb->sack_on ? FRTO_OFF : FRTO_RESENT;
+    return seq_lt(tcb->snd_una, tcb->recover) && out_has_new(tcb) ? FRTO_NEW_DATA : FRTO_OFF;
+}
+
+/* Step 3: no time-out lost what was sent before it, never again, and arrives now; with SACK, not if the new data has arrived
+ * as well: then it was a hole that the retransmission has filled.
+ */
+static bool frto_was_spurious(struct tcb *tcb, const struct txq_report *report, bool duplicate)
+{
+    struct undo *u = &tcb->undo;
+    if (u->frto == FRTO_RESENT)
+        u->frto = frto_first_ack(tcb, report, duplicate);
+    else if (u->frto == FRTO_NEW_DATA && (report->acked || report->sacked || duplicate)) {
+        bool new_too = tcb->sack_on && report->clean_us >= u->first_us;
+        u->frto = FRTO_OFF;
+        return report->first_us && report->first_us < u->first_us && !new_too;
+    }
+    return false;
+}
+
 static bool all_were_duplicates(struct tcb *tcb, const struct txq_report *report)
 {
     struct undo *u = &tcb->undo;
@@ -67,18 +105,19 @@ static void restore(struct tcb *tcb)
 }
 
 bool undo_on_ack(struct tcb *tcb, const struct tcp_segment *seg, const struct txq_report *report,
-                 uint64_t now_us)
+                 bool duplicate, uint64_t now_us)
 {
     struct undo *u = &tcb->undo;
     if (!u->armed)
         return false;
     if (now_us > u->until_us) {
-        u->armed = false;
+        undo_disarm(tcb);
         return false;
     }
-    if (!original_arrived(tcb, seg, report, now_us) && !all_were_duplicates(tcb, report))
+    if (!original_arrived(tcb, seg, report, now_us) && !all_were_duplicates(tcb, report) &&
+        !frto_was_spurious(tcb, report, duplicate))
         return false;
-    u->armed = false;
+    undo_disarm(tcb);
     restore(tcb);
     stat_inc(tcb->stats, STAT_tcp_undone);
     return true;

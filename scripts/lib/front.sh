@@ -20,6 +20,9 @@ finish() { # the figures are there whole or not at all
             printf '{"ok": false, "error": "it ended with status %d before it had figures"}\n' $status >"$work/figures.json"
         { cp "$work/figures.json" "$json.$$" && mv -f "$json.$$" "$json"; } || { rm -f "$json.$$"; status=1; }
     fi
+    if [ -n "${html-}" ] && [ -e "$work/page.html" ]; then
+        { cp "$work/page.html" "$html.$$" && mv -f "$html.$$" "$html"; } || { rm -f "$html.$$"; status=1; }
+    fi
     rm -rf "$work"
     exit $status
 }
@@ -29,6 +32,9 @@ run_program() { # program, arguments
     [ "$(id -u)" = 0 ] || die "must be root: it makes network namespaces and reserves hugepages; run with sudo"
     if [ -n "$json" ]; then
         [ ! -d "$json" ] && { : >"$json.$$"; } 2>/dev/null && rm -f "$json.$$" || die "--json: $json cannot be written"
+    fi
+    if [ -n "${html-}" ]; then
+        [ ! -d "$html" ] && { : >"$html.$$"; } 2>/dev/null && rm -f "$html.$$" || die "--html: $html cannot be written"
     fi
     work=$(mktemp -d "/tmp/hardline-${0##*/}.XXXXXX")
     trap finish EXIT

@@ -50,7 +50,13 @@ def _complaints(ended):
     return [line for line in lines if re.search("error", line, re.I)][:10] or lines[-10:]
 
 
-def build():
+def build_type():
+    """What Meson says of the build in use."""
+    options = json.loads(hl.run(["meson", "introspect", "--buildoptions", hl.BUILD]))
+    return next(o["value"] for o in options if o["name"] == "buildtype")
+
+
+def build(targets=("engine/hardlined", "engine/cli/hardline")):
     """A release build in build-demo/, unless HARDLINE_BUILD names one."""
     if "HARDLINE_BUILD" in os.environ:
         return
@@ -61,7 +67,7 @@ def build():
         fcntl.flock(lock, fcntl.LOCK_EX)
         known = os.path.exists(os.path.join(hl.BUILD, "meson-private", "build.dat"))
         for cmd in (["meson", "setup", *(["--reconfigure"] if known else []), "--buildtype=release", hl.BUILD, TOP],
-                    ["ninja", "-C", hl.BUILD, "engine/hardlined", "engine/cli/hardline"]):
+                    ["ninja", "-C", hl.BUILD, *targets]):
             ended = subprocess.run(cmd, cwd=TOP, capture_output=True, text=True)
             if ended.returncode:
                 raise Off("\n    ".join([f"building failed: {' '.join(cmd)}", *_complaints(ended)]))

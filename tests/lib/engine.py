@@ -217,7 +217,7 @@ class Engine:
 
 def find_program(name):
     """Where the build has it."""
-    for folder in ("engine", "engine/cli", ""):
+    for folder in ("engine", "engine/cli", "bench", ""):
         path = os.path.join(hl.BUILD, folder, name)
         if os.access(path, os.X_OK):
             return path

@@ -1,0 +1,6 @@
+"""The page with the plots."""
+
+
+def write(path, found):
+    with open(path, "w") as f:
+        f.write("")

@@ -78,6 +78,7 @@
     X(tcp_mtu_probes_lost, "of these, lost")                                            \
     X(tcp_mtu_raised, "of these, passed: the segments' size was raised")                \
     X(tcp_persist_probes, "zero-window probes")                                         \
+    X(tcp_keepalives, "silent peers asked whether they are there, RFC 9293 3.8.4")      \
     X(tcp_dup_acks_in, "duplicate ACKs received")                                       \
     X(tcp_out_of_order_in, "segments received out of order")                            \
     X(tcp_duplicates_in, "segments received that held nothing new")                     \

@@ -142,6 +142,12 @@ static const struct config_key tcp_keys[] = {
     {NUMBER("fin-wait-2-s", tcp.fin_wait_2_us, 1, 600, SECOND, "seconds"), .set_before = true,
      .help = "we have closed and the peer has not"},
     {NUMBER("time-wait-s", tcp.time_wait_us, 0, 240, SECOND, "seconds"), .set_before = true, .help = "2 MSL"},
+    {NUMBER("keepalive-s", tcp.keepalive_us, 0, 86400, SECOND, "seconds"), .set_before = true,
+     .help = "a peer silent for so long on an idle connection is asked, RFC 9293 3.8.4; 0: never"},
+    {NUMBER("keepalive-interval-s", tcp.keepalive_interval_us, 1, 600, SECOND, "seconds"), .set_before = true,
+     .help = "and again"},
+    {NUMBER("keepalive-probes", tcp.keepalive_probes, 2, 100, 1, ""), .set_before = true,
+     .help = "unanswered, before the connection is given up"},
     {CHOICE("mtu-probing", tcp.mtu_probing, mtu_probing_names), .number = TCP_MTU_PROBING_BLACK_HOLE,
      .help =
          "find the path's MTU where no ICMP tells it, RFC 4821: from the largest segment down, or from 1220 bytes up"},

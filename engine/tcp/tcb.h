@@ -39,6 +39,7 @@ enum tcp_timer {
     TIMER_PERSIST, /* zero-window probe, or a segment smaller than the window ought to be */
     TIMER_DELACK,  /* an ACK that waits for company */
     TIMER_USER,    /* nothing was acknowledged for too long */
+    TIMER_KEEP,    /* nothing was heard of the peer for long */
     TIMER_LIFE,    /* end of a state that may not last: connecting, FIN_WAIT_2, TIME_WAIT */
     TIMER_COUNT
 };
@@ -119,6 +120,7 @@ struct tcb {
     bool abort_now; /* tcp_abort: RST, then CLOSED */
     bool rexmit_now;   /* one retransmission may leave whatever cwnd says */
     bool probe_now;    /* a zero-window probe is due */
+    bool keep_now;     /* a keep-alive is due */
     bool override_now; /* the sender's silly-window override is due (RFC 9293 3.8.6.2.1) */
     bool passive;      /* opened by a SYN */
     bool close_asked;  /* tcp_close: a FIN is queued, or will be when ESTABLISHED */
@@ -179,6 +181,7 @@ struct tcb {
     bool rcv_fin_known;   /* it was seen, perhaps before what precedes it */
     bool rcv_dsack;       /* dsack is to be reported with the next ACK (RFC 2883) */
     uint8_t persist_backoff;
+    uint8_t keep_probes; /* unanswered, saturating */
     uint8_t syn_retries; /* SYNs sent after the first */
     struct tcp_sack_block dsack;
     uint32_t our_mss;  /* what we accept: the MSS option of our SYN */
@@ -191,6 +194,7 @@ struct tcb {
     uint8_t challenge_acks; /* in this interval (RFC 5961 section 7) */
     uint64_t challenge_us;  /* when the interval began */
     uint64_t ts_recent_us;  /* when ts_recent was set (RFC 7323 section 5.5) */
+    uint64_t heard_us;      /* when the peer last sent something acceptable */
     uint64_t last_send_us;  /* of data; 0: never */
     uint64_t bytes_acked, bytes_received, retransmits;
 
@@ -400,6 +404,9 @@ void timer_acked(struct tcb *tcb, uint64_t now_us);
 
 /* timer_sent starts what a segment that must be acknowledged needs. */
 void timer_sent(struct tcb *tcb, uint64_t now_us);
+
+/* timer_keep begins to wait for the peer's silence, if that is configured. */
+void timer_keep(struct tcb *tcb, uint64_t now_us);
 
 /* timer_persist runs the persist timer while there is data, nothing in flight and too little window. */
 void timer_persist(struct tcb *tcb, bool blocked, uint64_t now_us);

@@ -22,6 +22,8 @@ struct tcp_config tcp_config_default(void)
         .user_timeout_us = 300000000,
         .fin_wait_2_us = 60000000,
         .time_wait_us = 60000000,
+        .keepalive_interval_us = 75000000,
+        .keepalive_probes = 9,
         .mtu_probing = TCP_MTU_PROBING_BLACK_HOLE,
         .cc = &tcp_cc_cubic,
         .timestamps = true,
@@ -142,9 +144,9 @@ void tcb_established(struct tcb *tcb, uint64_t now_us)
     }
     stat_inc(tcb->stats, STAT_tcp_established);
     stat_add(tcb->stats, STAT_tcp_ecn_agreed, tcb->ecn_on);
+    timer_keep(tcb, now_us);
     if (tcb->close_asked)
         tcb_queue_fin(tcb);
-    (void)now_us;
 }
 
 void tcb_queue_fin(struct tcb *tcb)
@@ -173,7 +175,7 @@ void tcb_finish(struct tcb *tcb, enum tcp_error error)
     tcb->state = TCP_CLOSED;
     tcb->error = (uint8_t)error;
     tcb->events |= TCP_EV_CLOSED;
-    tcb->ack_now = tcb->abort_now = tcb->probe_now = false;
+    tcb->ack_now = tcb->abort_now = tcb->probe_now = tcb->keep_now = false;
     tcb->snd_una = tcb->cut_end = tcb->snd_nxt;
     tcb->reno_sacked = 0;
     txq_clear(&tcb->txq);

@@ -50,9 +50,13 @@ struct tcp_config {
     uint32_t user_timeout_us;    /* RFC 9293 3.8.3: unacknowledged for so long: give up */
     uint32_t fin_wait_2_us;      /* how long a peer may keep its half open in silence after our FIN */
     uint32_t time_wait_us;       /* 2 MSL */
-    uint32_t mss_clamp;          /* no larger segments either way, whatever the path says; 0: off */
-    uint8_t mtu_probing;         /* enum tcp_mtu_probing */
-    const struct tcp_cc *cc;     /* congestion control: tcp_cc_cubic or tcp_cc_reno (cc.h) */
+    uint64_t
+        keepalive_us; /* RFC 9293 3.8.4: an idle peer silent for so long is asked; 0, the default: never */
+    uint32_t keepalive_interval_us;        /* and again */
+    uint32_t keepalive_probes;             /* unanswered, before the connection is given up */
+    uint32_t mss_clamp;                    /* no larger segments either way, whatever the path says; 0: off */
+    uint8_t mtu_probing;                   /* enum tcp_mtu_probing */
+    const struct tcp_cc *cc;               /* congestion control: tcp_cc_cubic or tcp_cc_reno (cc.h) */
     bool timestamps, window_scaling, sack; /* options to offer; all true */
     uint8_t ecn;                           /* enum tcp_ecn */
 };

@@ -253,6 +253,7 @@ static bool check_ack(struct tcb *tcb, const struct tcp_segment *seg, uint64_t n
         challenge_ack(tcb, now_us);
         return false;
     }
+    tcb->heard_us = now_us;
     update_ts_recent(tcb, seg, now_us);
     if (tcb->state == TCP_TIME_WAIT)
         return true;
@@ -450,6 +451,7 @@ void tcp_input(struct tcb *tcb, const struct tcp_segment *seg, uint64_t now_us)
         slow_path(tcb, seg, now_us);
         return;
     }
+    tcb->heard_us = now_us;
     update_ts_recent(tcb, seg, now_us);
     if (tells_nothing_new(tcb, seg))
         tcb->snd_wl1 = seg->seq;

@@ -341,22 +341,27 @@ static bool send_ack(const struct out *o)
     return leave(o, &seg);
 }
 
-/* RFC 9293 section 3.8.6.1.  An old sequence number instead of a byte of data: the answer is the same ACK, and
+/* RFC 9293 sections 3.8.6.1 and 3.8.4.  An old sequence number instead of a byte of data: the answer is the same ACK, and
  * it needs no buffer and leaves nothing to be sent again.
  */
 static bool send_probe(const struct out *o)
 {
     struct tcb *tcb = o->tcb;
-    bool due = tcb->probe_now && tcb->timer[TIMER_PERSIST] != DEADLINE_NEVER;
-    tcb->probe_now = false;
-    if (!due)
+    bool persist = tcb->probe_now && tcb->timer[TIMER_PERSIST] != DEADLINE_NEVER;
+    bool keep = tcb->keep_now && !tcb->txq.head;
+    tcb->probe_now = tcb->keep_now = false;
+    if (!persist && !keep)
         return true;
     struct tcp_segment seg = make(o, tcb->snd_una - 1, TCP_ACK);
     options_fill(tcb, &seg.opt, UINT32_MAX, o->now_us);
     ecn_mark(tcb, &seg, false);
-    stat_inc(tcb->stats, STAT_tcp_persist_probes);
-    tcb->probe_now = !leave(o, &seg);
-    return !tcb->probe_now;
+    if (!leave(o, &seg)) {
+        tcb->probe_now = persist;
+        tcb->keep_now = keep;
+        return false;
+    }
+    stat_inc(tcb->stats, persist ? STAT_tcp_persist_probes : STAT_tcp_keepalives);
+    return true;
 }
 
 /* RFC 7323 section 3.2: with a time stamp as well, once both have agreed on them. */

@@ -11,6 +11,8 @@
  * DELACK   runs from the first received byte that is not acknowledged, at most delayed_ack_us (RFC 9293 3.8.6.3).
  * USER     runs while the peer owes an answer: after user_timeout_us without one the connection is given
  *          up (RFC 9293 section 3.8.3, R2).
+ * KEEP     runs, if configured, while a connection is established: a peer that has been silent for keepalive_us while
+ *          nothing is owed to it is asked, a number of times; then it is given up (RFC 9293 section 3.8.4).
  * LIFE     bounds states that may not last: the handshake, FIN_WAIT_2, and TIME_WAIT, which it ends (3.6.1).
  *
  * Timers only decide; what they want sent leaves with the next tcp_output.
@@ -95,6 +97,37 @@ static void persist_fired(struct tcb *tcb, uint64_t now_us)
         timer_set(tcb, TIMER_USER, now_us + tcb->config->user_timeout_us);
 }
 
+void timer_keep(struct tcb *tcb, uint64_t now_us)
+{
+    tcb->heard_us = now_us;
+    if (tcb->config->keepalive_us)
+        timer_set(tcb, TIMER_KEEP, now_us + tcb->config->keepalive_us);
+}
+
+/* RFC 9293 section 3.8.4: only if nothing has come within the interval and nothing is in flight, where RTX, PERSIST and USER
+ * watch; one probe without an answer proves nothing (MUST-29).
+ */
+static void keep_fired(struct tcb *tcb, uint64_t now_us)
+{
+    const struct tcp_config *c = tcb->config;
+    uint64_t from_us = tcb->txq.head ? now_us : tcb->heard_us;
+    if (tcb->state != TCP_ESTABLISHED && tcb->state != TCP_CLOSE_WAIT)
+        return;
+    if (from_us + c->keepalive_us > now_us) {
+        tcb->keep_probes = 0;
+        timer_set(tcb, TIMER_KEEP, from_us + c->keepalive_us);
+        return;
+    }
+    if (tcb->keep_probes >= c->keepalive_probes) {
+        tcb_finish(tcb, TCP_ERR_TIMEOUT);
+        return;
+    }
+    if (tcb->keep_probes < UINT8_MAX)
+        tcb->keep_probes++;
+    tcb->keep_now = true;
+    timer_set(tcb, TIMER_KEEP, now_us + c->keepalive_interval_us);
+}
+
 /* RFC 9293 section 3.8.3: a SYN is given up after a number of tries, or after the time that LIFE measures. */
 static void syn_fired(struct tcb *tcb)
 {
@@ -139,6 +172,7 @@ static void fire(struct tcb *tcb, enum tcp_timer which, uint64_t now_us)
     case TIMER_PERSIST: persist_fired(tcb, now_us); break;
     case TIMER_DELACK: tcb->ack_now = true; break;
     case TIMER_USER: tcb_finish(tcb, TCP_ERR_TIMEOUT); break;
+    case TIMER_KEEP: keep_fired(tcb, now_us); break;
     case TIMER_LIFE: life_fired(tcb); break;
     case TIMER_COUNT: break;
     }

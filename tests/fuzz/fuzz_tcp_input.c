@@ -260,6 +260,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
         return 0;
     uint8_t options = bytes_u8(&f.in), state = bytes_u8(&f.in);
     f.config.ecn = state / (TCP_TIME_WAIT + 1) % 3;
+    f.config.keepalive_us = state & 64 ? 1000000 : 0;
     state %= TCP_TIME_WAIT + 1;
     open_one(&f, options, state);
     for (unsigned i = 0; i < OPS_MAX && bytes_left(&f.in) > 0; i++)

@@ -54,6 +54,11 @@ static void draw_config(struct world *w, struct host *h)
     c->syn_retries = UINT32_MAX;
     c->connect_timeout_us = c->user_timeout_us = c->fin_wait_2_us = UINT32_MAX;
     c->time_wait_us = draw(w, 1000000, 60000000);
+    if (rand_below(&w->rand, 3) == 0) { /* on a path that lives nobody is given up, however much is lost */
+        c->keepalive_us = draw(w, 1, 20) * 1000000ull;
+        c->keepalive_interval_us = draw(w, 100000, 10000000);
+        c->keepalive_probes = UINT32_MAX;
+    }
     c->mtu_probing = rand_below(&w->rand, 4) ? TCP_MTU_PROBING_BLACK_HOLE : TCP_MTU_PROBING_ALWAYS;
     c->timestamps = rand_below(&w->rand, 4) != 0;
     c->sack = rand_below(&w->rand, 4) != 0;

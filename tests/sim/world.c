@@ -21,7 +21,7 @@ void world_fault(struct world *w, const char *format, ...)
 }
 
 /* One seed in ten: somebody aborts, or the path dies and both must notice: who has something in flight by
- * itself, who only waits (there is no keepalive) when its application gives up.
+ * itself, who only waits by keep-alives, or without them when its application gives up.
  */
 static void draw_doom(struct world *w)
 {
@@ -41,6 +41,7 @@ static void draw_doom(struct world *w)
     for (int i = 0; i < 2; i++) {
         struct tcp_config *c = &w->host[i].config;
         c->user_timeout_us = c->connect_timeout_us = c->fin_wait_2_us = GIVE_UP_US;
+        c->keepalive_probes = 9;
     }
 }
 

@@ -162,6 +162,8 @@ static bool set_one(struct play *p, const char *key, const char *value)
         {"user_timeout_us", &c->user_timeout_us},
         {"fin_wait_2_us", &c->fin_wait_2_us},
         {"time_wait_us", &c->time_wait_us},
+        {"keepalive_interval_us", &c->keepalive_interval_us},
+        {"keepalive_probes", &c->keepalive_probes},
         {"mss_clamp", &c->mss_clamp},
         {"path_mss", &p->path_mss},
         {"isn", &p->isn},
@@ -188,7 +190,9 @@ static bool set_one(struct play *p, const char *key, const char *value)
             *numbers[i].field = (uint32_t)n;
             return true;
         }
-    if (strcmp(key, "open_mss") == 0)
+    if (strcmp(key, "keepalive_us") == 0)
+        c->keepalive_us = n;
+    else if (strcmp(key, "open_mss") == 0)
         p->open_mss = (uint16_t)n;
     else if (strcmp(key, "ip_header") == 0)
         p->ip_header_bytes = (uint8_t)n;

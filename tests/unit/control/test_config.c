@@ -216,6 +216,7 @@ static void set_wins_over_the_file(void **state)
         "run.log-level=\"debug\"",
         "tcp.sack=false",
         "tcp.ecn=on",
+        "tcp.keepalive-s=7200",
         "tcp.mtu-probing=always",
         "tcp.mss-clamp=1300",
         "allow-networks=[\"10.0.0.0/8\"]",
@@ -234,6 +235,7 @@ static void set_wins_over_the_file(void **state)
     assert_int_equal(config.run.log_level, 4);
     assert_false(config.tcp.sack);
     assert_int_equal(config.tcp.ecn, TCP_ECN_ON);
+    assert_int_equal(config.tcp.keepalive_us, 7200000000u);
     assert_int_equal(config.tcp.mtu_probing, TCP_MTU_PROBING_ALWAYS);
     assert_int_equal(config.tcp.mss_clamp, 1300);
     assert_int_equal(config.allow_networks, 1);

@@ -261,6 +261,9 @@ static const struct mistake mistakes[] = {
      .text = PORT NET SMTP "tcp={rto-initial-ms=100;};\n",
      .message =
          "x.conf:4: tcp.rto-initial-ms: 100 is not between tcp.rto-min-ms and tcp.rto-max-ms: 200 and 60000"},
+    {.name = "keepalive_without_patience",
+     .text = PORT NET SMTP "tcp={keepalive-s=7200; keepalive-probes=1;};\n",
+     .message = "x.conf:4: tcp.keepalive-probes: 1 is out of range: allowed are 2 to 100"},
     {.name = "send_buffer_small",
      .text = "port={device=\"x\"; mtu=9000;};\n" NET SMTP "tcp={send-buffer-bytes=4096;};\n",
      .message = "x.conf:4: tcp.send-buffer-bytes: 4096 is less than two segments of 8960 bytes"},

@@ -26,6 +26,7 @@
     X(net_drop_protocol, "IP protocols that are not spoken here")                       \
     X(net_drop_arp, "malformed or implausible ARP")                                     \
     X(net_drop_nd, "malformed or implausible IPv6 neighbour discovery")                 \
+    X(net_drop_mld, "implausible questions of IPv6 multicast listener discovery")       \
     X(net_drop_icmp, "malformed ICMP, wrong checksums included")                        \
     X(net_drop_icmp_kind, "ICMP of a kind that is not spoken here, or to a group")      \
     X(net_drop_icmp_flow, "ICMP errors about nothing that a flow of ours has sent")     \
@@ -45,6 +46,7 @@
     X(net_arp_conflicts, "ARP packets of others that claim an address of ours")         \
     X(net_nd_solicits, "neighbour solicitations sent")                                  \
     X(net_nd_conflicts, "ND packets of others that claim an IPv6 address of ours")      \
+    X(net_mld_reports, "reports sent of the IPv6 groups that we listen to, RFC 3810")   \
     X(net_icmp_echo_replies, "pings answered")                                          \
     X(net_resets_sent, "RST sent for segments of no connection")                        \
     /* TCP */                                                                           \

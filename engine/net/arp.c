@@ -108,5 +108,7 @@ void net_announce(struct net *net, uint64_t now_us)
         else if (net_is_ours(net, ours))
             nd_announce(net, ours, now_us);
     }
+    mld_join(net, now_us);
     own_begin(net, now_us);
+    net_rearm(net);
 }

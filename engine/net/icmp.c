@@ -71,6 +71,11 @@ void icmp_receive(struct net *net, const struct rx_frame *frame, uint64_t now_us
         pkt_free(frame->pkt);
         return;
     }
+    if (parsed && icmp.kind == ICMP_LISTENER) {
+        mld_receive(net, frame, now_us);
+        pkt_free(frame->pkt);
+        return;
+    }
     count_handed_on(net, frame);
     if (!parsed)
         drop(net, STAT_net_drop_icmp, frame->pkt);

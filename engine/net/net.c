@@ -72,6 +72,7 @@ struct net *net_open(const struct net_config *config, struct port *port, struct 
     net->config = *config;
     net->tx.stalled_us = net->tx.retry_us = DEADLINE_NEVER;
     memcpy(net->mac.b, port->mac, sizeof(net->mac.b));
+    net->mld.due_us = DEADLINE_NEVER;
     wheel_timer_init(&net->timer, NET_TIMER);
     own_open(net);
     if (!open_tables(net, err)) {
@@ -95,13 +96,14 @@ void net_close(struct net *net)
 
 void net_rearm(struct net *net)
 {
-    uint64_t due_us = min_u64(net->tx.retry_us, net->own.due_us);
+    uint64_t due_us = min_u64(min_u64(net->tx.retry_us, net->own.due_us), net->mld.due_us);
     wheel_arm(net->wheel, &net->timer, min_u64(wheel_next(&net->neigh.wheel), due_us));
 }
 
 void net_timers(struct net *net, uint64_t now_us)
 {
     own_timers(net, now_us);
+    mld_timers(net, now_us);
     neigh_timers(net, now_us);
     if (net->tx.retry_us <= now_us)
         net_transmit_flush(net, now_us);

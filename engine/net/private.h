@@ -44,6 +44,12 @@ struct own_table {
     uint64_t due_us;   /* of the next round, or of the end; DEADLINE_NEVER: not running */
 };
 
+/* RFC 3810: the groups that we listen to are told of to switches that watch for it. */
+struct mld {
+    uint64_t due_us; /* of the next report; DEADLINE_NEVER: none */
+    uint8_t record;  /* enum mld_record of that */
+};
+
 struct net {
     struct port *port;
     struct stats *stats;
@@ -58,6 +64,7 @@ struct net {
     uint64_t defended_us;  /* when we last defended an address of ours; 0: never */
     struct reply_limit replies;
     struct own_table own;
+    struct mld mld;
     const struct mac_addr *answer_to; /* in a handler for listeners: where the segment came from */
     struct tx_queue tx;
     struct route_table routes;
@@ -116,6 +123,13 @@ void frame_push_ip(struct net *net, struct pkt *pkt, struct ip_header *ip);
 void frame_push_tcp(struct net *net, struct pkt *pkt, const struct flow_key *key,
                     const struct tcp_segment *seg);
 void frame_set_destination(struct pkt *frame, const struct mac_addr *mac);
+
+/* mld_join tells of our groups, and arranges for the second time that RFC 3810 section 6.1 asks for; mld_receive
+ * answers a query later, mld_timers sends what is due.
+ */
+void mld_join(struct net *net, uint64_t now_us);
+void mld_receive(struct net *net, const struct rx_frame *frame, uint64_t now_us);
+void mld_timers(struct net *net, uint64_t now_us);
 
 bool net_is_ours(const struct net *net, const struct ip_addr *addr); /* and valid */
 bool reply_allowed(struct net *net, uint64_t now_us);

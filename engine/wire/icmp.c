@@ -22,6 +22,7 @@ enum {
     TYPE6_PARAMETER_PROBLEM = 4,
     TYPE6_ECHO_REQUEST = 128,
     TYPE6_ECHO_REPLY = 129,
+    TYPE6_LISTENER_QUERY = 130,
 };
 enum {
     CODE6_PORT = 4,
@@ -93,6 +94,7 @@ static enum icmp_kind kind6_of(uint8_t type, uint8_t code)
     case TYPE6_TIME_EXCEEDED: return ICMP_TIME_EXCEEDED;
     case ND_SOLICIT:
     case ND_ADVERTISE: return ICMP_NEIGHBOUR;
+    case TYPE6_LISTENER_QUERY: return ICMP_LISTENER;
     default: return ICMP_OTHER;
     }
 }

@@ -172,6 +172,7 @@ enum icmp_kind {
     ICMP_FRAG_NEEDED, /* ICMPv6: packet too big */
     ICMP_TIME_EXCEEDED,
     ICMP_NEIGHBOUR, /* ICMPv6: neighbour solicitation or advertisement, for nd_parse */
+    ICMP_LISTENER,  /* ICMPv6: who listens to groups? for mld_parse_query */
 };
 
 struct icmp {
@@ -222,5 +223,25 @@ bool nd_parse(struct nd *nd, const struct ip_header *ip, const uint8_t *data, si
 /* nd_emit writes the message with its checksum; returns its bytes: ND_BYTES with a link-layer address, else 24. */
 size_t nd_emit(uint8_t out[static ND_BYTES], const struct nd *nd, const struct ip_addr *src,
                const struct ip_addr *dst);
+
+/* ---- multicast listener discovery (RFC 3810) ---- */
+
+#define MLD_GROUPS_MAX      17u
+#define MLD_REPORT_BYTES    (16u + 20u * MLD_GROUPS_MAX) /* with the hop-by-hop header before it */
+#define MLD_HOP_LIMIT       1u
+#define IP_PROTO_HOP_BY_HOP 0u
+
+enum mld_record { MLD_IS_EXCLUDE = 2, MLD_TO_EXCLUDE = 4 }; /* we listen; we begin to listen */
+
+/* mld_parse_query makes the checks of RFC 3810 section 6.2; *delay_us: an answer may take so long. */
+bool mld_parse_query(const struct ip_header *ip, const uint8_t *data, size_t len,
+                     uint64_t *delay_us) must_check;
+
+/* mld_emit writes a hop-by-hop header with the router alert (RFC 2711) and behind it the report that src listens to count
+ * groups, to mld_routers(); returns the bytes.  The IP header before it names protocol IP_PROTO_HOP_BY_HOP.
+ */
+size_t mld_emit(uint8_t out[static MLD_REPORT_BYTES], enum mld_record record, const struct ip_addr *src,
+                const struct ip_addr *groups, unsigned count);
+const struct ip_addr *mld_routers(void); /* ff02::16 */
 
 #endif

@@ -183,7 +183,13 @@ void world_give(struct world *w, const struct frame *frame)
     net_receive(w->net, p, w->now_us);
 }
 
-bool world_take(struct world *w, struct frame *frame)
+/* Behind Ethernet and IPv6 a hop-by-hop header of eight bytes. */
+static bool is_report(const struct frame *f)
+{
+    return f->len > 62 && f->data[12] == 0x86 && f->data[20] == IP_PROTO_HOP_BY_HOP && f->data[62] == 143;
+}
+
+static bool take_any(struct world *w, struct frame *frame)
 {
     struct pkt *p;
     net_transmit_flush(w->net, w->now_us);
@@ -195,6 +201,17 @@ bool world_take(struct world *w, struct frame *frame)
     frame->rx_flags = 0;
     pkt_free(p);
     return true;
+}
+
+bool world_take(struct world *w, struct frame *frame)
+{
+    while (take_any(w, frame)) {
+        if (!is_report(frame))
+            return true;
+        w->report = *frame;
+        w->reports++;
+    }
+    return false;
 }
 
 unsigned world_drain(struct world *w)

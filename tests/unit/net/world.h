@@ -25,6 +25,13 @@ struct heard {
     bool refuse_handoff, refuse_syn, take_stray;
 };
 
+/* One frame as the test sees it. */
+struct frame {
+    uint8_t data[WORLD_FRAME_MAX];
+    size_t len;
+    uint16_t rx_flags; /* enum pkt_flags: what the port says of it */
+};
+
 struct world {
     struct port *port[2]; /* 0: net's; 1: the test's */
     struct wheel wheel;
@@ -32,14 +39,9 @@ struct world {
     struct net_config config;
     struct net *net;
     struct heard heard;
+    struct frame report; /* the last one of MLD that world_take has met, and how many: it gives the others */
+    unsigned reports;
     uint64_t now_us;
-};
-
-/* One frame as the test sees it. */
-struct frame {
-    uint8_t data[WORLD_FRAME_MAX];
-    size_t len;
-    uint16_t rx_flags; /* enum pkt_flags: what the port says of it */
 };
 
 extern const struct mac_addr test_mac; /* the test's own station */

@@ -99,6 +99,13 @@ static bool measure(struct port *own, struct port *other, struct parts_port *fou
     return true;
 }
 
+/* A thread of DPDK's takes leave of the other end and does not bear that it is removed, or EAL stopped, meanwhile. */
+static void leave(struct port *port)
+{
+    port_close(port);
+    usleep(300000);
+}
+
 bool parts_port_measure(struct parts_port *found, const char *socket, struct error *err)
 {
     char server[192], client[192];
@@ -106,7 +113,7 @@ bool parts_port_measure(struct parts_port *found, const char *socket, struct err
     snprintf(client, sizeof(client), "net_memif1,role=client,socket=%s,socket-abstract=no", socket);
     struct port *other = endpoint_port(server, 8192, "", ""), *own = endpoint_port(client, 8192, "", "");
     bool ok = measure(own, other, found, err);
-    port_close(own);
-    port_close(other);
+    leave(own);
+    leave(other);
     return ok;
 }

@@ -17,7 +17,7 @@ import report  # noqa: E402
 from lab import BenchLab  # noqa: E402
 
 REPETITIONS = 3
-TARGETS = ["engine/hardlined", "engine/cli/hardline", "bench/hardline-bench", "bench/bench_parts", "bench/bench_ring",
+TARGETS = ["engine/hardlined", "engine/cli/hardline", "bench/hardline-bench", "bench/bench_parts", "bench/bench_ring", "bench/peer_kernel",
            "bench/tcp_flows", "bench/tcp_linux", "bench/bridge"]
 
 

@@ -335,15 +335,15 @@ static void run_command(struct farm_smtp *s, const struct line *line)
 static size_t take_line(struct farm_smtp *s, const char *in, size_t len)
 {
     const char *lf = memchr(in, '\n', len);
-    if (s->skipping || (!lf && len >= FARM_SMTP_LINE_MAX)) {
+    size_t n = lf ? (size_t)(lf - in) : len;
+    if (s->skipping || n >= FARM_SMTP_LINE_MAX) {
         if (lf)
             reply(s, "500 5.5.6 Line too long\r\n");
         s->skipping = !lf;
-        return lf ? (size_t)(lf - in) + 1 : len;
+        return lf ? n + 1 : n;
     }
     if (!lf)
         return 0;
-    size_t n = (size_t)(lf - in);
     struct line line = {in, n && in[n - 1] == '\r' ? n - 1 : n};
     run_command(s, &line);
     return n + 1;

@@ -47,12 +47,13 @@ class Farm:
     """hardline-bench farm, ready when the constructor returns.
 
     ns, device   where it runs and on what; {iface} is the receiver's
+    HARDLINE_FARM in the environment is another build of the program: one with sanitizers
     root         the file of its root certificate: what an Engine takes as `ca`
     """
 
     def __init__(self, lab, net, *options, ns=None, device=DEVICE, name="farm", env=None):
         self.json_path, self.root = lab.path(f"{name}.json"), lab.path(f"{name}.pem")
-        program = os.path.join(hl.BUILD, "bench", "hardline-bench")
+        program = os.environ.get("HARDLINE_FARM") or os.path.join(hl.BUILD, "bench", "hardline-bench")
         own = [] if "--plain" in options or "--chain" in options else ["--ca-out", self.root]
         self.process = lab.start([program, "farm", "--device", device.format(iface=net.receiver_if), "--json", self.json_path,
                                   *own, *map(str, options)], name=name, ns=ns or net.receiver, env=env)

@@ -124,6 +124,16 @@ static void log_duplicate(void *ctx, const uint8_t addr[16])
                    ip_format(&a, text));
 }
 
+static void log_misplaced(void *ctx, uint64_t segments, uint64_t of, bool steered)
+{
+    log_queue_push(
+        ctx, LOG_LEVEL_WARNING,
+        "flows arrive at the wrong core: %llu of %llu segments had to be handed on%s; set port.rss = "
+        "\"software\"",
+        (unsigned long long)segments, (unsigned long long)of,
+        steered ? ", the device does not steer as it says" : "");
+}
+
 static void log_result(void *ctx, const struct core_log_entry *entry, const struct outcome *outcome)
 {
     struct log_queue *queue = ctx;
@@ -177,7 +187,10 @@ static struct core_config core_config(const struct hl_engine *engine, uint32_t i
                 .keylog_path = c->run.key_log[0] ? c->run.key_log : NULL},
         .net = c->net,
         .feed = engine_feed_shape(engine),
-        .log = {.ctx = (void *)&engine->core[index].log, .result = log_result, .duplicate = log_duplicate},
+        .log = {.ctx = (void *)&engine->core[index].log,
+                .result = log_result,
+                .duplicate = log_duplicate,
+                .misplaced = log_misplaced},
         .thread_enter = eal_thread_register,
         .thread_leave = eal_thread_unregister,
     };

@@ -80,6 +80,23 @@ static void print_pools(FILE *out, yyjson_val *core, size_t number)
     }
 }
 
+/* As core/handoff.c judges it, here over all cores. */
+static void print_steering(FILE *out, yyjson_val *cores)
+{
+    unsigned long long wrong = 0, segments = 0;
+    yyjson_val *core;
+    size_t i, max;
+    yyjson_arr_foreach(cores, i, max, core)
+    {
+        yyjson_val *counters = yyjson_obj_get(core, "counters");
+        wrong += number_of(counters, "net_handoff_out") + number_of(counters, "net_drop_handoff_full");
+        segments += number_of(counters, "tcp_segments_in");
+    }
+    if (wrong >= 32 && wrong * 20 >= segments)
+        fprintf(out, "\nflows arrive at the wrong core: %llu of %llu segments were handed on; see port.rss\n",
+                wrong, segments);
+}
+
 static void print_cores(FILE *out, yyjson_val *cores)
 {
     yyjson_val *core;
@@ -92,6 +109,7 @@ static void print_cores(FILE *out, yyjson_val *cores)
             fprintf(out, "  core %-3zu has not published its counters for %llu s: it is stuck\n", i,
                     (unsigned long long)(number_of(core, "age_ms") / 1000));
     }
+    print_steering(out, cores);
 }
 
 static const char *meaning(const char *counter)

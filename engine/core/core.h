@@ -36,6 +36,8 @@ struct core_log {
     void (*result)(void *ctx, const struct core_log_entry *entry, const struct outcome *outcome);
     void (*duplicate)(void *ctx,
                       const uint8_t addr[16]); /* another station has an address of ours; NULL: no log */
+    /* Told once: of the segments that arrived here so many were another core's; steered: the port had foretold otherwise. */
+    void (*misplaced)(void *ctx, uint64_t segments, uint64_t of, bool steered);
 };
 
 struct core_config {

@@ -82,6 +82,7 @@ struct core {
     void *command_slot[CORE_QUEUE_SLOTS], *detached_slot[CORE_QUEUE_SLOTS];
     _Atomic int state; /* enum core_state */
     uint64_t published_us;
+    bool misplaced_told; /* core_log.misplaced was called */
     struct core_public pub;
 
     /* start and stop */
@@ -143,5 +144,8 @@ void core_publish(struct core *core);
 bool handoff_give(void *ctx, uint32_t owner, struct pkt *pkt);
 void handoff_share_neighbour(void *ctx, const struct pkt *pkt);
 void handoff_take(struct core *core);
+
+/* handoff_judge looks at how many segments have arrived at the wrong core, and has the log say so, once. */
+void handoff_judge(struct core *core);
 
 #endif

@@ -1,6 +1,10 @@
 /* handoff.c: frames between cores: one that arrived at the wrong core, and ARP, which all of them want. */
 #include "engine/core/core_private.h"
 
+#define MISPLACED_MIN 32u /* segments, before anything is said of them */
+#define MISPLACED_PERCENT \
+    5u /* of those that arrived; fewer are what a change of the device's table leaves behind */
+
 bool handoff_give(void *ctx, uint32_t owner, struct pkt *pkt)
 {
     struct core *core = ctx;
@@ -40,4 +44,17 @@ void handoff_take(struct core *core)
             net_receive(core->net, pkt, core->now_us);
         }
     }
+}
+
+/* What arrived at this core's queue are its own segments, less those from others, and what it handed on. */
+void handoff_judge(struct core *core)
+{
+    const uint64_t *v = core->stats.v;
+    uint64_t wrong = v[STAT_net_handoff_out] + v[STAT_net_drop_handoff_full];
+    uint64_t own = v[STAT_tcp_segments_in] - min_u64(v[STAT_tcp_segments_in], v[STAT_net_handoff_in]);
+    if (core->misplaced_told || wrong < MISPLACED_MIN || wrong * 100 < (wrong + own) * MISPLACED_PERCENT)
+        return;
+    core->misplaced_told = true;
+    if (core->config.log.misplaced)
+        core->config.log.misplaced(core->config.log.ctx, wrong, wrong + own, core->port->steering != NULL);
 }

@@ -226,8 +226,10 @@ static void core_housekeep(struct core *core)
     lap_enter(&core->env.lap, LAP_KEEP);
     obey(core);
     let_feeds_go(core);
-    if (core->now_us - core->published_us >= PUBLISH_US)
+    if (core->now_us - core->published_us >= PUBLISH_US) {
+        handoff_judge(core);
         core_publish(core);
+    }
 }
 
 /* ---- the loop ---- */

@@ -31,6 +31,10 @@ def deliver(lab, net, ca, mxs, rss):
     shown = json.loads(hl.run([engine.program("hardline"), "status", "--socket", engine.admin_socket, "--json"]))
     plain = hl.run([engine.program("hardline"), "status", "--socket", engine.admin_socket])
     engine.stop()
+    told = engine.log().count("flows arrive at the wrong core")
+    hl.ok((1 if rss == "off" else 0) <= told <= (2 if rss == "off" else 0),
+          f"{rss}: the log says {'once a core at most' if rss == 'off' else 'nothing of'} flows at the wrong core", engine.log())
+    hl.equal("flows arrive at the wrong core" in plain, rss == "off", f"{rss}: and so does hardline status")
     return [core["counters"] for core in shown["cores"]], plain
 
 

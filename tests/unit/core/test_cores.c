@@ -47,6 +47,61 @@ static void mail_of_both_arrives(void **state)
     world_close(w);
 }
 
+struct told {
+    unsigned times;
+    uint64_t segments, of;
+    bool steered;
+};
+
+static void on_misplaced(void *ctx, uint64_t segments, uint64_t of, bool steered)
+{
+    struct told *told = ctx;
+    told->times++;
+    told->segments = segments;
+    told->of = of;
+    told->steered = steered;
+}
+
+static void a_port_that_does_not_steer_is_told_of_once(void **state)
+{
+    (void)state;
+    struct told told = {0};
+    struct world_options o = world_defaults();
+    struct mx_host *mx;
+    o.core.log = (struct core_log){.ctx = &told, .misplaced = on_misplaced};
+    struct world *w = two_cores(&o, &mx);
+    world_send(w, "a@d1.test");
+    world_settle(w, MINUTE);
+    assert_int_equal(told.times, 0); /* too few to say anything */
+    for (unsigned i = 0; i < 90; i++) {
+        char to[32];
+        snprintf(to, sizeof(to), "a@d%u.test", 1 + i % 9);
+        world_send(w, to);
+    }
+    world_settle(w, MINUTE);
+    world_run(w, 10 * SECOND);
+    assert_int_equal(told.times, 1);
+    assert_in_range(told.segments, 32, told.of - 1);
+    assert_false(told.steered);
+    world_close(w);
+}
+
+static void one_core_has_nothing_to_tell(void **state)
+{
+    (void)state;
+    struct told told = {0};
+    struct world_options o = world_defaults();
+    struct mx_host *mx;
+    o.core.log = (struct core_log){.ctx = &told, .misplaced = on_misplaced};
+    struct world *w = world_simple(&o, &mx);
+    for (unsigned i = 0; i < 90; i++)
+        world_send(w, "a@d1.test");
+    world_settle(w, MINUTE);
+    world_run(w, 10 * SECOND);
+    assert_int_equal(told.times, 0);
+    world_close(w);
+}
+
 static void each_has_source_ports_of_its_own(void **state)
 {
     (void)state;
@@ -151,6 +206,8 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(mail_of_both_arrives),
+        cmocka_unit_test(a_port_that_does_not_steer_is_told_of_once),
+        cmocka_unit_test(one_core_has_nothing_to_tell),
         cmocka_unit_test(each_has_source_ports_of_its_own),
         cmocka_unit_test(answers_to_arp_are_shared),
         cmocka_unit_test(a_drained_core_hands_on),

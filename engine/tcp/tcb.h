@@ -195,6 +195,7 @@ struct tcb {
     uint64_t challenge_us;  /* when the interval began */
     uint64_t ts_recent_us;  /* when ts_recent was set (RFC 7323 section 5.5) */
     uint64_t heard_us;      /* when the peer last sent something acceptable */
+    uint64_t validated_us;  /* when half of cwnd or more was last in use */
     uint64_t last_send_us;  /* of data; 0: never */
     uint64_t bytes_acked, bytes_received, retransmits;
 

@@ -144,6 +144,7 @@ void tcb_established(struct tcb *tcb, uint64_t now_us)
     }
     stat_inc(tcb->stats, STAT_tcp_established);
     stat_add(tcb->stats, STAT_tcp_ecn_agreed, tcb->ecn_on);
+    tcb->validated_us = now_us;
     timer_keep(tcb, now_us);
     if (tcb->close_asked)
         tcb_queue_fin(tcb);

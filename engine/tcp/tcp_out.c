@@ -1,6 +1,8 @@
 /* tcp_out.c: what may leave now: RFC 9293 section 3.8.6, RFC 6675 section 5 (C). */
 #include "engine/tcp/tcb.h"
 
+#define NON_VALIDATED_US (5ull * 60 * 1000000) /* NVP, RFC 7661 section 4.1 */
+
 struct out {
     struct tcb *tcb;
     uint64_t now_us;
@@ -246,7 +248,18 @@ static bool send_tail_probe(const struct out *o)
     return true;
 }
 
-/* RFC 5681 section 4.1: after an idle RTO the ACK clock is gone: start from the initial window again. */
+/* RFC 7661 section 4.4.2, as Linux: what was reached once is known to slow start. */
+static void restart_from(struct cc *cc, uint32_t cwnd)
+{
+    if (cwnd >= cc->cwnd)
+        return;
+    cc->ssthresh = max_u32(cc->ssthresh, cc->cwnd / 4 * 3);
+    cc->cwnd = cwnd;
+}
+
+/* RFC 5681 section 4.1: after an idle RTO the ACK clock is gone: start from the initial window again.  RFC 7661 section 4.4:
+ * a window of which less than half has been used for five minutes is half forgotten.
+ */
 static void restart_after_idle(struct tcb *tcb, uint64_t now_us)
 {
     if (tcb->txq.out || !tcb->last_send_us)
@@ -255,16 +268,22 @@ static void restart_after_idle(struct tcb *tcb, uint64_t now_us)
     tcb->last_send_us = now_us; /* the port may refuse the segment: what has passed counts once */
     tcb->cc.ops->on_idle(&tcb->cc, idle_us);
     if (idle_us > tcb_rto(tcb))
-        tcb->cc.cwnd = min_u32(tcb->cc.cwnd, tcb->initial_window);
+        restart_from(&tcb->cc, tcb->initial_window);
+    if (now_us - tcb->validated_us <= NON_VALIDATED_US)
+        return;
+    tcb->validated_us = now_us;
+    restart_from(&tcb->cc, max_u32(tcb->cc.cwnd / 2, tcb->initial_window));
 }
 
 /* How much of cwnd a round trip has used, as Linux keeps it: what was not used may not grow (RFC 7661 section 4.3), and
  * that the first ACKs of a flight have come does not make it less.
  */
-static void note_flight(struct tcb *tcb, bool stopped)
+static void note_flight(struct tcb *tcb, bool stopped, uint64_t now_us)
 {
     bool full = stopped || recovery_pipe(tcb) + tcb->snd_mss > tcb->cc.cwnd;
     bool more = !tcb->cwnd_limited && tcb->txq.out > tcb->flight_max;
+    if (full || tcb->txq.out >= tcb->cc.cwnd / 2)
+        tcb->validated_us = now_us;
     if (!full && !more && seq_lt(tcb->snd_una, tcb->flight_seq))
         return;
     tcb->cwnd_limited = full;
@@ -322,7 +341,7 @@ static bool send_new(const struct out *o)
         tcb->override_now = false;
     }
     if (stopped || tcb->txq.unsent != first)
-        note_flight(tcb, stopped);
+        note_flight(tcb, stopped, o->now_us);
     if (tcb->txq.unsent != first)
         tlp_schedule(tcb, o->now_us);
     timer_persist(tcb, closed_window && !tcb->txq.out, o->now_us);

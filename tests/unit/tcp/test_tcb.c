@@ -131,6 +131,53 @@ static void a_snapshot_tells_what_is_going_on(void **state)
     assert_int_equal(info.srtt_us, 1000);
 }
 
+/* A dialogue: ten bytes and their ACK, every 100 ms. */
+static void talk_for(struct fixture *f, uint64_t *now_us, unsigned rounds)
+{
+    for (unsigned i = 0; i < rounds; i++, *now_us += 100000) {
+        pkt_pool_refresh(f->pool);
+        put(f, 10);
+        output(f, *now_us);
+        struct tcp_segment ack = {.flags = TCP_ACK, .seq = 500, .ack = f->tcb.snd_nxt, .window = 65535};
+        tcp_input(&f->tcb, &ack, *now_us + 1000);
+        output(f, *now_us + 1000);
+    }
+}
+
+/* RFC 7661 section 4.4.2: cwnd / 2 and no less than the initial window, ssthresh 3/4 of it. */
+static void a_window_that_is_not_used_is_half_forgotten(void **state)
+{
+    struct fixture *f = *state;
+    uint64_t now_us = 2000;
+    f->tcb.cc.cwnd = 60000;
+    f->tcb.cc.ssthresh = 20000;
+    talk_for(f, &now_us, 2900);
+    assert_int_equal(f->tcb.cc.cwnd, 60000);
+    talk_for(f, &now_us, 200);
+    assert_int_equal(f->tcb.cc.cwnd, 30000);
+    assert_int_equal(f->tcb.cc.ssthresh, 45000);
+    talk_for(f, &now_us, 6000);
+    assert_int_equal(f->tcb.cc.cwnd, 10000);
+    assert_int_equal(f->tcb.cc.ssthresh, 45000);
+}
+
+/* RFC 6582 section 3.2: the point that the last recovery ended at must not come round to lie ahead, 2 GiB later. */
+static void a_recovery_long_ago_does_not_forbid_another(void **state)
+{
+    struct fixture *f = *state;
+    f->tcb.recover = f->tcb.ecn_seq = f->tcb.snd_una - (0x7fffffffu - 1500);
+    for (unsigned i = 0; i < 6; i++) {
+        while (put(f, 1000) && f->tcb.txq.unsent_bytes < 1000)
+            ;
+        output(f, 2000);
+        if (i < 2)
+            segment(f, TCP_ACK, 500, f->tcb.snd_nxt);
+    }
+    for (unsigned i = 0; i < 3; i++)
+        segment(f, TCP_ACK, 500, f->tcb.snd_una);
+    assert_int_equal(f->tcb.recovery, RECOVERY_FAST);
+}
+
 int main(void)
 {
 #define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
@@ -141,6 +188,8 @@ int main(void)
         TEST(release_gives_everything_back),
         TEST(events_are_told_once),
         TEST(a_snapshot_tells_what_is_going_on),
+        TEST(a_window_that_is_not_used_is_half_forgotten),
+        TEST(a_recovery_long_ago_does_not_forbid_another),
     };
     return cmocka_run_group_tests_name("tcp/tcb", tests, NULL, NULL);
 }

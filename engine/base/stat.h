@@ -104,6 +104,10 @@
     X(tls_opened_bytes, "plain bytes decrypted")                                        \
     /* SMTP and jobs */                                                                 \
     X(smtp_messages, "messages whose end of data was answered with success")            \
+    X(smtp_messages_bdat, "of these, sent by BDAT")                                     \
+    X(smtp_messages_ahead, "messages begun before the last one was answered")           \
+    X(smtp_flights, "times that commands left and nothing before them was unanswered")  \
+    X(smtp_bdat_unknown, "receivers that offered CHUNKING and refused BDAT")            \
     X(smtp_replies, "replies received")                                                 \
     X(smtp_replies_bad, "replies that are not SMTP")                                    \
     X(conn_opened, "connections started for jobs")                                      \

@@ -10,7 +10,6 @@ static void smtp_on_recipient(void *ctx, const struct smtp_message *message, uin
                               const struct outcome *outcome)
 {
     struct conn *conn = ctx;
-    conn->answered = true; /* by us, it may be; no other connection may decide this recipient again */
     conn->env->events.recipient(conn->env->events.ctx, conn, message, index, outcome);
 }
 
@@ -22,12 +21,26 @@ static void smtp_on_stage(void *ctx, const struct smtp_message *message, enum st
     conn->env->events.stage(conn->env->events.ctx, conn, message, stage);
 }
 
+/* The last one: it idles from now on, if it has been announced already. */
+static void let_go(struct conn *conn)
+{
+    assert(conn->in_hand > 0);
+    if (--conn->in_hand == 0 && conn->announced)
+        conn->phase_deadline_us = conn->run_us + conn->env->idle_timeout_us;
+}
+
 static void smtp_on_message_done(void *ctx, const struct smtp_message *message)
 {
     struct conn *conn = ctx;
-    assert(conn->message == message);
-    conn->message = NULL;
+    let_go(conn);
     conn->env->events.message_done(conn->env->events.ctx, conn, message);
+}
+
+static void smtp_on_returned(void *ctx, const struct smtp_message *message, enum smtp_return why)
+{
+    struct conn *conn = ctx;
+    let_go(conn);
+    conn->env->events.message_returned(conn->env->events.ctx, conn, message, why);
 }
 
 /* TCP stands: the greeting's time begins. */
@@ -38,10 +51,15 @@ void conn_start_smtp(struct conn *conn, uint64_t now_us)
         .recipient = smtp_on_recipient,
         .stage = smtp_on_stage,
         .message_done = smtp_on_message_done,
+        .returned = smtp_on_returned,
     };
+    struct smtp_config config = *conn->env->smtp;
+    config.chunking &= !conn->no_chunking;
+    if (conn->one_by_one)
+        config.messages_ahead = 1;
     conn->connected_us = now_us;
     conn->phase = CONN_CLEAR;
-    smtp_open(&conn->smtp, conn->env->smtp, &events, !conn->hop.implicit_tls, now_us);
+    smtp_open(&conn->smtp, &config, &events, !conn->hop.implicit_tls, now_us);
     if (conn->hop.implicit_tls)
         conn_start_tls(conn, now_us);
 }
@@ -62,10 +80,10 @@ bool conn_open(struct conn *conn, struct conn_env *env, uint32_t flow, const str
     conn->flow = flow;
     conn->phase = CONN_CONNECTING;
     conn->ended = conn->was_ready = conn->makes_room = conn->peer_closed = conn->over = conn->fin_due =
-        conn->announced = conn->quit_sent = conn->answered = conn->dot_sent = false;
-    conn->messages = 0;
+        conn->announced = conn->quit_sent = conn->dot_sent = conn->no_chunking = conn->one_by_one =
+            conn->lost_ahead = false;
+    conn->messages = conn->in_hand = 0;
     conn->phase_deadline_us = DEADLINE_NEVER;
-    conn->message = NULL;
     conn->opened_us = now_us;
     conn->connected_us = conn->secured_us = 0;
     conn->hop = *hop;
@@ -118,6 +136,7 @@ void conn_fail_for_tcp(struct conn *conn, uint64_t now_us)
         [TCP_ERR_ABORTED] = {REASON_CONNECTION_RESET, "connection aborted"},
     };
     enum tcp_error error = tcp_error(&conn->tcb);
+    conn->lost_ahead = conn->in_hand > 1 && (error == TCP_OK || error == TCP_ERR_RESET);
     conn_fail(conn, how[error].reason, FAULT_NETWORK, how[error].text, now_us);
 }
 
@@ -145,7 +164,7 @@ void conn_unreachable(struct conn *conn, uint64_t now_us)
 /* It has idled for as long as it may, or a receiver takes a message so slowly that it holds the connection for days. */
 static void open_too_long(struct conn *conn, uint64_t now_us)
 {
-    if (!conn->message)
+    if (conn->in_hand == 0)
         conn_quit(conn, now_us);
     else if (!conn->dot_sent) /* behind it RFC 5321's ten minutes hold */
         conn_fail(conn, REASON_TIMEOUT, FAULT_REMOTE, "the receiver takes the message too slowly", now_us);
@@ -174,25 +193,12 @@ void conn_timer(struct conn *conn, uint64_t now_us)
 
 /* ---- the end ---- */
 
-/* Not one answer since conn_begin, on a connection that had idled: the peer had closed it before it saw us. */
-static bool message_untouched(const struct conn *conn)
-{
-    return conn->message && conn->messages > 1 && !conn->answered && !conn->dot_sent;
-}
-
-static void return_message(struct conn *conn)
-{
-    const struct smtp_message *message = conn->message;
-    conn->message = NULL;
-    conn->env->events.message_returned(conn->env->events.ctx, conn, message);
-}
-
 static void tell_ended(struct conn *conn, const struct outcome *why)
 {
     if (conn->ended)
         return;
     conn->ended = true;
-    assert(!conn->message);
+    assert(conn->in_hand == 0);
     conn->env->events.ended(conn->env->events.ctx, conn, why);
 }
 
@@ -218,19 +224,15 @@ void conn_fail(struct conn *conn, enum reason reason, enum fault fault, const ch
     outcome_set(&why, VERDICT_DEFERRED, stage, fault, reason, "%s%s", text,
                 conn->phase == CONN_HANDSHAKE ? " during the TLS handshake" : "");
     if (conn_smtp_speaks(conn)) {
-        if (fault != FAULT_LOCAL && message_untouched(conn)) { /* what we end ourselves is not tried again */
-            return_message(conn);
-        } else {
-            smtp_lost(&conn->smtp, &why, now_us); /* fills in the stage; results for the message in hand */
-            smtp_outcome(&conn->smtp, &why);
-        }
+        smtp_lost(&conn->smtp, &why, now_us); /* fills in the stage; results for the messages in hand */
+        smtp_outcome(&conn->smtp, &why);
     }
     conn_end(conn, &why, now_us);
 }
 
 void conn_quit(struct conn *conn, uint64_t now_us)
 {
-    if (conn->phase != CONN_OPEN || conn->message || conn->quit_sent)
+    if (conn->phase != CONN_OPEN || conn->in_hand > 0 || conn->quit_sent)
         return;
     conn->quit_sent = true;
     conn->phase_deadline_us = now_us + conn->env->close_timeout_us;
@@ -265,17 +267,17 @@ void conn_gone(struct conn *conn)
 
 /* ---- messages ---- */
 
-bool conn_can_begin(const struct conn *conn)
+bool conn_can_begin(const struct conn *conn, uint32_t recipients)
 {
     return conn->phase == CONN_OPEN && !conn->ended && !conn->peer_closed && !conn->quit_sent &&
-           !conn->message && smtp_ready(&conn->smtp);
+           smtp_ready(&conn->smtp) && smtp_has_room(&conn->smtp, recipients);
 }
 
 void conn_begin(struct conn *conn, const struct smtp_message *message, uint64_t now_us)
 {
-    assert(conn_can_begin(conn));
-    conn->message = message;
-    conn->answered = conn->dot_sent = conn->announced = false;
+    assert(conn_can_begin(conn, message->recipients));
+    conn->in_hand++;
+    conn->dot_sent = conn->announced = false;
     conn->phase_deadline_us = now_us + MESSAGE_BASE_US + message->body_bytes * 1000000u / MESSAGE_LEAST_RATE;
     if (conn->messages++ > 0)
         stat_inc(conn->env->stats, STAT_conn_reused);

@@ -33,10 +33,9 @@ struct conn_events {
                       const struct outcome *outcome);
     void (*stage)(void *ctx, struct conn *conn, const struct smtp_message *message, enum stage stage);
     void (*message_done)(void *ctx, struct conn *conn, const struct smtp_message *message);
-    /* A connection that had idled was lost before the peer answered anything of this message, and before its end of
-     * data had left: it was not sent, and another connection may try.  In place of recipient and message_done.
-     */
-    void (*message_returned)(void *ctx, struct conn *conn, const struct smtp_message *message);
+    /* The message has certainly not been taken, and another connection may try.  In place of message_done. */
+    void (*message_returned)(void *ctx, struct conn *conn, const struct smtp_message *message,
+                             enum smtp_return why);
     /* It will take no more messages.  why->verdict is VERDICT_NONE for an orderly end. */
     void (*ended)(void *ctx, struct conn *conn, const struct outcome *why);
     /* Only TIME-WAIT is left of it: the owner may keep a record of its flow (and then clears flow_entered). */
@@ -85,8 +84,10 @@ struct conn {
     bool makes_room;            /* core's: told to leave for another */
     bool peer_closed;           /* its FIN is in, or TLS's close_notify: it will say nothing more */
     bool over;                  /* TCP is closed, or only its TIME-WAIT is left */
-    bool answered;              /* the peer has sent something since conn_begin, or somebody is decided */
     bool dot_sent;              /* STAGE_DOT since conn_begin */
+    bool no_chunking;           /* core's, before the first conn_run: no BDAT */
+    bool one_by_one;            /* core's, likewise: no message before the last one is answered */
+    bool lost_ahead;            /* the receiver closed with more than one message in hand */
     uint32_t messages;          /* begun on this connection */
     uint64_t run_us;            /* the time of this conn_run, for emit */
     uint64_t phase_deadline_us; /* of HANDSHAKE, CLOSING, or idling in OPEN; DEADLINE_NEVER */
@@ -95,9 +96,10 @@ struct conn {
 
     /* every message */
     struct smtp_session smtp;
-    const struct smtp_message *message; /* in hand, or NULL */
+    uint32_t in_hand; /* messages begun and not done */
     struct list idle, lru,
-        run;           /* core's: idle ones of a destination, of the core; those to run in this turn */
+        run; /* core's: those of a destination that can take a message, idle ones of the core; those to
+                          run in this turn */
     struct dest *dest; /* core's */
     void *user;        /* core's */
 
@@ -128,13 +130,16 @@ void conn_run(struct conn *conn, uint64_t now_us);
  */
 bool conn_satisfies(const struct conn *conn, const struct policy_demand *want);
 
-bool conn_can_begin(const struct conn *conn);
+/* conn_can_begin: it takes a message now, for so many recipients; conn->in_hand others may be unanswered.
+ * conn_begin: conn_can_begin must hold for the message.
+ */
+bool conn_can_begin(const struct conn *conn, uint32_t recipients);
 void conn_begin(struct conn *conn, const struct smtp_message *message, uint64_t now_us);
 
 /* conn_quit says goodbye once no message is in hand; conn_run follows. */
 void conn_quit(struct conn *conn, uint64_t now_us);
 
-/* conn_abort resets it for a reason of ours; a message in hand gets its results first; conn_run follows. */
+/* conn_abort resets it for a reason of ours; messages in hand get their results first; conn_run follows. */
 void conn_abort(struct conn *conn, enum reason reason, const char *text, uint64_t now_us);
 
 /* conn_gone forgets it at once; no byte leaves any more, and no message may be in hand.  It comes by itself once TCP is

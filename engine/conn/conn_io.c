@@ -106,7 +106,6 @@ static void drain_plain(struct conn *conn, uint64_t now_us)
     size_t len;
     while (conn->phase == CONN_OPEN &&
            (len = tls_read(conn->tls, conn->env->scratch, CONN_SCRATCH_BYTES)) > 0) {
-        conn->answered = true;
         lap_enter(&conn->env->lap, LAP_SMTP);
         smtp_input(&conn->smtp, conn->env->scratch, len, now_us);
         lap_enter(&conn->env->lap, LAP_TLS);
@@ -270,12 +269,13 @@ static void look_at_end(struct conn *conn, uint64_t now_us)
 
 static bool announce(struct conn *conn, uint64_t now_us)
 {
-    if (conn->announced || !conn_can_begin(conn))
+    if (conn->announced || !conn_can_begin(conn, 1))
         return false;
     conn->announced = true;
-    conn->phase_deadline_us = now_us + conn->env->idle_timeout_us;
+    if (conn->in_hand == 0)
+        conn->phase_deadline_us = now_us + conn->env->idle_timeout_us;
     conn->env->events.ready(conn->env->events.ctx, conn);
-    return conn->message != NULL || !conn->announced;
+    return !conn->announced; /* it has been given a message */
 }
 
 static void set_timer(struct conn *conn, bool again, uint64_t now_us)

@@ -60,10 +60,12 @@ static struct dest *make(struct dest_table *table, const struct policy_hop *hop,
     if (!dest)
         return NULL;
     *dest = (struct dest){.hop = *hop, .hash = hash, .limit = table->limit};
+    dest->no_chunking = table->no_chunking[hash % DEST_NO_CHUNKING_MAX] == hash;
     list_init(&dest->chain);
     list_init(&dest->due);
     list_init(&dest->waiting);
     list_init(&dest->idle);
+    list_init(&dest->ahead);
     list_push_head(&table->bucket[hash & (table->buckets - 1)], &dest->chain);
     return dest;
 }
@@ -122,6 +124,12 @@ void dest_release(struct dest_table *table, struct dest *dest)
     list_remove(&dest->chain);
     list_remove(&dest->due);
     pool_put(&table->pool, dest);
+}
+
+void dest_no_chunking(struct dest_table *table, struct dest *dest)
+{
+    dest->no_chunking = true;
+    table->no_chunking[dest->hash % DEST_NO_CHUNKING_MAX] = dest->hash;
 }
 
 bool dest_lacks_connection(const struct dest *dest)

@@ -20,7 +20,8 @@ struct dest {
     struct policy_hop hop; /* its identity */
     uint64_t hash;
     struct list waiting; /* jobs, oldest first */
-    struct list idle;    /* connections that could take a message */
+    struct list idle;    /* connections without a message that could take one */
+    struct list ahead;   /* connections with messages in hand that could take one more behind them */
     uint32_t waiting_count;
     uint32_t connections; /* all that are not gone */
     uint32_t connecting;  /* of these, not yet ready */
@@ -28,7 +29,11 @@ struct dest {
     uint32_t making_room; /* of these, told to leave for another */
     uint32_t limit;       /* connections that may stand at the same time; lowered when the receiver objects */
     bool proven;          /* the last connection attempt came up */
+    bool no_chunking;     /* it offers CHUNKING and does not know BDAT; see dest_no_chunking */
+    bool one_by_one; /* it closed on messages that had been sent ahead: no more of that while this is known */
 };
+
+#define DEST_NO_CHUNKING_MAX 1024u /* receivers remembered beyond their struct dest; a power of two */
 
 struct dest_table {
     struct pool pool;
@@ -39,6 +44,7 @@ struct dest_table {
     struct list due;
     struct list hungry; /* the longest so first */
     uint32_t hungry_count;
+    uint64_t no_chunking[DEST_NO_CHUNKING_MAX]; /* hashes, each at its place; 0: none */
 };
 
 bool dest_table_open(struct dest_table *table, uint32_t destinations_max, uint32_t connections_limit,
@@ -65,6 +71,11 @@ void dest_release(struct dest_table *table, struct dest *dest);
  */
 bool dest_lacks_connection(const struct dest *dest);
 bool dest_wants_connection(const struct dest *dest);
+
+/* dest_no_chunking notes that BDAT is not to be tried there again.  It outlives the destination, until the engine ends or
+ * another receiver's hash takes its place.
+ */
+void dest_no_chunking(struct dest_table *table, struct dest *dest);
 
 /* The book-keeping of a connection's life, in this order. */
 void dest_on_connecting(struct dest *dest);

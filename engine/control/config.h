@@ -71,7 +71,10 @@ struct config_limits {
 
 struct config_smtp {
     char helo_name[CONFIG_TEXT_MAX];
-    uint32_t timeout_percent; /* of RFC 5321's minimum times */
+    uint32_t timeout_percent;   /* of RFC 5321's minimum times */
+    bool chunking;              /* BDAT where it is offered */
+    uint32_t messages_ahead;    /* on one connection, begun and not answered */
+    uint64_t chunk_ahead_bytes; /* larger chunks wait for the replies to RCPT */
 };
 
 /* One entry of `tls`; its trust set is loaded by config_policy. */

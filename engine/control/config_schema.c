@@ -167,6 +167,12 @@ static const struct config_key smtp_keys[] = {
      .help = "our name in EHLO; the machine's if not given"},
     {NUMBER("timeout-percent", smtp.timeout_percent, 1, 1000, 1, "per cent"), .number = 100,
      .help = "of the time-outs of RFC 5321 4.5.3.2"},
+    {SWITCH("chunking", smtp.chunking), .number = true,
+     .help = "BDAT instead of DATA where it is offered, RFC 3030"},
+    {NUMBER("messages-ahead", smtp.messages_ahead, 1, SMTP_AHEAD_MAX, 1, ""), .number = 4,
+     .help = "on one connection, begun before the first is answered; 1: none waits behind another"},
+    {NUMBER("chunk-ahead-bytes", smtp.chunk_ahead_bytes, 0, UINT32_MAX, 1, "bytes"), .number = 1048576,
+     .help = "a larger message waits for the replies to RCPT"},
 };
 
 static const struct config_key crypto_keys[] = {

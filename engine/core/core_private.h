@@ -21,6 +21,7 @@ struct job {
     struct policy_hop hop;    /* the last one tried */
     uint32_t hop_index;       /* of the route: the next one to try */
     bool returned;            /* one connection was lost under it, untouched: once is forgiven */
+    bool reused;              /* its connection had carried another before */
     uint8_t demand_level;     /* enum policy_level, as last decided */
     char demand_source[sizeof(((struct policy_demand *)0)->source)];
     uint64_t taken_us, sent_us;

@@ -15,7 +15,8 @@ static struct job *job_new(struct core *core)
     job->hop_index = 0;
     job->hop.host[0] = '\0';
     job->hop.port = 0;
-    job->returned = false;
+    job->returned = job->reused = false;
+    job->message.recipients = 0;
     job->demand_level = 0;
     job->demand_source[0] = '\0';
     job->taken_us = core->now_us;
@@ -203,13 +204,20 @@ void job_unwait(struct core *core, struct job *job)
 
 /* ---- ending ---- */
 
+/* A connection that gave the job back may have decided some of its recipients before. */
+static bool is_decided(const struct job *job, uint32_t recipient)
+{
+    return recipient < job->message.recipients && job->recipient[recipient].decided;
+}
+
 void job_finish(struct core *core, struct job *job, const struct conn *conn, const struct outcome *outcome)
 {
     struct dest *dest = job->dest;
     job_unwait(core, job);
     if (outcome)
         for (uint32_t r = 0; r < job->feed_job.recipients; r++)
-            result_report(core, job, r, conn, outcome);
+            if (!is_decided(job, r))
+                result_report(core, job, r, conn, outcome);
     assert(job->feed_job.done == job->feed_job.recipients);
     job_free(core, job);
     if (dest)

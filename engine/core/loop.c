@@ -62,7 +62,7 @@ static void fire(struct core *core, struct wheel_timer *timer)
     case CONN_TIMER: {
         struct conn *conn = container_of(timer, struct conn, timer);
         conn_timer(conn, core->now_us);
-        if (!conn_can_begin(conn))
+        if (!conn_can_begin(conn, 1))
             core_unset_idle(conn); /* its idle time is up: it says goodbye */
         core_mark(core, conn);
         break;

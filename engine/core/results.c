@@ -9,7 +9,7 @@ static struct feed_evidence evidence_of(const struct job *job, const struct conn
         return e;
     e.tls = true;
     e.resumed = proof->resumed;
-    e.reused = conn->messages > 1;
+    e.reused = job->reused;
     e.pkix = proof->pkix;
     e.version = proof->version;
     e.cipher = proof->cipher;
@@ -64,6 +64,8 @@ void result_report(struct core *core, struct job *job, uint32_t recipient, const
         .evidence = &evidence,
     };
     feed_report(&job->feed_job, recipient, outcome, &delivery);
+    if (recipient < job->message.recipients)
+        job->recipient[recipient].decided = true;
     stat_inc(&core->stats, verdict_stat(outcome->verdict));
     log_result(core, job, recipient, outcome);
 }

@@ -28,16 +28,32 @@ static struct job *pick_job(struct core *core, struct dest *dest, const struct c
             return NULL;
         struct job *job = list_entry(it, struct job, link);
         struct policy_demand demand;
-        if (still_demands(core, job, &demand) && conn_satisfies(conn, &demand))
+        if (still_demands(core, job, &demand) && conn_satisfies(conn, &demand) &&
+            conn_can_begin(conn, job->message.recipients) && (conn->in_hand == 0 || !job->returned))
             return job;
     }
     return NULL;
 }
 
+/* It waits for a message: idle, or behind those that it has in hand. */
 static void set_idle(struct core *core, struct conn *conn)
 {
+    if (conn->in_hand > 0) {
+        list_push_tail(&conn->dest->ahead, &conn->idle);
+        return;
+    }
     list_push_tail(&conn->dest->idle, &conn->idle);
     list_push_tail(&core->lru, &conn->lru);
+}
+
+/* Its last message is done while it waits for another: now it idles. */
+static void look_at_idle(struct core *core, struct conn *conn)
+{
+    if (conn->in_hand > 0 || list_empty(&conn->idle))
+        return;
+    core_unset_idle(conn);
+    set_idle(core, conn);
+    dest_mark(&core->dests, conn->dest);
 }
 
 void core_unset_idle(struct conn *conn)
@@ -53,6 +69,7 @@ static bool give_job(struct core *core, struct conn *conn)
         return false;
     core_unset_idle(conn);
     job_unwait(core, job);
+    job->reused = conn->messages > 0;
     conn_begin(conn, &job->message, core->now_us);
     core_mark(core, conn);
     return true;
@@ -123,6 +140,8 @@ static bool open_connection(struct core *core, struct dest *dest)
     list_init(&conn->idle);
     list_init(&conn->lru);
     list_init(&conn->run);
+    conn->no_chunking = dest->no_chunking;
+    conn->one_by_one = dest->one_by_one;
     conn->dest = dest;
     dest_on_connecting(dest);
     core_mark(core, conn);
@@ -164,11 +183,11 @@ static void feed_the_hungry(struct core *core)
 
 /* ---- a destination's turn ---- */
 
-/* Idle connections that were opened for one demand refuse the same jobs: one of them is asked for all. */
-static void use_idle(struct core *core, struct dest *dest)
+/* Connections that were opened for one demand refuse the same jobs: one of them is asked for all. */
+static void use_waiting(struct core *core, struct dest *dest, struct list *connections)
 {
     const struct conn *refused = NULL;
-    list_for_each_safe(it, &dest->idle) {
+    list_for_each_safe(it, connections) {
         struct conn *conn = list_entry(it, struct conn, idle);
         if (!dest->waiting_count)
             return;
@@ -181,7 +200,8 @@ static void use_idle(struct core *core, struct dest *dest)
 
 static void serve(struct core *core, struct dest *dest)
 {
-    use_idle(core, dest);
+    use_waiting(core, dest, &dest->idle);
+    use_waiting(core, dest, &dest->ahead);
     while (dest_wants_connection(dest) && !full(core))
         if (!open_connection(core, dest))
             break;
@@ -245,14 +265,20 @@ static void on_stage(void *ctx, struct conn *conn, const struct smtp_message *me
 static void on_message_done(void *ctx, struct conn *conn, const struct smtp_message *message)
 {
     job_finish(ctx, message->user, conn, NULL);
+    look_at_idle(ctx, conn);
 }
 
-static void on_message_returned(void *ctx, struct conn *conn, const struct smtp_message *message)
+static void on_message_returned(void *ctx, struct conn *conn, const struct smtp_message *message,
+                                enum smtp_return why_returned)
 {
     struct core *core = ctx;
     struct job *job = message->user;
-    if (!job->returned) {
-        job->returned = true;
+    feed_stage(&job->feed_job, STAGE_SUBMIT);           /* if we died now, it would not be in doubt */
+    bool no_bdat = why_returned == SMTP_RETURN_NO_BDAT; /* not again: connections to come send no BDAT */
+    if (no_bdat)
+        dest_no_chunking(&core->dests, conn->dest);
+    if (no_bdat || !job->returned) {
+        job->returned |= !no_bdat;
         job_wait(core, job, conn->dest, true);
         return;
     }
@@ -276,6 +302,7 @@ static void on_ended(void *ctx, struct conn *conn, const struct outcome *why)
 {
     struct core *core = ctx;
     core_unset_idle(conn);
+    conn->dest->one_by_one |= conn->lost_ahead;
     if (!conn->was_ready && why->verdict != VERDICT_NONE)
         on_attempt_failed(core, conn, why);
     else

@@ -11,9 +11,9 @@ struct unaligned_block {
     block bytes;
 } __attribute__((packed, may_alias));
 
-void smtp_body_open(struct smtp_body *body, const struct span *extent, uint32_t extents)
+void smtp_body_open(struct smtp_body *body, const struct span *extent, uint32_t extents, bool stuffs)
 {
-    *body = (struct smtp_body){.extent = extent, .extents = extents, .line_start = true};
+    *body = (struct smtp_body){.extent = extent, .extents = extents, .line_start = true, .stuffs = stuffs};
 }
 
 /* volatile: what is stored must be the value that was judged, not another look at the same place. */
@@ -52,7 +52,7 @@ static bool put_byte(struct smtp_body *body, struct bytes_out *out, uint8_t c)
     }
     if (c == '\n')
         bytes_put_u8(out, '\r');
-    if (c == '.' && body->line_start) /* RFC 5321 section 4.5.2 */
+    if (c == '.' && body->line_start && body->stuffs) /* RFC 5321 section 4.5.2 */
         bytes_put_u8(out, '.');
     bytes_put_u8(out, c);
     body->line_start = c == '\n';
@@ -60,11 +60,12 @@ static bool put_byte(struct smtp_body *body, struct bytes_out *out, uint8_t c)
 }
 
 /* The short way: copies blocks in which every LF has its CR before it, every CR its LF behind it, and no line
- * begins with a dot.  A CR in the last lane is left for the next block.
+ * begins with a dot that would have to be doubled.  A CR in the last lane is left for the next block.
  */
 static void put_plain_blocks(struct smtp_body *body, struct bytes_out *out, struct bytes_in *in)
 {
     const mask none = {0};
+    const mask stuffs = body->stuffs ? ~none : none;
     const uint8_t *from = in->at;
     uint8_t *to = out->at;
     mask lf_before = none;
@@ -73,7 +74,7 @@ static void put_plain_blocks(struct smtp_body *body, struct bytes_out *out, stru
         block bytes = read_once(from);
         mask cr = bytes == '\r', lf = bytes == '\n', dot = bytes == '.';
         mask line_start = one_later(lf_before, lf);
-        if (any((lf ^ one_later(none, cr)) | (dot & line_start)))
+        if (any((lf ^ one_later(none, cr)) | (dot & line_start & stuffs)))
             break;
         store(to, bytes);
         bool cr_is_last = cr[LANES - 1];

@@ -147,6 +147,15 @@ enum command_status smtp_put_data(struct bytes_out *out, const struct tls_verifi
     return put_plain(out, "DATA\r\n");
 }
 
+enum command_status smtp_put_bdat_last(struct bytes_out *out, const struct tls_verified *proof,
+                                       uint64_t chunk_bytes)
+{
+    assert(proof);
+    char line[48];
+    snprintf(line, sizeof(line), "BDAT %" PRIu64 " LAST\r\n", chunk_bytes);
+    return put_plain(out, line);
+}
+
 enum command_status smtp_put_rset(struct bytes_out *out, const struct tls_verified *proof)
 {
     assert(proof);

@@ -27,6 +27,8 @@ enum command_status smtp_put_rcpt(struct bytes_out *out, const struct tls_verifi
                                   const struct smtp_recipient *recipient, bool smtputf8,
                                   const struct smtp_offer *offer) must_check;
 enum command_status smtp_put_data(struct bytes_out *out, const struct tls_verified *proof) must_check;
+enum command_status smtp_put_bdat_last(struct bytes_out *out, const struct tls_verified *proof,
+                                       uint64_t chunk_bytes) must_check; /* RFC 3030 section 2 */
 enum command_status smtp_put_rset(struct bytes_out *out, const struct tls_verified *proof) must_check;
 
 /* smtp_helo_name_is_sound: a name or address literal that EHLO may carry; for configuration checks. */

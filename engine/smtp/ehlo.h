@@ -12,7 +12,7 @@ enum smtp_extension {
     EXT_STARTTLS = 1 << 4,            /* RFC 3207 */
     EXT_SMTPUTF8 = 1 << 5,            /* RFC 6531 */
     EXT_DSN = 1 << 6,                 /* RFC 3461 */
-    EXT_CHUNKING = 1 << 7,            /* RFC 3030; noted, not used yet */
+    EXT_CHUNKING = 1 << 7,            /* RFC 3030 */
     EXT_AUTH = 1 << 8,                /* RFC 4954; noted, not used yet */
 };
 

@@ -54,7 +54,7 @@ void smtp_on_starttls(struct smtp_session *s, uint64_t now_us)
 void smtp_on_ehlo(struct smtp_session *s, uint64_t now_us)
 {
     if (smtp_reply_class(&s->reply) == 2)
-        smtp_enter_ready(s, now_us);
+        smtp_answered(s, now_us);
     else
         smtp_trouble_ehlo(s, now_us);
 }

@@ -21,12 +21,12 @@ static const struct smtp_row rows[S_COUNT] = {
     [S_GREETING_TLS]   = {STAGE_GREETING, 300, smtp_send_none,      smtp_on_greeting,    "awaiting the greeting over TLS"}, /* .1 */
     [S_EHLO]           = {STAGE_EHLO,     300, smtp_send_ehlo,      smtp_on_ehlo,        "awaiting the EHLO reply over TLS"},
     [S_READY]          = {STAGE_EHLO,       0, smtp_send_none,      smtp_on_nothing,     "ready for a message"},
+    [S_RSET]           = {STAGE_MAIL,      60, smtp_send_rset,      smtp_on_rset,        "awaiting the RSET reply"},
     [S_MAIL]           = {STAGE_MAIL,     300, smtp_send_mail,      smtp_on_mail,        "awaiting the MAIL reply"}, /* .2 */
     [S_RCPT]           = {STAGE_RCPT,     300, smtp_send_rcpt,      smtp_on_rcpt,        "awaiting a RCPT reply"}, /* .3 */
     [S_DATA]           = {STAGE_DATA,     120, smtp_send_data,      smtp_on_data,        "awaiting the DATA reply"}, /* .4 */
     [S_BODY]           = {STAGE_DATA,     180, smtp_send_body,      smtp_on_nothing,     "sending the message"}, /* .5 */
     [S_DOT]            = {STAGE_DOT,      600, smtp_send_none,      smtp_on_dot,         "end of data sent, outcome unknown until its reply"}, /* .6 */
-    [S_RSET]           = {STAGE_MAIL,      60, smtp_send_rset,      smtp_on_rset,        "awaiting the RSET reply"},
     [S_QUIT]           = {STAGE_QUIT,      30, smtp_send_quit,      smtp_on_quit,        "awaiting the QUIT reply"},
     [S_CLOSED]         = {STAGE_QUIT,       0, smtp_send_none,      smtp_on_nothing,     "closed"},
     /* clang-format on */
@@ -47,6 +47,11 @@ enum stage smtp_stage(const struct smtp_session *s)
     return row(s)->stage;
 }
 
+enum stage smtp_send_stage(const struct smtp_session *s)
+{
+    return rows[s->send_at.state].stage;
+}
+
 const char *smtp_state_text(const struct smtp_session *s)
 {
     return row(s)->name;
@@ -63,26 +68,38 @@ void smtp_arm(struct smtp_session *s, uint64_t now_us)
     s->deadline_us = timeout_us ? now_us + timeout_us : DEADLINE_NEVER;
 }
 
+static bool has_message(const struct smtp_session *s)
+{
+    for (uint32_t serial = s->reply_at.serial; serial < s->begun; serial++)
+        if (s->transaction[serial % SMTP_AHEAD_MAX].message)
+            return true;
+    return false;
+}
+
 void smtp_close(struct smtp_session *s)
 {
-    assert(!s->message);
+    assert(!has_message(s));
     smtp_meet_at(s, S_CLOSED, 0);
 }
 
 /* During the handshake there is no way to say goodbye: what is in the clear is over, TLS is not there yet. */
 void smtp_leave(struct smtp_session *s, uint64_t now_us)
 {
-    assert(!s->message);
+    assert(!has_message(s));
     smtp_meet_at(s, s->reply_at.state == S_HANDSHAKE ? S_CLOSED : S_QUIT, now_us);
 }
 
-void smtp_enter_ready(struct smtp_session *s, uint64_t now_us)
+static void check_transactions(const struct smtp_session *s)
 {
-    bool enough = s->config.messages_max && s->messages >= s->config.messages_max;
-    s->mail_accepted = false;
-    smtp_meet_at(s, S_READY, now_us);
-    if (enough || s->quit_wanted)
-        smtp_leave(s, now_us);
+    uint32_t recipients = 0;
+    assert(s->begun - s->reply_at.serial <= SMTP_AHEAD_MAX);
+    for (uint32_t serial = s->reply_at.serial; serial < s->begun; serial++) {
+        const struct smtp_transaction *t = &s->transaction[serial % SMTP_AHEAD_MAX];
+        recipients += t->recipients;
+        assert(t->message ? t->undecided > 0 && t->undecided <= t->recipients : t->undecided == 0);
+        assert(t->end_sent == (serial < s->send_at.serial));
+    }
+    assert(recipients <= SMTP_RECIPIENTS_MAX);
 }
 
 void smtp_check(const struct smtp_session *s)
@@ -91,17 +108,17 @@ void smtp_check(const struct smtp_session *s)
     assert(smtp_cursor_compare(s->reply_at, s->send_at) <= 0);
     assert(s->proof || s->reply_at.state <= S_HANDSHAKE || s->reply_at.state >= S_QUIT);
     assert(s->proof || s->send_at.state <= S_HANDSHAKE || s->send_at.state >= S_QUIT);
-    assert(!s->message || (s->undecided > 0 && s->undecided <= s->recipients));
-    assert(!s->message || (s->reply_at.state >= S_MAIL && s->reply_at.state <= S_DOT));
-    assert(s->recipients <= SMTP_RECIPIENTS_MAX);
-    assert(s->reply_at.state != S_RCPT || s->reply_at.recipient < s->recipients);
-    assert(s->send_at.state != S_RCPT || s->send_at.recipient < s->recipients);
+    assert(s->send_at.serial == s->begun ||
+           (smtp_in_transaction(s->send_at) && s->send_at.serial + 1 == s->begun));
+    assert(s->reply_at.serial == s->begun || smtp_in_transaction(s->reply_at));
+    check_transactions(s);
 }
 
 void smtp_open(struct smtp_session *s, const struct smtp_config *config, const struct smtp_events *events,
                bool plain_start, uint64_t now_us)
 {
     assert(config->timeout_percent > 0 && config->stats && smtp_helo_name_is_sound(config->helo_name));
+    assert(config->messages_ahead > 0 && config->messages_ahead <= SMTP_AHEAD_MAX);
     memset(s, 0, sizeof(*s));
     s->config = *config;
     s->events = *events;
@@ -147,6 +164,7 @@ static void on_reply(struct smtp_session *s, uint64_t now_us)
     smtp_reply_clear(&s->reply);
     if (s->quit_wanted && s->reply_at.state < S_READY)
         smtp_leave(s, now_us);
+    smtp_look_at_quit(s, now_us);
 }
 
 static void input_some(struct smtp_session *s, struct bytes_in *in, uint64_t now_us)

@@ -35,7 +35,8 @@ struct tls_verified; /* crypto/tls.h; opaque here: the proof without which no ma
 #define SMTP_REPLY_BYTES_MAX 16384
 #define SMTP_ADDRESS_MAX     256 /* path without angle brackets: RFC 5321 4.5.3.1.3 */
 #define SMTP_HOSTNAME_MAX    256
-#define SMTP_RECIPIENTS_MAX  1024 /* of one message; RFC 5321 4.5.3.1.8 promises 100 at a receiver */
+#define SMTP_RECIPIENTS_MAX  1024 /* of all messages in hand; RFC 5321 4.5.3.1.8 promises 100 at a receiver */
+#define SMTP_AHEAD_MAX       8    /* messages in hand at once; a power of two */
 #define SMTP_OUTPUT_MIN      SMTP_COMMAND_MAX /* smallest output buffer */
 
 /* RFC 5321 4.5.3.2 time-outs, and ours where it is silent; in one table in session.c.  A session may be given
@@ -46,6 +47,10 @@ struct smtp_config {
     uint32_t timeout_percent; /* of RFC 5321's minimum times: 100 */
     uint32_t messages_max;    /* messages a connection before QUIT; 0: no limit */
     struct stats *stats;      /* borrowed */
+    uint32_t
+        messages_ahead; /* in hand at once at most, those whose end has left included: [1, SMTP_AHEAD_MAX] */
+    bool chunking;      /* BDAT where the receiver offers it: RFC 3030 */
+    uint64_t chunk_ahead_bytes; /* a larger chunk waits for the replies to RCPT */
 };
 
 enum smtp_body_type { SMTP_BODY_7BIT, SMTP_BODY_8BITMIME };
@@ -53,6 +58,7 @@ enum smtp_body_type { SMTP_BODY_7BIT, SMTP_BODY_8BITMIME };
 struct smtp_recipient {
     struct span address; /* without angle brackets; checked by the feed: no control characters, no spaces */
     struct span dsn; /* RFC 3461 parameters as text " NOTIFY=... ORCPT=..."; sent only if DSN is offered */
+    bool decided;    /* has its outcome from an earlier connection: neither sent nor told again */
 };
 
 /* A message; it and everything it points to stays put and unchanged in length until message_done.
@@ -62,13 +68,19 @@ struct smtp_recipient {
 struct smtp_message {
     struct span sender; /* "" for the null reverse-path */
     const struct smtp_recipient *recipient;
-    uint32_t recipients;       /* at least 1; above SMTP_RECIPIENTS_MAX all fail with REASON_LIMIT */
+    uint32_t recipients; /* at least 1 undecided; above SMTP_RECIPIENTS_MAX all fail with REASON_LIMIT */
     const struct span *extent; /* the body, CRLF lines, in order */
     uint32_t extents;
     uint64_t body_bytes; /* sum of the extents */
     uint8_t body_type;   /* enum smtp_body_type */
     bool smtputf8;
     void *user; /* the caller's */
+};
+
+/* Why a message is given back unsent. */
+enum smtp_return {
+    SMTP_RETURN_CLOSED,  /* the receiver had closed before it answered anything of the message */
+    SMTP_RETURN_NO_BDAT, /* it offers CHUNKING and does not know BDAT: to be sent with `chunking` off */
 };
 
 /* Events come from within the entries below; they must not call those for the same session. */
@@ -83,6 +95,10 @@ struct smtp_events {
     void (*stage)(void *ctx, const struct smtp_message *message, enum stage stage);
     /* All recipients are decided; the message and its body are the caller's again. */
     void (*message_done)(void *ctx, const struct smtp_message *message);
+    /* In place of message_done: the receiver has certainly not taken it, and it is nobody's fault.  Who is not
+     * decided may be tried on another connection.
+     */
+    void (*returned)(void *ctx, const struct smtp_message *message, enum smtp_return why);
 };
 
 enum smtp_want {
@@ -125,12 +141,15 @@ bool smtp_has_output(const struct smtp_session *s);
 
 enum smtp_want smtp_want(const struct smtp_session *s);
 
-/* smtp_ready: a message may be begun: secured, EHLO answered, no message in hand (or, with PIPELINING, the last
- * one's end of data is on its way and another may follow: not before part 3), the limit not reached.
+/* smtp_ready: a message may be begun: secured, EHLO answered, the limits not reached, and no message in hand, or with
+ * PIPELINING: the end of the last one has been put out, and another may follow without waiting for its reply.
  */
 bool smtp_ready(const struct smtp_session *s);
 
-/* smtp_begin starts a message; smtp_ready must hold.  What the receiver cannot take (SIZE, 8BITMIME,
+/* smtp_has_room: beside the messages in hand there is room for so many recipients. */
+bool smtp_has_room(const struct smtp_session *s, uint32_t recipients);
+
+/* smtp_begin starts a message; smtp_ready must hold, and smtp_has_room.  What the receiver cannot take (SIZE, 8BITMIME,
  * SMTPUTF8) is decided at once, events included, without a byte sent.
  */
 void smtp_begin(struct smtp_session *s, const struct smtp_message *message, uint64_t now_us);
@@ -138,9 +157,9 @@ void smtp_begin(struct smtp_session *s, const struct smtp_message *message, uint
 /* smtp_quit says goodbye as soon as no message is in hand and no reply is owed; then SMTP_WANT_CLOSE. */
 void smtp_quit(struct smtp_session *s, uint64_t now_us);
 
-/* smtp_lost: the connection is gone (the outcome says how; verdict and stage are filled in here).  A message in
- * hand gets its results: IN_DOUBT for recipients accepted when the end of data had been put out, DEFERRED
- * otherwise.
+/* smtp_lost: the connection is gone (the outcome says how; verdict and stage are filled in here).  Each message in
+ * hand gets its results: IN_DOUBT for undecided recipients when its end had been put out; else it is returned, if
+ * nothing of it was answered, an earlier one was on this connection and the fault is the network's; else DEFERRED.
  */
 void smtp_lost(struct smtp_session *s, const struct outcome *why, uint64_t now_us);
 

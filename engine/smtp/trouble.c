@@ -2,10 +2,14 @@
  *
  * The rules, in the order of their weight:
  *
- *   1. From the end of data until its reply a recipient that ends any other way than by that reply is IN_DOUBT.
+ *   1. From the end of a message until its reply a recipient that ends any other way than by a reply to that
+ *      message's commands is IN_DOUBT.
  *   2. Nothing that was heard in the clear fails a recipient for good: anybody may have said it.  It defers.
  *   3. A reply to MAIL, RCPT, DATA or the end of data decides by its class: 4 defers, 5 fails.
  *   4. A session that ends defers whoever is left, and everybody who waited for it.
+ *   5. A 421 is the last reply: what stands behind the command that it answers has not been taken, even if its end
+ *      has left.  A receiver works on commands in their order and answers in it (RFC 2920 section 3.2), and having said
+ *      421 it closes (RFC 5321 section 3.8).  A close without 421 says nothing of the kind: rule 1.
  */
 #include "engine/smtp/trouble.h"
 #include "engine/smtp/text.h"
@@ -58,11 +62,6 @@ static void set_refusal(const struct smtp_session *s, struct outcome *o)
 
 /* ---- the ends of a session ---- */
 
-static bool in_doubt(const struct smtp_session *s)
-{
-    return s->message && s->reply_at.state == S_DOT;
-}
-
 /* The session's own outcome is for jobs that waited for it, which it has not touched: it always defers.  The
  * first trouble is the reason; what happens during QUIT is of no interest.
  */
@@ -74,19 +73,33 @@ static void keep_outcome(struct smtp_session *s, const struct outcome *o)
     s->outcome.verdict = VERDICT_DEFERRED;
 }
 
+/* By a last word to the transaction that is answered; those behind it have not been taken: rule 5. */
 static void end_with(struct smtp_session *s, const struct outcome *o)
 {
     keep_outcome(s, o);
-    smtp_decide_rest(s, o);
+    if (s->reply_at.serial < s->begun)
+        smtp_decide_rest(s, smtp_answering(s), o);
+    for (uint32_t serial = s->begun; serial > s->reply_at.serial + 1;
+         serial--) /* each becomes the next to go */
+        smtp_return(s, smtp_transaction(s, serial - 1), SMTP_RETURN_CLOSED);
     smtp_close(s);
 }
 
-/* The connection as such has failed: nobody knows what became of an end of data. */
+/* The connection as such has failed: nobody knows what became of a message whose end has left. */
 static void end_broken(struct smtp_session *s, struct outcome *o)
 {
-    o->verdict = in_doubt(s) ? VERDICT_IN_DOUBT : VERDICT_DEFERRED;
+    o->verdict = VERDICT_DEFERRED;
     o->stage = (uint8_t)smtp_stage(s);
-    end_with(s, o);
+    keep_outcome(s, o);
+    for (uint32_t serial = s->reply_at.serial; serial < s->begun; serial++) {
+        struct smtp_transaction *t = smtp_transaction(s, serial);
+        o->verdict = t->end_sent ? VERDICT_IN_DOUBT : VERDICT_DEFERRED;
+        o->stage = (uint8_t)(t->end_sent                    ? STAGE_DOT
+                             : serial == s->reply_at.serial ? smtp_stage(s)
+                                                            : smtp_send_stage(s));
+        smtp_decide_rest(s, t, o);
+    }
+    smtp_close(s);
 }
 
 static void leave_with(struct smtp_session *s, const struct outcome *o, uint64_t now_us)
@@ -216,7 +229,7 @@ void smtp_trouble_bad_sender(struct smtp_session *s)
         "the sender address cannot stand in a command: too long, or with a control character, a space, "
         "an angle bracket or a byte that is not allowed");
     set_enhanced(&o, 5, 1, 7);
-    smtp_decide_rest(s, &o);
+    smtp_decide_rest(s, smtp_sending(s), &o);
 }
 
 void smtp_trouble_bad_recipient(struct smtp_session *s, uint32_t index)
@@ -227,14 +240,14 @@ void smtp_trouble_bad_recipient(struct smtp_session *s, uint32_t index)
         "the recipient address or its DSN parameters cannot stand in a command: empty, too long, or with a "
         "control character, a space, an angle bracket or a byte that is not allowed");
     set_enhanced(&o, 5, 1, 3);
-    smtp_decide(s, index, &o);
+    smtp_decide(s, smtp_sending(s), index, &o);
 }
 
 static void refuse_rest(struct smtp_session *s)
 {
     struct outcome o;
     set_refusal(s, &o);
-    smtp_decide_rest(s, &o);
+    smtp_decide_rest(s, smtp_answering(s), &o);
 }
 
 void smtp_trouble_mail(struct smtp_session *s)
@@ -246,7 +259,7 @@ void smtp_trouble_rcpt(struct smtp_session *s, uint32_t index)
 {
     struct outcome o;
     set_refusal(s, &o);
-    smtp_decide(s, index, &o);
+    smtp_decide(s, smtp_answering(s), index, &o);
 }
 
 void smtp_trouble_data(struct smtp_session *s)
@@ -262,26 +275,51 @@ void smtp_trouble_dot(struct smtp_session *s)
 void smtp_trouble_free(struct smtp_session *s)
 {
     struct outcome o;
-    if (!s->message) /* a lone dot */
+    if (!smtp_answering(s)->message) /* a lone dot, or a chunk for nobody */
         return;
     outcome_set(&o, VERDICT_DELIVERED, STAGE_DOT, FAULT_NONE, REASON_NONE, "%s", s->reply.text);
     o.smtp_code = s->reply.code;
     memcpy(o.enhanced, s->reply.enhanced, sizeof(o.enhanced));
     stat_inc(s->config.stats, STAT_smtp_messages);
-    smtp_decide_rest(s, &o);
+    if (smtp_answering(s)->chunked)
+        stat_inc(s->config.stats, STAT_smtp_messages_bdat);
+    smtp_decide_rest(s, smtp_answering(s), &o);
 }
 
 /* ---- the session is over ---- */
 
-void smtp_trouble_rset(struct smtp_session *s, uint64_t now_us)
+/* RFC 5321 section 4.1.1.5 knows one reply, 250.  What the receiver does with what stands behind it is open. */
+void smtp_trouble_rset(struct smtp_session *s)
 {
     struct outcome o;
     set_reply(s, &o, VERDICT_DEFERRED);
-    leave_with(s, &o, now_us);
+    end_broken(s, &o);
 }
 
-/* There is no way to take a message back but to break off before its end of data: RFC 5321 section 4.1.1.4 has
- * the receiver act on it only then.
+/* RFC 5321 section 4.2.4: not known, not understood, not implemented, not now.  From a receiver that has taken no
+ * message by BDAT on this connection but one recipient at least of this, it is taken for the first three.  If it did
+ * not know the command it takes the chunk for commands, too, and its replies are no longer ours to count: nothing
+ * more is said on this connection.  The refusal was definite, and nothing stands behind it (may_follow).
+ */
+bool smtp_trouble_bdat_unknown(struct smtp_session *s)
+{
+    struct smtp_transaction *t = smtp_answering(s);
+    if (!t->chunked || !t->begun_body || !t->message || s->chunk_proven || s->reply.code < 500 ||
+        s->reply.code > 503)
+        return false;
+    struct outcome o;
+    outcome_set(&o, VERDICT_DEFERRED, STAGE_DATA, FAULT_REMOTE, REASON_PROTOCOL,
+                "the receiver offers CHUNKING and refuses BDAT");
+    quote_reply(s, &o);
+    keep_outcome(s, &o);
+    stat_inc(s->config.stats, STAT_smtp_bdat_unknown);
+    smtp_return(s, t, SMTP_RETURN_NO_BDAT);
+    smtp_close(s);
+    return true;
+}
+
+/* There is no way to take a message back but to break off before its end: RFC 5321 section 4.1.1.4 has the receiver act
+ * on it only then, and RFC 3030 section 2 only on a chunk that is whole.  Messages before it still get their replies.
  */
 void smtp_trouble_bad_body(struct smtp_session *s)
 {
@@ -289,7 +327,9 @@ void smtp_trouble_bad_body(struct smtp_session *s)
     outcome_set(&o, VERDICT_FAILED, STAGE_DATA, FAULT_PRODUCER, REASON_BAD_JOB,
                 "the body has a CR or an LF that is not part of a CRLF; it was broken off there");
     set_enhanced(&o, 5, 6, 0);
-    end_with(s, &o);
+    keep_outcome(s, &o);
+    s->broken_off = true;
+    smtp_decide_rest(s, smtp_sending(s), &o);
 }
 
 /* RFC 5321 section 3.8: 421 is an answer to any command, the end of data included, and closes. */
@@ -329,6 +369,8 @@ void smtp_trouble_out_of_turn(struct smtp_session *s)
         smtp_trouble_unexpected(s);
         return;
     }
+    if (s->reply_at.state == S_BODY && smtp_trouble_bdat_unknown(s))
+        return;
     set_refusal(s, &o);
     if (s->reply_at.state != S_BODY)
         o.verdict = VERDICT_DEFERRED;
@@ -349,8 +391,20 @@ void smtp_trouble_timeout(struct smtp_session *s)
     end_broken(s, &o);
 }
 
+/* The last message, on a connection that had carried others: the receiver may have closed before it saw any of it. */
+static bool is_untouched(const struct smtp_session *s)
+{
+    if (s->begun < 2 || !smtp_in_transaction(s->send_at))
+        return false;
+    bool answered =
+        s->reply_at.serial == s->send_at.serial && (s->reply_at.state > S_MAIL || s->reply.bytes > 0);
+    return !answered;
+}
+
 void smtp_trouble_lost(struct smtp_session *s, const struct outcome *why)
 {
     struct outcome o = *why;
+    if (why->fault == FAULT_NETWORK && is_untouched(s))
+        smtp_return(s, smtp_transaction(s, s->begun - 1), SMTP_RETURN_CLOSED);
     end_broken(s, &o);
 }

@@ -26,7 +26,7 @@ enum mx_point {
     MX_EHLO_TLS,
     MX_MAIL,
     MX_RCPT,
-    MX_DATA,
+    MX_DATA, /* or BDAT */
     MX_BODY, /* the first line of a body */
     MX_DOT,  /* the message is kept all the same: it has arrived */
     MX_IDLE, /* right behind the reply to a message, which leaves with it */
@@ -57,14 +57,17 @@ struct mx_host {
     /* script; all zero: takes everything */
     SSL_CTX *tls;
     bool implicit_tls, no_starttls, no_pipelining;
-    bool refuses; /* RST for a SYN */
-    bool silent;  /* nothing for a SYN */
-    bool lingers; /* after QUIT it waits for our FIN */
-    bool holds;   /* and after that, too: it never closes */
-    const char *greeting, *ehlo_tls, *mail, *rcpt, *data, *dot, *quit; /* replies instead of the usual ones */
-    unsigned connections_max;                                          /* above that 421; 0: no limit */
-    uint32_t idle_us;  /* closes connections that have idled for so long; 0: never */
-    uint32_t think_us; /* before every reply */
+    bool chunking;      /* offers it */
+    bool knows_no_bdat; /* whatever it offers: a chunk is lines of commands */
+    bool refuses;       /* RST for a SYN */
+    bool silent;        /* nothing for a SYN */
+    bool lingers;       /* after QUIT it waits for our FIN */
+    bool holds;         /* and after that, too: it never closes */
+    const char *greeting, *ehlo_tls, *mail, *rcpt, *data, *dot, *quit,
+        *rset;                /* replies instead of the usual ones */
+    unsigned connections_max; /* above that 421; 0: no limit */
+    uint32_t idle_us;         /* closes connections that have idled for so long; 0: never */
+    uint32_t think_us;        /* before every reply */
     struct mx_trouble trouble;
 
     /* what was seen */
@@ -87,19 +90,22 @@ struct mx_conn {
     struct wheel_timer timer;
     bool dirty; /* wants a run */
     bool greeted, secured;
-    bool deaf;            /* takes no notice of what comes any more */
-    bool closing, closed; /* FIN once all is out; it has been asked for */
-    bool counted;         /* in host->standing */
-    bool too_many;        /* more stood than the host takes when it came */
-    uint64_t speak_us;    /* when what is in plain may leave */
-    uint64_t idle_us;     /* DEADLINE_NEVER */
-    bool tls_due;         /* TLS begins behind what is in plain */
+    bool deaf;                    /* takes no notice of what comes any more */
+    bool closing, closed;         /* FIN once all is out; it has been asked for */
+    bool counted;                 /* in host->standing */
+    bool too_many;                /* more stood than the host takes when it came */
+    uint64_t speak_us;            /* when what is in plain may leave */
+    uint64_t idle_us;             /* DEADLINE_NEVER */
+    uint64_t secured_us, ehlo_us; /* the client's Finished came, and EHLO over TLS */
+    bool tls_due;                 /* TLS begins behind what is in plain */
     SSL *ssl;
     BIO *from_peer, *to_peer;
     struct mx_bytes line, plain, raw;
 
     /* the dialogue */
     bool in_body;
+    size_t chunk_left;
+    bool chunk_last;
     char sender[MX_ADDRESS_MAX];
     bool has_sender;
     unsigned rcpts;
@@ -118,6 +124,7 @@ struct mx_mail {
     uint8_t *body;
     size_t body_len;
     uint16_t reply; /* code that was put out; 0: none */
+    bool chunked;   /* by BDAT */
 };
 
 struct mx {
@@ -135,6 +142,7 @@ struct mx {
     unsigned mails, mails_cap;
     unsigned clear_mail; /* commands that carry mail and came without TLS: must stay 0 */
     uint64_t frames;     /* received */
+    unsigned resets;     /* RSET */
     uint64_t deaf_us;    /* until then all that arrives is lost */
 };
 
@@ -169,7 +177,8 @@ void mx_bytes_free(struct mx_bytes *bytes);
 void mx_say(struct mx_conn *c, const char *fmt, ...) printf_like(2, 3); /* one line */
 bool mx_meets(struct mx_conn *c, enum mx_point point);                  /* trouble, and it has been made */
 void mx_greet(struct mx_conn *c);
-void mx_take_line(struct mx_conn *c, const char *line, size_t len); /* with its CRLF */
+void mx_take_chunk(struct mx_conn *c, const uint8_t *data, size_t len); /* len <= chunk_left */
+void mx_take_line(struct mx_conn *c, const char *line, size_t len);     /* with its CRLF */
 void mx_bytes_add(struct mx_bytes *bytes, const void *data, size_t len);
 
 #endif

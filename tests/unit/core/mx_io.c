@@ -68,6 +68,7 @@ static void shake_hands(struct mx_conn *c)
     }
     collect_tls(c);
     c->secured = done == 1;
+    c->secured_us = c->secured ? c->mx->now_us : 0;
     c->host->handshakes += c->secured;
     if (c->secured && c->host->implicit_tls)
         mx_greet(c);
@@ -78,6 +79,12 @@ static void shake_hands(struct mx_conn *c)
 static void take_plain(struct mx_conn *c, const uint8_t *data, size_t len)
 {
     for (size_t i = 0; i < len && !c->deaf; i++) {
+        if (c->chunk_left) {
+            size_t part = min_size(c->chunk_left, len - i);
+            mx_take_chunk(c, data + i, part);
+            i += part - 1;
+            continue;
+        }
         mx_bytes_add(&c->line, &data[i], 1);
         if (data[i] != '\n')
             continue;

@@ -49,6 +49,7 @@ void mx_greet(struct mx_conn *c)
 
 static void on_ehlo(struct mx_conn *c)
 {
+    c->ehlo_us = c->ssl ? c->mx->now_us : 0;
     if (mx_meets(c, c->ssl ? MX_EHLO_TLS : MX_EHLO))
         return;
     if (c->ssl && c->host->ehlo_tls) {
@@ -62,6 +63,8 @@ static void on_ehlo(struct mx_conn *c)
         mx_say(c, "250-PIPELINING");
     if (c->ssl)
         idle(c);
+    if (c->host->chunking && c->ssl)
+        mx_say(c, "250-CHUNKING");
     mx_say(c, "250-SIZE 10485760");
     mx_say(c, "250 8BITMIME");
 }
@@ -174,7 +177,43 @@ static void on_quit(struct mx_conn *c)
 static void on_rset(struct mx_conn *c)
 {
     forget(c);
-    mx_say(c, "250 2.0.0 forgotten");
+    c->mx->resets++;
+    mx_say(c, "%s", or_else(c->host->rset, "250 2.0.0 forgotten"));
+}
+
+static void end_chunk(struct mx_conn *c)
+{
+    if (!c->has_sender || c->rcpts == 0) { /* what stays open until RSET */
+        c->body.len = 0;
+        mx_say(c, "503 5.5.1 nobody to send it to");
+    } else if (c->chunk_last) {
+        on_dot(c);
+        if (c->mx->mails)
+            c->mx->mail[c->mx->mails - 1].chunked = true;
+    } else {
+        mx_say(c, "250 2.0.0 taken");
+    }
+}
+
+static void on_bdat(struct mx_conn *c, const char *line)
+{
+    char last[8] = "";
+    if (mx_meets(c, MX_DATA))
+        return;
+    assert_true(sscanf(line, "BDAT %zu %7s", &c->chunk_left, last) >= 1);
+    c->chunk_last = strcasecmp(last, "LAST") == 0;
+    if (c->chunk_left == 0)
+        end_chunk(c);
+}
+
+void mx_take_chunk(struct mx_conn *c, const uint8_t *data, size_t len)
+{
+    if (c->body.len == 0 && mx_meets(c, MX_BODY))
+        return;
+    mx_bytes_add(&c->body, data, len);
+    c->chunk_left -= len;
+    if (c->chunk_left == 0)
+        end_chunk(c);
 }
 
 void mx_take_line(struct mx_conn *c, const char *line, size_t len)
@@ -183,7 +222,8 @@ void mx_take_line(struct mx_conn *c, const char *line, size_t len)
         on_body_line(c, line, len);
         return;
     }
-    bool carries_mail = is_command(line, "MAIL") || is_command(line, "RCPT") || is_command(line, "DATA");
+    bool carries_mail = is_command(line, "MAIL") || is_command(line, "RCPT") || is_command(line, "DATA") ||
+                        is_command(line, "BDAT");
     c->mx->clear_mail += carries_mail && !c->ssl;
     if (is_command(line, "EHLO "))
         on_ehlo(c);
@@ -195,6 +235,10 @@ void mx_take_line(struct mx_conn *c, const char *line, size_t len)
         on_rcpt(c, line);
     else if (is_command(line, "DATA"))
         on_data(c);
+    else if (c->host->knows_no_bdat && !is_command(line, "RSET") && !is_command(line, "QUIT"))
+        mx_say(c, "500 5.5.2 what?");
+    else if (is_command(line, "BDAT "))
+        on_bdat(c, line);
     else if (is_command(line, "QUIT"))
         on_quit(c);
     else if (is_command(line, "RSET"))

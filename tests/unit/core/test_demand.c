@@ -327,7 +327,9 @@ static void each_attempt_is_for_another_message(void **state)
 {
     (void)state;
     struct mx_host *mx;
-    struct world *w = shared_mx(NULL, &mx);
+    struct world_options o = world_defaults();
+    o.core.smtp.messages_ahead = 1;
+    struct world *w = shared_mx(&o, &mx);
     mx->think_us = 50000;
     world_send(w, "a@d1.test");
     world_run(w, 260000);

@@ -15,7 +15,7 @@ static bool has_begun(struct world *w, const void *messages)
     for (uint32_t i = 0; i < w->core[0]->connections.capacity; i++) {
         const struct conn *conn = pool_at(&w->core[0]->connections, i);
         if (conn->env && conn->phase == CONN_OPEN && conn->messages == *(const uint32_t *)messages &&
-            conn->message)
+            conn->in_hand > 0)
             return true;
     }
     return false;

@@ -33,9 +33,13 @@ static struct world *hostile_world(uint64_t seed, struct rand_source *rand, stru
     o.core.connections_per_destination = 1 + rand_below(rand, 4);
     o.core.smtp.messages_max = rand_below(rand, 5);
     o.core.smtp.timeout_percent = 20;
+    o.core.smtp.messages_ahead = 1 + rand_below(rand, SMTP_AHEAD_MAX);
+    o.core.smtp.chunking = rand_below(rand, 3) > 0;
+    o.core.smtp.chunk_ahead_bytes = rand_below(rand, 30000);
     struct world *w = world_simple(&o, mx);
     w->label = (unsigned)seed;
     (*mx)->no_pipelining = rand_below(rand, 3) == 0;
+    (*mx)->chunking = rand_below(rand, 3) > 0;
     (*mx)->lingers = rand_below(rand, 3) == 0;
     (*mx)->think_us = rand_below(rand, 3000);
     return w;

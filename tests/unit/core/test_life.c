@@ -68,6 +68,9 @@ static struct world_options some_options(struct life *l)
     c->handshake_timeout_ms = 1000 + draw(l, 5000);
     c->smtp.messages_max = draw(l, 4);
     c->smtp.timeout_percent = 2 + draw(l, 10);
+    c->smtp.messages_ahead = 1 + draw(l, SMTP_AHEAD_MAX);
+    c->smtp.chunking = !one_in(l, 3);
+    c->smtp.chunk_ahead_bytes = draw(l, 20000);
     c->tcp.connect_timeout_us = SECOND + draw(l, 10 * SECOND);
     c->tcp.user_timeout_us = 20 * SECOND;
     c->tcp.time_wait_us = 1 + draw(l, 10 * SECOND);
@@ -130,6 +133,9 @@ static void change_mood(struct life *l)
     h->lingers = one_in(l, 3);
     h->no_starttls = one_in(l, 10);
     h->no_pipelining = one_in(l, 3);
+    h->chunking = !one_in(l, 3);
+    h->knows_no_bdat = one_in(l, 8);
+    h->rset = one_in(l, 12) ? "500 5.5.1 never" : NULL;
     h->connections_max = draw(l, 4);
     h->idle_us = draw(l, 3) * SECOND;
     h->think_us = draw(l, 4) * 20000;

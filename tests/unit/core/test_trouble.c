@@ -107,7 +107,7 @@ static void a_receiver_of_one_message_a_connection(void **state)
     world_settle(w, MINUTE);
     world_delivered(w, 0, 19);
     assert_int_equal(mx->accepted, 20);
-    assert_int_equal(world_stat(w, STAT_conn_reused), 0); /* not even tried */
+    assert_true(world_stat(w, STAT_conn_reused) < 10); /* by envelopes behind the dot, until it is known */
     world_close(w);
 }
 

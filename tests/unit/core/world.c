@@ -31,7 +31,7 @@ struct world_options world_defaults(void)
                 .idle_timeout_ms = 5000,
                 .close_timeout_ms = 5000,
                 .tcp = tcp_config_default(),
-                .smtp = {.helo_name = "engine.test", .timeout_percent = 100},
+                .smtp = {.helo_name = "engine.test", .timeout_percent = 100, .messages_ahead = 4},
                 .net = {.addresses = 1,
                         .routes = 1,
                         .route = {{.on_link = true}},

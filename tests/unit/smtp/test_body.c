@@ -70,7 +70,7 @@ struct sent {
 static void send_extents(struct sent *sent, const struct span *extent, uint32_t extents, size_t cap)
 {
     struct smtp_body body;
-    smtp_body_open(&body, extent, extents);
+    smtp_body_open(&body, extent, extents, true);
     sent->len = 0;
     do {
         uint8_t portion[SMTP_BODY_ROOM_MIN + 200];
@@ -249,7 +249,7 @@ static void test_end_of_the_smallest_room(void **state)
     struct smtp_body body;
     struct bytes_out out = bytes_out(bytes, SMTP_BODY_ROOM_MIN - 1);
     (void)state;
-    smtp_body_open(&body, &extent, 1);
+    smtp_body_open(&body, &extent, 1, true);
     assert_int_equal(smtp_body_put(&body, &out), BODY_MORE);
     assert_int_equal(bytes_written(&out), 0);
     out = bytes_out(bytes, SMTP_BODY_ROOM_MIN);
@@ -309,7 +309,7 @@ static void test_body_that_changes_under_the_sender(void **state)
         struct bytes_out out = bytes_out(bytes, sizeof(bytes));
         for (size_t i = 0; i < SHARED_BYTES; i += 16)
             memcpy(shared + i, "0123456789abcd\r\n", 16);
-        smtp_body_open(&body, &extent, 1);
+        smtp_body_open(&body, &extent, 1, true);
         enum body_status status = smtp_body_put(&body, &out);
         broken_off += status == BODY_BARE;
         sent += status == BODY_END;

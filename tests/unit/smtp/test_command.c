@@ -39,7 +39,7 @@ static enum command_status put_mail(const char *sender, bool utf8, uint8_t body_
 
 static enum command_status put_rcpt(const char *address, const char *dsn, bool utf8, uint32_t extensions)
 {
-    struct smtp_recipient to = {text(address), text(dsn)};
+    struct smtp_recipient to = {text(address), text(dsn), false};
     return smtp_put_rcpt(&out, &proof, &to, utf8, &(struct smtp_offer){.extensions = extensions});
 }
 
@@ -98,7 +98,7 @@ static void test_address_bytes(void **state)
         for (size_t at = 0; at < 4; at++) {
             uint8_t address[] = "ab@c";
             address[at] = (uint8_t)c;
-            struct smtp_recipient to = {{address, 4}, {NULL, 0}};
+            struct smtp_recipient to = {{address, 4}, {NULL, 0}, false};
             struct smtp_message message = {.sender = {address, 4}};
             bool sound = c > ' ' && c < 0x7f && c != '<' && c != '>';
             enum command_status want = sound ? COMMAND_PUT : COMMAND_BAD;
@@ -128,7 +128,7 @@ static void test_parameter_bytes(void **state)
     for (unsigned c = 0; c < 256; c++) {
         uint8_t dsn[] = " NOTIFY=x";
         dsn[8] = (uint8_t)c;
-        struct smtp_recipient to = {text("a@b"), {dsn, 9}};
+        struct smtp_recipient to = {text("a@b"), {dsn, 9}, false};
         bool sound = c >= ' ' && c < 0x7f;
         assert_int_equal(smtp_put_rcpt(&out, &proof, &to, true, &(struct smtp_offer){EXT_DSN, 0}),
                          sound ? COMMAND_PUT : COMMAND_BAD);
@@ -221,7 +221,7 @@ static void test_helo_names(void **state)
 static void mail_without_proof(void *which)
 {
     struct smtp_message message = {.sender = text("a@b")};
-    struct smtp_recipient to = {text("a@b"), {NULL, 0}};
+    struct smtp_recipient to = {text("a@b"), {NULL, 0}, false};
     struct smtp_offer offer = {0};
     switch (*(int *)which) {
     case 0: (void)!smtp_put_mail(&out, NULL, &message, &offer); break;

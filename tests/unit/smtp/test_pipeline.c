@@ -6,13 +6,23 @@
 static struct stats stats;
 static struct smtp_session session;
 
+static void begin(uint32_t recipients, bool chunked)
+{
+    static struct smtp_message message;
+    *smtp_transaction(&session, session.begun) = (struct smtp_transaction){
+        .message = &message, .recipients = recipients, .undecided = recipients, .chunked = chunked};
+    if (session.send_at.state != S_READY)
+        smtp_meet_at(&session, S_READY, 0);
+    session.begun++;
+    smtp_enter(&session, 0);
+}
+
 static int at_mail(void **state)
 {
     (void)state;
     memset(&session, 0, sizeof(session));
-    session.config = (struct smtp_config){"client.example", 100, 0, &stats};
-    session.recipients = 3;
-    smtp_meet_at(&session, S_MAIL, 0);
+    session.config = (struct smtp_config){"client.example", 100, 0, &stats, 1, true, 1u << 20};
+    begin(3, false);
     return 0;
 }
 
@@ -24,8 +34,9 @@ static void stands(struct smtp_cursor at, enum smtp_state state, uint32_t recipi
 
 static void test_order_of_places(void **state)
 {
-    static const struct smtp_cursor order[] = {{S_EHLO, 0}, {S_READY, 0}, {S_MAIL, 0}, {S_RCPT, 0},
-                                               {S_RCPT, 1}, {S_RCPT, 2},  {S_DATA, 0}, {S_BODY, 0}};
+    static const struct smtp_cursor order[] = {
+        {0, S_EHLO, 0}, {0, S_READY, 0}, {0, S_RSET, 0}, {0, S_MAIL, 0}, {0, S_RCPT, 0},  {0, S_RCPT, 1},
+        {0, S_RCPT, 2}, {0, S_DATA, 0},  {0, S_BODY, 0}, {0, S_DOT, 0},  {1, S_READY, 0}, {1, S_MAIL, 0}};
     (void)state;
     for (size_t a = 0; a < ARRAY_LEN(order); a++)
         for (size_t b = 0; b < ARRAY_LEN(order); b++)
@@ -70,7 +81,7 @@ static void test_nothing_else_is_pipelined(void **state)
 {
     (void)state;
     session.offer.extensions = EXT_PIPELINING;
-    static const enum smtp_state alone[] = {S_EHLO_CLEAR, S_STARTTLS, S_EHLO, S_RSET, S_QUIT};
+    static const enum smtp_state alone[] = {S_EHLO_CLEAR, S_STARTTLS, S_EHLO, S_QUIT};
     for (size_t i = 0; i < ARRAY_LEN(alone); i++) {
         smtp_meet_at(&session, alone[i], 0);
         smtp_sent(&session, 0);
@@ -119,6 +130,85 @@ static void test_clock_runs_from_command_or_reply(void **state)
     assert_int_equal(session.deadline_us, 3000 + 300 * 1000000ull);
 }
 
+static void test_with_bdat_up_to_the_end(void **state)
+{
+    (void)state;
+    session.offer.extensions = EXT_PIPELINING | EXT_CHUNKING;
+    session.transaction[0].chunked = true;
+    for (int command = 0; command < 4; command++)
+        smtp_sent(&session, 0);
+    stands(session.send_at, S_BODY, 0);
+    assert_true(smtp_may_send(&session));
+    smtp_sent_end_of_data(&session, 0);
+    stands(session.send_at, S_READY, 0);
+    assert_int_equal(session.send_at.serial, 1);
+    stands(session.reply_at, S_MAIL, 0);
+    for (int reply = 0; reply < 4; reply++)
+        smtp_answered(&session, 0);
+    stands(session.reply_at, S_DOT, 0);
+    smtp_answered(&session, 0);
+    assert_false(smtp_reply_is_owed(&session));
+}
+
+static void test_large_chunk_waits(void **state)
+{
+    (void)state;
+    struct smtp_message large = {.body_bytes = session.config.chunk_ahead_bytes + 1};
+    session.offer.extensions = EXT_PIPELINING | EXT_CHUNKING;
+    session.transaction[0].chunked = true;
+    session.transaction[0].message = &large;
+    for (int command = 0; command < 4; command++)
+        smtp_sent(&session, 0);
+    for (int reply = 0; reply < 4; reply++) {
+        assert_false(smtp_may_send(&session));
+        smtp_answered(&session, 0);
+    }
+    assert_true(smtp_may_send(&session));
+}
+
+/* Replies go from the end of one message to the beginning of the next, also past a serial's end. */
+static void test_one_transaction_behind_another(void **state)
+{
+    (void)state;
+    session.offer.extensions = EXT_PIPELINING | EXT_CHUNKING;
+    session.transaction[0].chunked = true;
+    for (uint32_t serial = 0; serial < 3 * SMTP_AHEAD_MAX; serial++) {
+        uint32_t recipients = session.transaction[serial % SMTP_AHEAD_MAX].recipients;
+        for (uint32_t command = 0; command <= recipients; command++)
+            smtp_sent(&session, 0);
+        smtp_sent_end_of_data(&session, 0);
+        begin(1 + serial % 3, true);
+        for (uint32_t reply = 0; reply < recipients + 2; reply++)
+            smtp_answered(&session, 0);
+        assert_int_equal(session.reply_at.serial, serial + 1);
+        stands(session.reply_at, S_MAIL, 0);
+        assert_false(smtp_reply_is_owed(&session));
+    }
+}
+
+static void test_flights_are_counted_by_what_was_answered(void **state)
+{
+    (void)state;
+    uint64_t before = stats.v[STAT_smtp_flights];
+    session.flight = (struct smtp_cursor){0, S_EHLO, 0};
+    session.offer.extensions = EXT_PIPELINING;
+    for (int command = 0; command < 5; command++)
+        smtp_sent(&session, 0);
+    assert_int_equal(stats.v[STAT_smtp_flights], before + 1);
+    for (int reply = 0; reply < 5; reply++)
+        smtp_answered(&session, 0);
+    smtp_count_flight(&session);
+    smtp_count_flight(&session); /* the body goes on */
+    assert_int_equal(stats.v[STAT_smtp_flights], before + 2);
+    smtp_sent_end_of_data(&session, 0);
+    begin(1, false);
+    smtp_sent(&session, 0); /* behind the dot, before its reply */
+    assert_int_equal(stats.v[STAT_smtp_flights], before + 2);
+    smtp_answered(&session, 0);
+    smtp_sent(&session, 0);
+    assert_int_equal(stats.v[STAT_smtp_flights], before + 3);
+}
+
 static void answer_nothing(void *unused)
 {
     (void)unused;
@@ -141,6 +231,10 @@ int main(void)
         cmocka_unit_test_setup(test_unsent_recipients_are_passed, at_mail),
         cmocka_unit_test_setup(test_unsent_recipients_are_passed_without_pipelining, at_mail),
         cmocka_unit_test_setup(test_clock_runs_from_command_or_reply, at_mail),
+        cmocka_unit_test_setup(test_with_bdat_up_to_the_end, at_mail),
+        cmocka_unit_test_setup(test_large_chunk_waits, at_mail),
+        cmocka_unit_test_setup(test_one_transaction_behind_another, at_mail),
+        cmocka_unit_test_setup(test_flights_are_counted_by_what_was_answered, at_mail),
         cmocka_unit_test_setup(test_no_reply_without_command, at_mail),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -123,10 +123,10 @@ struct config_run {
 };
 
 struct config_crypto {
-    bool pq_share;                 /* send the X25519MLKEM768 key share at once */
-    char engine[64];               /* OpenSSL ENGINE id; "": probe */
-    bool async;                    /* handshakes as ASYNC jobs */
-    uint32_t proven_chains;        /* verified chains that a core remembers; 0: none */
+    bool pq_share;          /* send the X25519MLKEM768 key share at once */
+    char engine[64];        /* OpenSSL ENGINE id; "": probe */
+    bool async;             /* handshakes as ASYNC jobs */
+    uint32_t proven_chains; /* verified chains that a core remembers; 0: none */
     uint64_t proven_lifetime_us;
     char ca_file[CONFIG_TEXT_MAX]; /* trust anchors where a rule names none; "": the system's store */
 };

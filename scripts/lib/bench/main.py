@@ -58,6 +58,16 @@ def describe_engine(lab, found):
                       "dpdk": status["eal"], "accelerator": status["accelerator"]}
 
 
+def one_case(lab, name, seconds, repetitions, parts):
+    """The case's entry; what keeps it from an end is a note and a failure, and the next case has its turn."""
+    try:
+        if name in mail.MAIL:
+            return mail.measure_case(lab, name, seconds, repetitions, parts)
+        return other.measure_case(lab, name, seconds, repetitions)
+    except (stage.Off, RuntimeError, OSError, hl.TimedOut) as fault:
+        return other.empty_case(name, "") | {"failed": 1, "notes": [f"it came to no end: {fault}"]}
+
+
 def measure(options, found, names):
     lab = BenchLab()
     take_signals()
@@ -70,10 +80,7 @@ def measure(options, found, names):
     repetitions = 1 if options.name == "smoke" else REPETITIONS
     for name in names:
         say(f"  {name}")
-        if name in mail.MAIL:
-            case = mail.measure_case(lab, name, options.seconds, repetitions, parts)
-        else:
-            case = other.measure_case(lab, name, options.seconds, repetitions, parts)
+        case = one_case(lab, name, options.seconds, repetitions, parts)
         found["cases"].append(case)
         if case["failed"]:
             found["troubles"].append(f"{name}: {case['failed']} failed: {'; '.join(case['notes'][:2])}")

@@ -1,4 +1,83 @@
-"""The cases that send no mail: the ring alone, TCP alone."""
-from stage import hl
+"""The cases beside the senders' ones: the ring alone, TCP alone beside Linux's."""
+import json
+import os
+import subprocess
+import sys
 
-OTHER = ()
+import conns
+from lab import ENGINE_CPU, farm_cpu
+from stage import TOP, Off, hl
+
+GOAL_JOBS_PER_S, GOAL_WAKE_P99_US = 5_000_000, 20
+TCP_CELLS = {"loss": "0,1", "delay": "1,20", "flows": "1,100", "roles": "client"}
+OTHER = ("conns", "ring", "tcp")
+
+
+def empty_case(name, unit):
+    return {"case": name, "unit": unit, "engine": None, "peer": None, "peers": [], "ratio": None, "limit": None,
+            "of_limit": None, "failed": 0, "notes": [], "tables": []}
+
+
+def run_json(command, what, timeout_s):
+    ended = subprocess.run(command, capture_output=True, text=True, timeout=timeout_s)
+    if ended.returncode:
+        raise Off(f"{what} ended with {ended.returncode}: {ended.stderr.strip()[-300:]}")
+    return ended.stdout
+
+
+def ring(seconds, repetitions):
+    """Jobs a CPU second of the engine's end, and of wall clock; wake-ups."""
+    case = empty_case("ring", "jobs")
+    cpus = f"{farm_cpu()},{ENGINE_CPU}"
+    said = json.loads(run_json([hl.BUILD + "/bench/bench_ring", "--json", "--seconds", str(min(seconds, 2)), "--repeat",
+                                str(repetitions), "--cpus", cpus], "bench_ring", 300))
+    case["ring"] = said["cases"]
+    if said["host"]["producer_cpu"] == said["host"]["engine_cpu"]:
+        case["notes"].append("producer and engine share one CPU: jobs a second of wall clock say nothing")
+    costs = [c for c in said["cases"] if c["case"] == "costs"]
+    jobs = [c for c in said["cases"] if c["case"] == "jobs"]
+    wakes = {c["case"]: c for c in said["cases"] if "p99_us" in c}
+    best = max(costs, key=lambda c: c["jobs_per_engine_cpu_s"])
+    case["engine"] = {"per_cpu_s": best["jobs_per_engine_cpu_s"], "cpu_s": None, "wall_s": None, "busy_share": None,
+                      "per_s": max(c["jobs_per_s"] for c in jobs),
+                      "producer_per_cpu_s": max(c["jobs_per_producer_cpu_s"] for c in costs)}
+    case["tables"] = [
+        [("one end", "window", "body", "ns a job: submit", "reap", "engine", "jobs a CPU second of the engine"),
+         *((c["case"], c["window"], f"{c['body_bytes']} {c['body']}", c["submit_ns"], c["reap_ns"], c["engine_ns"],
+            f"{c['jobs_per_engine_cpu_s']:,}") for c in costs)],
+        [("both ends", "window", "body", "jobs a second"),
+         *((c["case"], c["window"], f"{c['body_bytes']} {c['body']}", f"{c['jobs_per_s']:,}") for c in jobs)],
+        [("wake-up", "samples", "p50 us", "p99 us", "max us"),
+         *((name, c["samples"], c["p50_us"], c["p99_us"], c["max_us"]) for name, c in wakes.items())]]
+    worst = max(c["p99_us"] for name, c in wakes.items() if name.startswith("wake"))
+    case["wake_p99_us"] = worst
+    case["notes"].append(f"goals: {GOAL_JOBS_PER_S:,} jobs a second (here {case['engine']['per_s']:,} of wall clock), p99 of a "
+                         f"wake-up under {GOAL_WAKE_P99_US} us (here {worst:,.1f})")
+    return case
+
+
+def tcp(lab, seconds, repetitions):
+    """Mbit/s beside Linux over the same bridge; bench/tcp_table.py measures."""
+    case = empty_case("tcp", "Mbit/s")
+    path = lab.lab.path("tcp.json")
+    words = [word for key, value in TCP_CELLS.items() for word in ("--" + key, value)]
+    run_json([sys.executable, os.path.join(TOP, "bench", "tcp_table.py"), "--seconds", str(seconds), "--repeat",
+              str(repetitions), *words, "--json", path], "bench/tcp_table.py", 3600)
+    with open(path) as f:
+        cells = json.load(f)["cells"]
+    case["tcp"] = cells
+    case["tables"] = [[("our end", "flows", "loss %", "delay ms", "Linux Mbit/s", "hardline", "ratio"),
+                       *((c["role"], c["flows"], c["loss_percent"], c["delay_ms"], round(c["linux_mbit_s"], 1),
+                          round(c["hardline_mbit_s"], 1), f"{c['ratio']:.2f}") for c in cells)]]
+    dead = [c for c in cells if not c["hardline_mbit_s"] or not c["linux_mbit_s"]]
+    case["failed"] = len(dead)
+    case["notes"] += [f"nothing passed: {c['role']}, {c['flows']} flows, {c['loss_percent']} % loss" for c in dead]
+    case["notes"].append("goodput of bulk flows; set-up rate and small requests are not measured")
+    return case
+
+
+def measure_case(lab, name, seconds, repetitions):
+    """A case of OTHER."""
+    if name == "conns":
+        return conns.measure_case(lab, empty_case(name, "messages"), seconds)
+    return ring(seconds, repetitions) if name == "ring" else tcp(lab, seconds, repetitions)

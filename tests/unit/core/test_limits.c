@@ -341,6 +341,54 @@ static void what_finds_no_packet_leaves_when_there_is_one(void **state)
     world_close(w);
 }
 
+/* ---- nobody is stormed with SYNs (RFC 4987 is what it would take to bear them) ---- */
+
+static void submit_many(struct world *w, unsigned count)
+{
+    for (unsigned i = 0; i < count; i++)
+        world_send(w, "a@d1.test");
+}
+
+static void a_silent_host_gets_one_attempt_at_a_time(void **state)
+{
+    (void)state;
+    struct mx_host *mx;
+    struct world *w = world_simple(NULL, &mx);
+    mx->silent = true;
+    submit_many(w, 50);
+    world_run(w, 10 * SECOND);
+    assert_int_equal(world_stat(w, STAT_tcp_opened), 1);
+    assert_in_range(world_stat(w, STAT_tcp_segments_out), 2, 4); /* at 0, 1, 3 and 7 s */
+    world_close(w);
+}
+
+static void a_refusing_host_gets_no_more_syns_than_there_are_jobs(void **state)
+{
+    (void)state;
+    struct mx_host *mx;
+    struct world *w = world_simple(NULL, &mx);
+    mx->refuses = true;
+    submit_many(w, 50);
+    world_settle(w, MINUTE);
+    assert_in_range(world_stat(w, STAT_tcp_opened), 1, 50);
+    assert_int_equal(world_stat(w, STAT_tcp_retransmits), 0);
+    world_close(w);
+}
+
+static void a_host_that_answers_gets_as_many_as_its_limit(void **state)
+{
+    (void)state;
+    struct mx_host *mx;
+    struct world *w = world_simple(NULL, &mx);
+    mx->think_us = 200000;
+    submit_many(w, 50);
+    world_run(w, 3 * SECOND);
+    assert_in_range(mx->standing_max, 2, w->core[0]->config.connections_per_destination);
+    assert_int_equal(world_stat(w, STAT_tcp_opened), mx->accepted);
+    world_settle(w, MINUTE);
+    world_close(w);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -357,6 +405,9 @@ int main(void)
         cmocka_unit_test(with_all_jobs_taken_the_feed_waits),
         cmocka_unit_test(with_no_room_for_results_the_feed_waits),
         cmocka_unit_test(with_too_many_destinations_jobs_are_deferred),
+        cmocka_unit_test(a_silent_host_gets_one_attempt_at_a_time),
+        cmocka_unit_test(a_refusing_host_gets_no_more_syns_than_there_are_jobs),
+        cmocka_unit_test(a_host_that_answers_gets_as_many_as_its_limit),
         cmocka_unit_test(few_packets_delay_and_lose_nothing),
         cmocka_unit_test(without_packets_a_new_connection_waits),
         cmocka_unit_test(what_finds_no_packet_leaves_when_there_is_one),

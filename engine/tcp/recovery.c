@@ -191,8 +191,8 @@ uint32_t recovery_on_ack(struct tcb *tcb, const struct tcp_segment *seg, const s
     move_on(tcb, report, found, now_us);
     if (tcb->recovery == RECOVERY_OPEN && ecn_echoed(tcb, seg))
         enter_cwr(tcb, delivered, now_us);
-    if (tcb->recovery ==
-        RECOVERY_FAST) /* without SACK an ACK that does not end it is news of a further loss */
+    /* without SACK an ACK that does not end it is news of a further loss */
+    if (tcb->recovery == RECOVERY_FAST)
         prr_on_ack(tcb, delivered, report->acked && !found && tcb->sack_on);
     else if (tcb->recovery == RECOVERY_CWR)
         prr_on_ack(tcb, delivered, report->acked && !(seg->flags & TCP_ECE));
@@ -242,8 +242,8 @@ void recovery_on_timeout(struct tcb *tcb, uint64_t now_us)
         tcb->undo.frto = FRTO_OFF;
     } else {
         undo_arm(tcb);
-        if (tcb->recovery ==
-            RECOVERY_OPEN) /* RFC 5682 section 2.1 (1): not while a time-out is being repaired */
+        /* RFC 5682 section 2.1 (1): not while a time-out is being repaired */
+        if (tcb->recovery == RECOVERY_OPEN)
             undo_arm_frto(tcb);
         reduce(tcb, tcb->txq.out, now_us);
     }

@@ -48,7 +48,8 @@ struct world {
 
     struct letter letter[SMTP_AHEAD_MAX];
     uint32_t begun;                           /* letters */
-    struct letter *by_serial[SMTP_AHEAD_MAX]; /* those that became transactions */
+    struct letter *announced[SMTP_AHEAD_MAX]; /* those whose MAIL is about to leave, in order */
+    uint32_t announcements;
 
     /* what has left, as a receiver reads it */
     enum mode mode;
@@ -113,6 +114,8 @@ static void on_stage(void *ctx, const struct smtp_message *m, enum stage stage)
     struct letter *l = letter_of(m);
     CHECK(w->secured && stage > l->stage);
     l->stage = stage;
+    if (stage == STAGE_MAIL)
+        w->announced[w->announcements++ % SMTP_AHEAD_MAX] = l;
 }
 
 static void over(struct letter *l, bool all)
@@ -174,7 +177,8 @@ static void on_command(struct world *w)
     } else if (begins(w, "MAIL FROM:<")) {
         CHECK(!w->needs_reset);
         CHECK(w->session.proof);
-        w->leaving = w->by_serial[w->mails++ % SMTP_AHEAD_MAX];
+        CHECK(w->mails < w->announcements);
+        w->leaving = w->announced[w->mails++ % SMTP_AHEAD_MAX];
     } else if (begins(w, "BDAT ")) {
         w->chunk_left = (size_t)strtoul((const char *)w->line + 5, NULL, 10);
         CHECK(w->chunk_left == w->leaving->message.body_bytes);
@@ -319,12 +323,7 @@ static void begin(struct world *w)
     make_body(w, l, shape, flags);
     l->message.body_type = flags & 8 ? SMTP_BODY_8BITMIME : SMTP_BODY_7BIT;
     l->message.smtputf8 = shape >= 250;
-    uint32_t serial = w->session.begun;
-    struct letter *before = w->by_serial[serial % SMTP_AHEAD_MAX];
-    w->by_serial[serial % SMTP_AHEAD_MAX] = l;
     smtp_begin(&w->session, &l->message, w->now_us);
-    if (w->session.begun == serial) /* refused before a byte */
-        w->by_serial[serial % SMTP_AHEAD_MAX] = before;
 }
 
 static void say(struct world *w, uint8_t which)

@@ -2,6 +2,7 @@
 
 #include "crypto/prf.h"
 #include "engine/base/pool.h"
+#include "engine/net/time_wait.h"
 #include "engine/tcp/cookie.h"
 
 #include <stdlib.h>
@@ -17,6 +18,7 @@ struct stack {
     struct net *net;
     struct wheel wheel;
     struct pool streams;
+    struct time_waits time_waits;
     struct list to_run, all;
     struct stats stats;
     struct prf *prf;
@@ -39,9 +41,32 @@ void stack_wake(struct stream *stream)
 
 /* ---- from net ---- */
 
+static bool listens(const struct stack *stack, uint16_t port)
+{
+    return port != 0 && (port == stack->config.listen_port || port == stack->config.also_listen_port);
+}
+
+static void accept_syn(struct stack *stack, const struct flow_key *key, const struct tcp_segment *syn,
+                       const struct tcp_time_wait *old);
+
+/* A SYN that comes later than all of the connection before it takes its place. */
+static void on_closed_flow(struct stack *stack, uint32_t flow, const struct tcp_segment *seg)
+{
+    struct flow_key key;
+    struct tcp_time_wait old;
+    if (listens(stack, seg->dst_port) && time_waits_reopen(&stack->time_waits, flow, seg, &key, &old))
+        accept_syn(stack, &key, seg, &old);
+    else
+        time_waits_segment(&stack->time_waits, flow, seg, stack->now_us);
+}
+
 static void on_segment(void *ctx, uint32_t flow, const struct ip_header *ip, const struct tcp_segment *seg)
 {
     struct stack *stack = ctx;
+    if (unlikely(time_waits_own(&stack->time_waits, flow))) {
+        on_closed_flow(stack, flow, seg);
+        return;
+    }
     struct stream *stream = pool_at(&stack->streams, flow);
     (void)ip;
     tcp_input(&stream->tcb, seg, stack->now_us);
@@ -51,6 +76,8 @@ static void on_segment(void *ctx, uint32_t flow, const struct ip_header *ip, con
 static void on_icmp_error(void *ctx, uint32_t flow, const struct icmp *icmp)
 {
     struct stack *stack = ctx;
+    if (time_waits_own(&stack->time_waits, flow))
+        return;
     struct stream *stream = pool_at(&stack->streams, flow);
     uint32_t mtu = icmp->kind == ICMP_FRAG_NEEDED ? icmp->mtu : 0;
     tcp_icmp_error(&stream->tcb, icmp->inner_seq, icmp->kind == ICMP_UNREACHABLE, mtu, stack->now_us);
@@ -88,11 +115,6 @@ static struct tcp_open opening(struct stack *stack, const struct stream *stream)
     };
 }
 
-static bool listens(const struct stack *stack, uint16_t port)
-{
-    return port != 0 && (port == stack->config.listen_port || port == stack->config.also_listen_port);
-}
-
 /* ---- listening: a backlog, and SYN cookies when it is full (RFC 4987 section 3.6) ---- */
 
 /* The flow table's and the stream's entry; NULL: one of them is full. */
@@ -127,25 +149,34 @@ static void answer_with_cookie(struct stack *stack, const struct flow_key *key, 
 
 static_assert(sizeof(struct flow_key) == TCP_COOKIE_FLOW_BYTES, "no padding: a cookie covers all of it");
 
+/* old: of the connection that the SYN's flow was before, or NULL. */
+static void accept_syn(struct stack *stack, const struct flow_key *key, const struct tcp_segment *syn,
+                       const struct tcp_time_wait *old)
+{
+    if (stack->half_open >= stack->config.backlog) {
+        answer_with_cookie(stack, key, syn);
+        return;
+    }
+    struct stream *stream = enter(stack, key);
+    if (!stream) {
+        stat_inc(&stack->stats, STAT_tcp_drop_listener_full);
+        return;
+    }
+    set_half_open(stream, true);
+    struct tcp_open open = opening(stack, stream);
+    if (old)
+        tcp_time_wait_follow(old, &open, stack->now_us);
+    tcp_open_passive(&stream->tcb, &open, syn, stack->now_us);
+    stack->events.accepted(stack->events.ctx, stream);
+    mark(stack, stream);
+}
+
 static bool on_syn(void *ctx, const struct flow_key *key, const struct tcp_segment *seg)
 {
     struct stack *stack = ctx;
     if (!listens(stack, seg->dst_port))
         return false;
-    if (stack->half_open >= stack->config.backlog) {
-        answer_with_cookie(stack, key, seg);
-        return true;
-    }
-    struct stream *stream = enter(stack, key);
-    if (!stream) {
-        stat_inc(&stack->stats, STAT_tcp_drop_listener_full);
-        return true;
-    }
-    set_half_open(stream, true);
-    struct tcp_open open = opening(stack, stream);
-    tcp_open_passive(&stream->tcb, &open, seg, stack->now_us);
-    stack->events.accepted(stack->events.ctx, stream);
-    mark(stack, stream);
+    accept_syn(stack, key, seg, NULL);
     return true;
 }
 
@@ -205,7 +236,7 @@ struct stack *stack_open(const struct stack_config *config, struct port *port,
     if (listening && !config->backlog)
         stack->config.backlog = STACK_BACKLOG;
     uint32_t places = config->streams_max + stack->config.backlog;
-    stack->config.net.flows_max = places;
+    stack->config.net.flows_max = places + config->time_waits_max;
     prf_random(&stack->config.net.seed, sizeof(stack->config.net.seed));
     prf_random(stack->config.net.hash_key, sizeof(stack->config.net.hash_key));
     const struct net_handler handler = {
@@ -216,15 +247,19 @@ struct stack *stack_open(const struct stack_config *config, struct port *port,
         .icmp_error = on_icmp_error,
     };
     stack->prf = prf_open(err);
-    if (stack->prf && pool_open(&stack->streams, "streams", sizeof(struct stream), places, err))
+    if (stack->prf && pool_open(&stack->streams, "streams", sizeof(struct stream), places, err) &&
+        time_waits_open(&stack->time_waits, config->time_waits_max, places, config->tcp.time_wait_us,
+                        &stack->wheel, err))
         stack->net = net_open(&stack->config.net, port, &stack->wheel, &stack->stats, &handler, err);
     if (!stack->net) {
+        time_waits_close(&stack->time_waits);
         pool_close(&stack->streams);
         if (stack->prf)
             prf_close(stack->prf);
         free(stack);
         return NULL;
     }
+    net_recycle_from(stack->net, &stack->time_waits);
     stack->cookies = (struct tcp_cookies){cookie_prf, stack->prf, &stack->config.tcp, &stack->stats, 0};
     return stack;
 }
@@ -237,8 +272,11 @@ static void release(struct stream *stream)
     list_remove(&stream->run);
     list_remove(&stream->all);
     wheel_cancel(&stack->wheel, &stream->timer);
+    bool waits = tcp_state(&stream->tcb) == TCP_TIME_WAIT &&
+                 time_waits_take(&stack->time_waits, &stream->key, &stream->tcb, stack->now_us);
     tcp_release(&stream->tcb);
-    net_flow_close(stack->net, &stream->key);
+    if (!waits)
+        net_flow_close(stack->net, &stream->key);
     pool_put(&stack->streams, stream);
 }
 
@@ -247,6 +285,7 @@ void stack_close(struct stack *stack)
     for (struct list *it; (it = list_pop(&stack->all));)
         tcp_release(&list_entry(it, struct stream, all)->tcb);
     net_close(stack->net);
+    time_waits_close(&stack->time_waits);
     pool_close(&stack->streams);
     prf_close(stack->prf);
     port_close(stack->port);
@@ -267,6 +306,9 @@ struct stream *stack_connect(struct stack *stack, const struct ip_addr *to, uint
         return NULL;
     }
     struct tcp_open open = opening(stack, stream);
+    const struct tcp_time_wait *old = net_flow_predecessor(stack->net);
+    if (old)
+        tcp_time_wait_follow(old, &open, stack->now_us);
     tcp_open_active(&stream->tcb, &open, stack->now_us);
     list_push_tail(&stack->all, &stream->all);
     mark(stack, stream);
@@ -317,6 +359,10 @@ static void fire(struct stack *stack, struct wheel_timer *timer)
 {
     if (timer->kind == NET_TIMER) {
         net_timers(stack->net, stack->now_us);
+        return;
+    }
+    if (timer->kind == TIME_WAIT_TIMER) {
+        time_waits_expire(&stack->time_waits, timer);
         return;
     }
     struct stream *stream = container_of(timer, struct stream, timer);

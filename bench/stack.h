@@ -37,6 +37,7 @@ struct stack_events {
 struct stack_config {
     struct tcp_config tcp;
     struct net_config net;
+    uint32_t time_waits_max;   /* closed streams remembered for tcp.time_wait_us; 0: none */
     uint32_t streams_max;      /* that the backlog does not count */
     uint16_t listen_port;      /* 0: none */
     uint16_t also_listen_port; /* a second one; 0: none */

@@ -32,6 +32,7 @@
     X(net_drop_icmp_flow, "ICMP errors about nothing that a flow of ours has sent")     \
     X(net_drop_tcp_header, "malformed TCP headers")                                     \
     X(net_drop_tcp_options, "malformed TCP options")                                    \
+    X(net_ports_recycled, "source ports taken over from TIME-WAIT, RFC 6191")           \
     X(net_drop_tcp_checksum, "wrong TCP checksums")                                     \
     X(net_drop_no_flow, "segments of no connection")                                    \
     X(net_drop_no_neighbour, "packets whose next hop did not answer ARP or ND")         \

@@ -1,6 +1,7 @@
 /* conn.c: a connection's life: open, events in, phases, end. */
 #include "engine/conn/conn.h"
 #include "engine/conn/conn_io.h"
+#include "engine/tcp/time_wait.h"
 
 /* The time that a message may take up to its end of data: RFC 5321's for every command, and a least rate for its body. */
 #define MESSAGE_BASE_US    1800000000u
@@ -111,6 +112,9 @@ bool conn_open(struct conn *conn, struct conn_env *env, uint32_t flow, const str
         .ip_header_bytes = ip_is_v4(&remote) ? IPV4_HEADER_MIN : IPV6_HEADER_BYTES,
     };
     flow_secrets(conn, &open, now_us);
+    const struct tcp_time_wait *old = net_flow_predecessor(env->net);
+    if (old)
+        tcp_time_wait_follow(old, &open, now_us);
     tcp_open_active(&conn->tcb, &open, now_us);
     if (conn->demand.trust)
         tls_trust_ref(conn->demand.trust);

@@ -12,8 +12,8 @@ static void on_segment(void *ctx, uint32_t flow, const struct ip_header *ip, con
 {
     struct core *core = ctx;
     (void)ip;
-    if (unlikely(time_wait_owns(core, flow))) {
-        time_wait_segment(core, flow, seg);
+    if (unlikely(time_waits_own(&core->time_waits, flow))) {
+        time_waits_segment(&core->time_waits, flow, seg, core->now_us);
         return;
     }
     struct conn *conn = pool_at(&core->connections, flow);
@@ -24,7 +24,7 @@ static void on_segment(void *ctx, uint32_t flow, const struct ip_header *ip, con
 static void on_icmp_error(void *ctx, uint32_t flow, const struct icmp *icmp)
 {
     struct core *core = ctx;
-    if (time_wait_owns(core, flow))
+    if (time_waits_own(&core->time_waits, flow))
         return;
     struct conn *conn = pool_at(&core->connections, flow);
     conn_icmp(conn, icmp, core->now_us);
@@ -34,7 +34,7 @@ static void on_icmp_error(void *ctx, uint32_t flow, const struct icmp *icmp)
 static void on_unreachable(void *ctx, uint32_t flow)
 {
     struct core *core = ctx;
-    if (time_wait_owns(core, flow))
+    if (time_waits_own(&core->time_waits, flow))
         return;
     struct conn *conn = pool_at(&core->connections, flow);
     conn_unreachable(conn, core->now_us);
@@ -59,8 +59,8 @@ static bool open_pools(struct core *core, struct error *err)
     if (!core->scratch)
         return error_set(err, "no memory for a core's buffers");
     return pool_open(&core->connections, "connections", sizeof(struct conn), c->connections_max, err) &&
-           (c->time_wait_max == 0 ||
-            pool_open(&core->time_waits, "time-waits", sizeof(struct time_wait), c->time_wait_max, err)) &&
+           time_waits_open(&core->time_waits, c->time_wait_max, c->connections_max, c->tcp.time_wait_us,
+                           &core->wheel, err) &&
            pool_open(&core->jobs, "jobs", job_bytes(c), c->jobs_max, err) &&
            dest_table_open(&core->dests, c->destinations_max, c->connections_per_destination, seed, err);
 }
@@ -90,6 +90,8 @@ static bool open_net(struct core *core, struct error *err)
     prf_random(&config.seed, sizeof(config.seed));
     prf_random(config.hash_key, sizeof(config.hash_key));
     core->net = net_open(&config, core->port, &core->wheel, &core->stats, &handler, err);
+    if (core->net)
+        net_recycle_from(core->net, &core->time_waits);
     return core->net != NULL;
 }
 
@@ -111,7 +113,6 @@ struct core *core_open(const struct core_config *config, struct port *port, stru
     list_init(&core->suspended);
     list_init(&core->lru);
     list_init(&core->all_jobs);
-    list_init(&core->time_wait_order);
     wheel_init(&core->wheel, core->now_us);
     spsc_init(&core->commands, core->command_slot, CORE_QUEUE_SLOTS);
     spsc_init(&core->detached, core->detached_slot, CORE_QUEUE_SLOTS);
@@ -131,7 +132,7 @@ void core_close(struct core *core)
     if (core->dests.bucket)
         dest_table_close(&core->dests);
     pool_close(&core->jobs);
-    pool_close(&core->time_waits);
+    time_waits_close(&core->time_waits);
     pool_close(&core->connections);
     if (core->prf)
         prf_close(core->prf);

@@ -3,14 +3,13 @@
 #define ENGINE_CORE_CORE_PRIVATE_H
 
 #include "engine/core/core.h"
-#include "engine/tcp/time_wait.h"
+#include "engine/net/time_wait.h"
 
 #include <pthread.h>
 
-#define JOB_TIMER       3u
-#define TIME_WAIT_TIMER 4u
-#define INTAKE_BURST    64u /* jobs a turn */
-#define JOB_SCAN_MAX    64u /* waiting jobs looked at for one that a connection satisfies */
+#define JOB_TIMER    3u
+#define INTAKE_BURST 64u /* jobs a turn */
+#define JOB_SCAN_MAX 64u /* waiting jobs looked at for one that a connection satisfies */
 
 /* A job from a feed: waits at a destination, then is a connection's message. */
 struct job {
@@ -32,15 +31,6 @@ struct job {
 };
 
 enum core_state { CORE_NEW, CORE_RUNNING, CORE_START_FAILED, CORE_STOPPED };
-
-/* A connection in TIME-WAIT: no connection any more. */
-struct time_wait {
-    struct list link; /* core's, the oldest first */
-    struct wheel_timer timer;
-    struct flow_key key;
-    struct tcp_time_wait record;
-    uint64_t answered_us; /* the last time; 0: never */
-};
 
 /* Frames from one core to another. */
 struct handoff_queue {
@@ -68,8 +58,7 @@ struct core {
     struct pool connections;
     struct pool jobs;
     struct list all_jobs;
-    struct pool time_waits;
-    struct list time_wait_order; /* the oldest first */
+    struct time_waits time_waits;
     struct feed *feed[CORE_FEEDS_MAX];
     struct feed *leaving[CORE_FEEDS_MAX]; /* detached, jobs of theirs still in flight */
     uint32_t feeds, leavings, next_feed;
@@ -121,12 +110,6 @@ void core_schedule(struct core *core);
 void core_mark(struct core *core, struct conn *conn);
 void core_unset_idle(
     struct conn *conn); /* takes it from those that may be given a message; harmless otherwise */
-
-/* ---- time_wait.c ---- */
-bool time_wait_owns(const struct core *core, uint32_t flow);
-void time_wait_take(struct core *core, struct conn *conn);
-void time_wait_segment(struct core *core, uint32_t flow, const struct tcp_segment *seg);
-void time_wait_expire(struct core *core, struct wheel_timer *timer);
 
 /* ---- core.c ---- */
 

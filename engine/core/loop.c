@@ -67,7 +67,7 @@ static void fire(struct core *core, struct wheel_timer *timer)
         core_mark(core, conn);
         break;
     }
-    case TIME_WAIT_TIMER: time_wait_expire(core, timer); break;
+    case TIME_WAIT_TIMER: time_waits_expire(&core->time_waits, timer); break;
     case JOB_TIMER: job_deadline(core, container_of(timer, struct job, timer)); break;
     default: assert(false && "a timer of no known kind");
     }
@@ -209,8 +209,8 @@ void core_publish(struct core *core)
     pub->jobs_max_seen = core->jobs.in_use_max;
     pub->destinations = core->dests.pool.in_use;
     pub->destinations_max_seen = core->dests.pool.in_use_max;
-    pub->time_waits = core->time_waits.in_use;
-    pub->time_waits_max_seen = core->time_waits.in_use_max;
+    pub->time_waits = core->time_waits.pool.in_use;
+    pub->time_waits_max_seen = core->time_waits.pool.in_use_max;
     pub->rx_capacity = rx->capacity;
     pub->rx_available = rx->ops->available(core->port->rx_pool);
     pub->rx_exhausted = rx->exhausted;

@@ -312,7 +312,9 @@ static void on_ended(void *ctx, struct conn *conn, const struct outcome *why)
 
 static void on_time_wait(void *ctx, struct conn *conn)
 {
-    time_wait_take(ctx, conn);
+    struct core *core = ctx;
+    if (time_waits_take(&core->time_waits, &conn->key, &conn->tcb, core->now_us))
+        conn->flow_entered = false;
 }
 
 static void on_gone(void *ctx, struct conn *conn)

@@ -252,8 +252,16 @@ static bool source_address_fits(struct net *net, const struct ip_addr *local, co
 /* Tries one address of ours; false: all its ports towards that remote are taken. */
 static bool open_from(struct net *net, const struct ip_addr *local, struct flow_key *key)
 {
+    uint32_t taken;
     key->local = *local;
-    return ports_choose(&net->ports, &net->flows, key);
+    if (!ports_choose(&net->ports, &net->flows, net->time_waits, key, &taken))
+        return false;
+    net->has_predecessor = taken != NET_NO_FLOW;
+    if (net->has_predecessor) {
+        time_waits_recycle(net->time_waits, taken, &net->predecessor);
+        stat_inc(net->stats, STAT_net_ports_recycled);
+    }
+    return true;
 }
 
 static bool open_from_any(struct net *net, struct flow_key *key, uint32_t *fitting)
@@ -322,6 +330,18 @@ void net_flow_move(struct net *net, const struct flow_key *key, uint32_t flow)
     bool known = flow_renumber(&net->flows, key, flow);
     assert(known);
     (void)known;
+    ports_released(&net->ports, key);
+}
+
+void net_recycle_from(struct net *net, struct time_waits *time_waits)
+{
+    net->time_waits = time_waits;
+    time_waits->net = net;
+}
+
+const struct tcp_time_wait *net_flow_predecessor(const struct net *net)
+{
+    return net->has_predecessor ? &net->predecessor : NULL;
 }
 
 /* ---- paths ---- */

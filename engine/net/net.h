@@ -53,7 +53,9 @@ struct flow_key {
     uint16_t local_port, remote_port;
 };
 
-struct net; /* one a core */
+struct net;           /* one a core */
+struct time_waits;    /* time_wait.h */
+struct tcp_time_wait; /* engine/tcp/time_wait.h */
 
 /* Who wants to hear of what arrived; called from net_receive. */
 struct net_handler {
@@ -114,6 +116,13 @@ bool net_flow_open(struct net *net, const struct ip_addr *local, const struct ip
 /* net_flow_add enters a flow whose key is known (passive opens). */
 bool net_flow_add(struct net *net, const struct flow_key *key, uint32_t flow) must_check;
 void net_flow_close(struct net *net, const struct flow_key *key);
+
+/* net_recycle_from: where no port is free, one of these may be taken (time_wait.h); they outlive net, or net_close is next.
+ * net_flow_predecessor: the record whose port the last net_flow_open took, until the next; NULL: the port was free.  The
+ * new connection has to follow it (tcp_time_wait_follow).
+ */
+void net_recycle_from(struct net *net, struct time_waits *time_waits);
+const struct tcp_time_wait *net_flow_predecessor(const struct net *net);
 
 /* net_flow_move gives an existing flow another number (TIME-WAIT records). */
 void net_flow_move(struct net *net, const struct flow_key *key, uint32_t flow);

@@ -69,17 +69,37 @@ static bool answers_reach_us(const struct ports *ports, const struct flow_key *k
     return !ports->steering || ports_owner(ports->steering, ports->cores, key) == ports->core;
 }
 
-bool ports_choose(struct ports *ports, struct flow_table *flows, struct flow_key *key)
+/* The ports in turn, so those that were given up longest ago come first. */
+bool ports_choose(struct ports *ports, struct flow_table *flows, const struct time_waits *time_waits,
+                  struct flow_key *key, uint32_t *taken)
 {
+    *taken = NET_NO_FLOW;
     if (ports->count == 0)
         return false;
     struct place place = place_of(ports, key);
     if (place.bucket->full == place.tag)
         return false;
-    for (uint32_t tries = 0; tries < min_u32(ports->count, PORTS_TRIES); tries++) {
+    uint32_t next = 0;
+    uint16_t second_best = 0;
+    for (uint32_t tries = 0; tries < min_u32(ports->count, second_best ? PORTS_FREE : PORTS_TRIES); tries++) {
         key->local_port = next_port(ports, &place);
-        if (answers_reach_us(ports, key) && flow_find(flows, key) == NET_NO_FLOW)
+        if (!answers_reach_us(ports, key))
+            continue;
+        uint32_t flow = flow_find(flows, key);
+        if (flow == NET_NO_FLOW) {
+            *taken = NET_NO_FLOW;
             return true;
+        }
+        if (!second_best && time_waits_may_recycle(time_waits, flow)) {
+            second_best = key->local_port;
+            next = place.bucket->next;
+            *taken = flow;
+        }
+    }
+    if (second_best) {
+        key->local_port = second_best;
+        place.bucket->next = next;
+        return true;
     }
     place.bucket->full = place.tag;
     return false;

@@ -71,6 +71,9 @@ struct net {
     struct neigh_table neigh;
     struct flow_table flows;
     struct ports ports;
+    struct time_waits *time_waits;    /* NULL: no port is recycled */
+    struct tcp_time_wait predecessor; /* of the flow opened last */
+    bool has_predecessor;
     struct paths paths;
 };
 

@@ -166,23 +166,32 @@ static void a_deadline_passes_while_no_connection_is_to_be_had(void **state)
 
 /* ---- source ports ---- */
 
-static void no_source_port_left_defers(void **state)
+/* Two ports; a receiver that waits for our FIN, so that TIME-WAIT is ours. */
+static struct world *two_ports(bool timestamps, struct mx_host **mx)
 {
-    (void)state;
     struct world_options o = world_defaults();
     o.core.net.port_first = 2000;
     o.core.net.port_last = 2001;
     o.core.smtp.messages_max = 1;
     o.core.tcp.time_wait_us = 30 * SECOND;
+    o.core.tcp.timestamps = timestamps;
+    struct world *w = world_simple(&o, mx);
+    (*mx)->lingers = true;
+    return w;
+}
+
+/* Without time stamps nothing would keep the old connection's strays out of the new one. */
+static void no_source_port_left_defers(void **state)
+{
+    (void)state;
     struct mx_host *mx;
-    struct world *w = world_simple(&o, &mx);
-    mx->lingers = true; /* so that TIME-WAIT is ours */
+    struct world *w = two_ports(false, &mx);
     for (unsigned i = 0; i < 2; i++) {
         world_send(w, "a@d1.test");
         world_settle(w, SECOND);
     }
     world_run(w, SECOND);
-    assert_int_equal(w->core[0]->time_waits.in_use, 2);
+    assert_int_equal(w->core[0]->time_waits.pool.in_use, 2);
     world_send(w, "a@d1.test");
     world_settle(w, SECOND);
     world_expect(w, 2, HL_DEFERRED, HL_STAGE_CONNECT, HL_REASON_LIMIT);
@@ -190,6 +199,21 @@ static void no_source_port_left_defers(void **state)
     world_send(w, "a@d1.test");
     world_settle(w, SECOND);
     world_delivered(w, 3, 3);
+    world_close(w);
+}
+
+/* RFC 6191, RFC 7323 section 5.4. */
+static void ports_in_time_wait_are_taken_over(void **state)
+{
+    (void)state;
+    struct mx_host *mx;
+    struct world *w = two_ports(true, &mx);
+    for (unsigned i = 0; i < 50; i++) {
+        world_send(w, "a@d1.test");
+        world_settle(w, SECOND);
+    }
+    world_delivered(w, 0, 49);
+    assert_int_equal(world_stat(w, STAT_net_ports_recycled), 48);
     world_close(w);
 }
 
@@ -401,6 +425,7 @@ int main(void)
         cmocka_unit_test(one_connection_for_everybody),
         cmocka_unit_test(a_deadline_passes_while_no_connection_is_to_be_had),
         cmocka_unit_test(no_source_port_left_defers),
+        cmocka_unit_test(ports_in_time_wait_are_taken_over),
         cmocka_unit_test(few_source_ports_are_shared),
         cmocka_unit_test(with_all_jobs_taken_the_feed_waits),
         cmocka_unit_test(with_no_room_for_results_the_feed_waits),

@@ -25,13 +25,13 @@ static void a_closed_connection_gives_its_memory_back_at_once(void **state)
     struct mx_host *mx;
     struct world *w = closing_actively(8, &mx);
     deliver_one(w);
-    assert_int_equal(w->core[0]->time_waits.in_use, 1);
+    assert_int_equal(w->core[0]->time_waits.pool.in_use, 1);
     assert_int_equal(w->core[0]->connections.in_use, 0);
     assert_int_equal(w->core[0]->dests.pool.in_use, 0);
     world_run(w, 58 * SECOND);
-    assert_int_equal(w->core[0]->time_waits.in_use, 1);
+    assert_int_equal(w->core[0]->time_waits.pool.in_use, 1);
     world_run(w, 2 * SECOND);
-    assert_int_equal(w->core[0]->time_waits.in_use, 0);
+    assert_int_equal(w->core[0]->time_waits.pool.in_use, 0);
     world_close(w);
 }
 
@@ -70,9 +70,9 @@ static void a_repeated_fin_starts_the_time_again(void **state)
     w->mx.deaf_us = w->now_us + 10 * SECOND;
     world_run(w, 65 * SECOND);
     assert_int_equal(mx_conns(&w->mx), 0);
-    assert_int_equal(w->core[0]->time_waits.in_use, 1);
+    assert_int_equal(w->core[0]->time_waits.pool.in_use, 1);
     world_run(w, 25 * SECOND);
-    assert_int_equal(w->core[0]->time_waits.in_use, 0);
+    assert_int_equal(w->core[0]->time_waits.pool.in_use, 0);
     world_close(w);
 }
 
@@ -92,7 +92,7 @@ static void a_reset_does_not_cut_it_short(void **state)
     world_run(w, SECOND);
     assert_true(net_send_segment(w->mx.net, &key, NET_NO_FLOW, &rst, w->now_us));
     world_run(w, SECOND);
-    assert_int_equal(w->core[0]->time_waits.in_use, 1);
+    assert_int_equal(w->core[0]->time_waits.pool.in_use, 1);
     world_close(w);
 }
 
@@ -103,11 +103,11 @@ static void what_routers_say_is_of_no_interest(void **state)
     struct world *w = closing_actively(8, &mx);
     deliver_one(w);
     const struct time_wait *record =
-        list_entry(list_head(&w->core[0]->time_wait_order), struct time_wait, link);
+        list_entry(list_head(&w->core[0]->time_waits.order), struct time_wait, link);
     for (uint8_t code = 1; code <= 4; code++)
         world_icmp(w, mx, &record->key, record->record.snd_nxt - 1, code, 600);
     world_run(w, SECOND);
-    assert_int_equal(w->core[0]->time_waits.in_use, 1);
+    assert_int_equal(w->core[0]->time_waits.pool.in_use, 1);
     world_close(w);
 }
 
@@ -119,15 +119,15 @@ static void with_all_records_taken_the_oldest_gives_way(void **state)
     for (unsigned i = 0; i < 5; i++)
         deliver_one(w);
     world_delivered(w, 0, 4);
-    assert_int_equal(w->core[0]->time_waits.in_use, 2);
-    assert_int_equal(w->core[0]->time_waits.in_use_max, 2);
+    assert_int_equal(w->core[0]->time_waits.pool.in_use, 2);
+    assert_int_equal(w->core[0]->time_waits.pool.in_use_max, 2);
     world_run(
         w,
         54 *
             SECOND); /* the first of the two that are left began 59 seconds ago, the one before is long over */
-    assert_int_equal(w->core[0]->time_waits.in_use, 2);
+    assert_int_equal(w->core[0]->time_waits.pool.in_use, 2);
     world_run(w, 10 * SECOND);
-    assert_int_equal(w->core[0]->time_waits.in_use, 0);
+    assert_int_equal(w->core[0]->time_waits.pool.in_use, 0);
     world_close(w);
 }
 

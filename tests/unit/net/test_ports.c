@@ -42,7 +42,8 @@ static struct flow_key towards(const char *remote)
 
 static bool take(struct bench *b, struct flow_key *key)
 {
-    return ports_choose(&b->ports, &b->flows, key) && flow_add(&b->flows, key, 1);
+    uint32_t taken;
+    return ports_choose(&b->ports, &b->flows, NULL, key, &taken) && flow_add(&b->flows, key, 1);
 }
 
 /* Goes on when a search ended before it had seen all ports. */

@@ -1,6 +1,7 @@
 """Real Postfixes with settings of their own: kinds of certificates, versions, what is said of single recipients."""
 import os
 import sys
+import time
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.realpath(__file__)), "..", "lib"))
 import hl
@@ -17,6 +18,7 @@ HOSTS = {  # name of the host: kind of key, settings of its Postfix, what TLS mu
              {"version": "TLSv1.2", "cipher": "TLS_ECDHE_ECDSA_WITH_AES_128_GCM_SHA256"}),
     "ed25519": ("ed25519", {}, {"version": "TLSv1.3", "signature": "ed25519"}),
     "bare": ("rsa", {"smtpd_discard_ehlo_keywords": "pipelining, size, 8bitmime, enhancedstatuscodes, chunking, dsn"}, {}),
+    "data": ("rsa", {"smtpd_discard_ehlo_keywords": "chunking"}, {}),
     "small": ("rsa", {"message_size_limit": "20000"}, {}),
     "old": ("rsa", {"smtpd_tls_mandatory_protocols": ">=TLSv1.1, <=TLSv1.1", "tls_high_cipherlist": "ALL:@SECLEVEL=0",
                     "tls_medium_cipherlist": "ALL:@SECLEVEL=0"}, {}),
@@ -35,7 +37,8 @@ class Play:
             issuer = ec if key.startswith("p") else rsa
             self.mx[name] = hl.Postfix(self.lab, self.net, number, issuer.issue(MX, key=key), users, settings=settings)
             routes[f"{name}.test"] = (MX, self.net.ip4(number))
-        self.engine = Engine(self.lab, self.net, rsa, routes=routes, settings={"crypto": {"ca-file": anchors}})
+        self.engine = Engine(self.lab, self.net, rsa, routes=routes,
+                             settings={"crypto": {"ca-file": anchors}, "limits": {"connections-per-destination": 1}})
         self.text = self.lab.write("text.eml", TEXT)
 
 
@@ -85,9 +88,43 @@ def single_recipients(play):
     hl.ok(alice and alice[-1].startswith(b"Return-Path: <>"), "which the MX sees as such", alice[-1:])
 
 
+def counters(play, *names):
+    time.sleep(1.5)  # a core publishes its counters now and then
+    return [play.engine.counter(name) for name in names]
+
+
+def several_on_their_way(play, host, chunked):
+    """Refused ones among them: nothing of one message may come under another's sender."""
+    seen = len(play.mx[host].wait_for_mail(f"alice@{host}.test", 1))
+    before = counters(play, "smtp_messages_bdat", "smtp_messages_ahead", "smtp_flights")
+    jobs = []
+    for i in range(30):
+        path = play.lab.write(f"{host}{i}.eml", b"Subject: %d\r\n\r\n.%d\r\n" % (i, i) + b"z\r\n" * (i * 50))
+        jobs.append({"path": path, "to": [("nobody" if i % 5 == 3 else "alice") + f"@{host}.test"], "from": f"s{i}@from.test"})
+    results = play.engine.submit(jobs)
+    wanted = ["failed" if i % 5 == 3 else "delivered" for i in range(30)]
+    hl.equal([r["verdict"] for r in results], wanted, f"{host}: thirty messages, six of them refused")
+    mails = play.mx[host].wait_for_mail(f"alice@{host}.test", seen + 24)[seen:]
+    whole = 0
+    for mail in mails:
+        i = int(mail.split(b"Subject: ")[1].split(b"\n")[0])
+        whole += mail.startswith(b"Return-Path: <s%d@from.test>" % i) and mail.endswith(b".%d\n" % i + b"z\n" * (i * 50))
+    hl.equal((len(mails), whole), (24, 24), f"{host}: each once, under its own sender, with its own text")
+    bdat, ahead, flights = (b - a for a, b in zip(before, counters(play, "smtp_messages_bdat", "smtp_messages_ahead", "smtp_flights")))
+    hl.equal(bdat, 24 if chunked else 0, f"{host}: by BDAT, or not")
+    hl.ok(ahead > 10, f"{host}: messages left before the last one was answered", ahead)
+    hl.ok(flights <= (25 if chunked else 70), f"{host}: and took few round trips", flights)
+
+
+def ahead(play):
+    several_on_their_way(play, "rsa", True)
+    several_on_their_way(play, "p384", True)
+    several_on_their_way(play, "data", False)
+
+
 def main():
     play = Play()
-    for part in (delivered, refused, single_recipients):
+    for part in (delivered, refused, single_recipients, ahead):
         part(play)
     hl.done()
 

@@ -78,16 +78,14 @@ static void in_syn_sent(struct tcb *tcb, const struct tcp_segment *seg, uint64_t
         return;
     }
     syn_sent_syn(tcb, seg, now_us);
-    if (ack)
-        ecn_accept_syn_ack(tcb, seg);
-    else
-        tcb->ecn_may_mark = false; /* two SYNs that cross: what both agree on is not worth the cases */
-    if (!ack) {                    /* simultaneous open: our SYN goes again, with an ACK */
+    if (!ack) { /* simultaneous open: our SYN goes again, with an ACK; what both ask for of ECN is not worth the cases */
+        tcb->ecn_may_mark = false;
         tcb->state = TCP_SYN_RECEIVED;
         if (tcb->txq.head->tcp.sends)
             txq_set_flags(&tcb->txq, tcb->txq.head, TXQ_SYN | TXQ_LOST);
         return;
     }
+    ecn_accept_syn_ack(tcb, seg);
     ack_of_syn(tcb, seg, now_us);
     tcb_established(tcb, now_us);
     tcb->ack_now = true;

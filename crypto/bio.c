@@ -3,22 +3,41 @@
  */
 #include "crypto/session.h"
 
+#include <errno.h>
 #include <openssl/bio.h>
 #include <string.h>
+
+static size_t read_bytes(struct tls *tls, uint8_t *out, size_t cap)
+{
+    size_t n = min_size(cap, tls->in.len);
+    if (n > 0)
+        memcpy(out, tls->in.data, n);
+    tls->in.data += n;
+    tls->in.len -= n;
+    return n;
+}
+
+/* Records of the handshake are taken as they come; later OpenSSL gets those that tls.c gives to it. */
+static size_t read_record(struct tls *tls, uint8_t *out, size_t cap)
+{
+    struct opening *o = &tls->opening;
+    if (tls->status == TLS_HANDSHAKE && !open_has_text(o) && open_next(tls) == OPEN_RECORD)
+        open_give(o);
+    return o->given ? open_take(o, out, cap) : 0;
+}
 
 static int bio_read(BIO *bio, char *out, size_t cap, size_t *got)
 {
     struct tls *tls = BIO_get_data(bio);
     BIO_clear_retry_flags(bio);
-    *got = min_size(cap, tls->in.len);
-    if (*got == 0) {
+    *got = tls->read_key.suite ? read_record(tls, (uint8_t *)out, cap) : read_bytes(tls, (uint8_t *)out, cap);
+    if (*got > 0)
+        return 1;
+    if (tls->opening.error)
+        errno = tls->opening.error; /* without a retry flag: OpenSSL makes the alert of it */
+    else
         BIO_set_retry_read(bio);
-        return 0;
-    }
-    memcpy(out, tls->in.data, *got);
-    tls->in.data += *got;
-    tls->in.len -= *got;
-    return 1;
+    return 0;
 }
 
 /* What <openssl/bio.h> lists as reserved for the BIOs of kernel TLS. */
@@ -123,8 +142,8 @@ void tls_put_commit(struct tls *tls, size_t len)
 static bool write_record(struct tls *tls, const uint8_t *data, size_t len)
 {
     struct span part = {.data = data, .len = len};
-    uint8_t type = tls->seal.type;
-    tls->seal.type = SSL3_RT_APPLICATION_DATA;
+    uint8_t type = tls->write_type;
+    tls->write_type = SSL3_RT_APPLICATION_DATA;
     return len <= RECORD_PLAIN_MAX && seal_record(tls, type, &part, 1, len);
 }
 
@@ -134,7 +153,7 @@ static int bio_write(BIO *bio, const char *in, size_t len, size_t *taken)
     const uint8_t *data = (const uint8_t *)in;
     BIO_clear_retry_flags(bio);
     *taken = 0;
-    if (!(tls->seal.suite ? write_record(tls, data, len) : tls_put(tls, data, len)))
+    if (!(tls->write_key.suite ? write_record(tls, data, len) : tls_put(tls, data, len)))
         return 0; /* without a retry flag: the session fails */
     *taken = len;
     return 1;
@@ -145,10 +164,11 @@ static long bio_ctrl(BIO *bio, int command, long num, void *ptr)
     struct tls *tls = BIO_get_data(bio);
     switch (command) {
     case BIO_CTRL_FLUSH: return 1;
-    case CTRL_SET_KTLS: return num == 1 && seal_key(tls, ptr);
-    case BIO_CTRL_GET_KTLS_SEND: return tls->seal.suite != SEAL_NONE;
-    case CTRL_SET_KTLS_CTRL_MSG: tls->seal.type = (uint8_t)num; return 1;
-    case CTRL_CLEAR_KTLS_MSG: tls->seal.type = SSL3_RT_APPLICATION_DATA; return 1;
+    case CTRL_SET_KTLS: return record_key_set(num ? &tls->write_key : &tls->read_key, tls->core->mb, ptr);
+    case BIO_CTRL_GET_KTLS_SEND: return tls->write_key.suite != RECORD_NONE;
+    case BIO_CTRL_GET_KTLS_RECV: return tls->read_key.suite != RECORD_NONE;
+    case CTRL_SET_KTLS_CTRL_MSG: tls->write_type = (uint8_t)num; return 1;
+    case CTRL_CLEAR_KTLS_MSG: tls->write_type = SSL3_RT_APPLICATION_DATA; return 1;
     default: return 0; /* not supported */
     }
 }

@@ -2,6 +2,7 @@
 #ifndef CRYPTO_SESSION_H
 #define CRYPTO_SESSION_H
 
+#include "crypto/open.h"
 #include "crypto/seal.h"
 #include "crypto/tls.h"
 #include "engine/base/list.h"
@@ -44,8 +45,10 @@ struct tls {
     const struct byte_sink *sink; /* NULL: everything waits */
     struct tls_waiting waiting;
     bool put_waits; /* the last tls_put_reserve gave room in waiting, not in the sink */
-    struct seal seal;
-    struct list link; /* in core->abandoned */
+    struct record_key write_key, read_key;
+    struct opening opening;
+    uint8_t write_type; /* of what OpenSSL writes next */
+    struct list link;   /* in core->abandoned */
 
     struct tls_trust *trust; /* NULL without pkix */
     uint16_t min_version;

@@ -113,7 +113,9 @@ static void release(struct tls *tls)
     struct tls_core *core = tls->core;
     SSL_free(tls->ssl);
     tls_waiting_free(tls);
-    seal_close(&tls->seal);
+    open_close(&tls->opening);
+    record_key_wipe(&tls->write_key);
+    record_key_wipe(&tls->read_key);
     tls_trust_free(tls->trust);
     list_remove(&tls->link);
     OPENSSL_cleanse(tls, sizeof(*tls));
@@ -147,7 +149,7 @@ void tls_reap(struct tls_core *core)
 static enum tls_status handshake_done(struct tls *tls)
 {
     SSL_clear_mode(tls->ssl, SSL_MODE_ASYNC); /* no public-key work after this: records need no jobs */
-    if (!tls->seal.suite || !verify_finish(tls)) {
+    if (!tls->write_key.suite || !tls->read_key.suite || !verify_finish(tls)) {
         SSL_shutdown(tls->ssl);
         return fail(tls);
     }
@@ -181,30 +183,45 @@ enum tls_status tls_resume(struct tls *tls)
 
 /* ---- records in ---- */
 
-/* Looks at the next record: what is not application data is dealt with, application data stays for tls_read. */
-static void open_record(struct tls *tls)
+/* What is not application data is OpenSSL's, as is a record that could not be opened: it makes the alert. */
+static void give_record(struct tls *tls)
 {
     uint8_t first;
     size_t got;
     tls_clear_errors();
     int ok = SSL_peek_ex(tls->ssl, &first, sizeof(first), &got);
     switch (ok == 1 ? SSL_ERROR_NONE : SSL_get_error(tls->ssl, ok)) {
-    case SSL_ERROR_NONE:
     case SSL_ERROR_WANT_READ: return;
     case SSL_ERROR_ZERO_RETURN: tls->status = TLS_PEER_CLOSED; return;
-    default: fail(tls);
+    default: fail(tls); /* it has no application data to give: none ever enters it */
     }
 }
 
+static bool is_ours(const struct opening *o)
+{
+    return o->type == SSL3_RT_APPLICATION_DATA && !open_within_message(o);
+}
+
+/* Up to the first application data, which stays for tls_read. */
 static void open_records(struct tls *tls)
 {
-    size_t before;
-    do {
-        before = tls->in.len;
-        if (before == 0 || SSL_pending(tls->ssl) != 0)
+    struct opening *o = &tls->opening;
+    while (tls->status == TLS_OPEN && (o->given || !open_has_text(o))) {
+        if (o->given) { /* OpenSSL has not taken all of it at once */
+            give_record(tls);
+            continue;
+        }
+        enum open_result result = open_next(tls);
+        if (result == OPEN_MORE || (result == OPEN_RECORD && is_ours(o) && open_has_text(o)))
             return;
-        open_record(tls);
-    } while (tls->status == TLS_OPEN && tls->in.len < before);
+        if (result == OPEN_RECORD && is_ours(o)) {
+            open_take(o, NULL, 0); /* an empty record, RFC 8446 section 5.1: allowed, and nothing */
+            continue;
+        }
+        if (result == OPEN_RECORD)
+            open_give(o);
+        give_record(tls);
+    }
 }
 
 enum tls_status tls_input(struct tls *tls, const uint8_t *in, size_t in_len, size_t *consumed)
@@ -226,19 +243,11 @@ enum tls_status tls_input(struct tls *tls, const uint8_t *in, size_t in_len, siz
 
 size_t tls_read(struct tls *tls, uint8_t *out, size_t cap)
 {
-    size_t total = 0, got;
-    if (tls->status != TLS_OPEN)
+    if (tls->status != TLS_OPEN || tls->opening.given)
         return 0;
-    tls_clear_errors();
-    while (total < cap && SSL_pending(tls->ssl) != 0) {
-        if (SSL_read_ex(tls->ssl, out + total, cap - total, &got) != 1) {
-            fail(tls);
-            return total;
-        }
-        total += got;
-    }
-    stat_add(tls->core->stats, STAT_tls_opened_bytes, total);
-    return total;
+    size_t got = open_take(&tls->opening, out, cap);
+    stat_add(tls->core->stats, STAT_tls_opened_bytes, got);
+    return got;
 }
 
 /* ---- records out ---- */
@@ -260,7 +269,7 @@ static bool may_write(const struct tls *tls)
 /* RFC 8446 section 4.6.3: OpenSSL says so to the peer and hands us the next keys.  TLS 1.2 has no such thing. */
 static bool renew_key(struct tls *tls)
 {
-    if (!tls->seal.version_13) {
+    if (!tls->write_key.version_13) {
         explain(tls, FAULT_LOCAL, REASON_LIMIT,
                 "the connection to %s has encrypted as much as one key may; the rest needs a new one",
                 tls->peer);

@@ -1,4 +1,4 @@
-/* Records that we seal ourselves, read by OpenSSL: every suite, every cut of what goes in and of where it goes, worn keys. */
+/* Records that we seal and open ourselves, the other end being OpenSSL: every suite, every cut, worn keys, odd records. */
 #include "engine/base/rand.h"
 #include "tests/unit/crypto/talk.h"
 #include "tests/unit/cmocka.h"
@@ -89,6 +89,88 @@ static void any_length_any_cut(void **state)
             assert_memory_equal(heard, data, len);
         }
         talk.sink_chunk = TALK_PIPE_BYTES;
+    }
+    talk_close(&talk);
+}
+
+/* Reads what has come of a message of the server's. */
+static size_t client_hears(void)
+{
+    size_t got = 0;
+    for (unsigned i = 0; i < 1000000; i++) {
+        bool moved = talk_step(&talk);
+        size_t n = tls_read(talk.tls, heard + got, 1 + below(5000));
+        got += n;
+        if (!moved && n == 0)
+            break;
+    }
+    return got;
+}
+
+static void any_length_any_cut_back(void **state)
+{
+    (void)state;
+    static const size_t edges[] = {1, 15, 16, 17, 16383, 16384, 16385, 32768, 65536};
+    open_with(0);
+    for (unsigned i = 0; i < ARRAY_LEN(suites); i++) {
+        meet(&suites[i]);
+        for (unsigned round = 0; round < 60; round++) {
+            size_t len = round < ARRAY_LEN(edges) ? edges[round] : 1 + below(round < 40 ? 3000 : 60000);
+            talk.feed_chunk = 1 + below(round % 3 == 0 ? 40 : 2000);
+            assert_int_equal(SSL_write(talk.server, data, (int)len), (int)len);
+            assert_int_equal(client_hears(), len);
+            assert_memory_equal(heard, data, len);
+        }
+        talk.feed_chunk = TALK_PIPE_BYTES;
+    }
+    talk_close(&talk);
+}
+
+/* RFC 8446 section 5.4. */
+static void padding_is_taken_off(void **state)
+{
+    (void)state;
+    open_with(0);
+    for (unsigned i = 0; i < 3; i++) {
+        meet(&suites[i]);
+        assert_int_equal(SSL_set_block_padding(talk.server, 512), 1);
+        for (unsigned round = 0; round < 20; round++) {
+            size_t len = 1 + below(2000);
+            assert_int_equal(SSL_write(talk.server, data, (int)len), (int)len);
+            assert_int_equal(client_hears(), len);
+            assert_memory_equal(heard, data, len);
+        }
+    }
+    talk_close(&talk);
+}
+
+/* A record that is longer than any may be, too short for its tag, or of no version of TLS: the session ends at its header. */
+static void headers_that_cannot_be(void **state)
+{
+    (void)state;
+    static const uint8_t header[][5] = {
+        {23, 3, 3, 0x41, 0x01}, {23, 3, 3, 0xff, 0xff}, {23, 9, 9, 0, 40}, {23, 3, 3, 0, 3}, {23, 3, 3, 0, 0},
+    };
+    open_with(0);
+    for (unsigned i = 0; i < ARRAY_LEN(suites); i++)
+        for (unsigned j = 0; j < ARRAY_LEN(header); j++) {
+            meet(&suites[i]);
+            talk_run(&talk);
+            assert_int_equal(talk_feed(&talk, header[j], sizeof(header[j])), TLS_FAILED);
+        }
+    talk_close(&talk);
+}
+
+/* Nothing comes in the clear once there are keys, an alert neither. */
+static void plain_alert_after_the_keys(void **state)
+{
+    (void)state;
+    static const uint8_t close_notify[] = {21, 3, 3, 0, 2, 1, 0};
+    open_with(0);
+    for (unsigned i = 0; i < ARRAY_LEN(suites); i++) {
+        meet(&suites[i]);
+        talk_run(&talk);
+        assert_int_equal(talk_feed(&talk, close_notify, sizeof(close_notify)), TLS_FAILED);
     }
     talk_close(&talk);
 }
@@ -205,9 +287,16 @@ static int teardown(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(any_length_any_cut),    cmocka_unit_test(the_sink_ends_anywhere),
-        cmocka_unit_test(worn_keys_are_renewed), cmocka_unit_test(key_updates_of_both),
-        cmocka_unit_test(worn_key_of_tls_12),    cmocka_unit_test(nothing_is_sealed_before_there_are_keys),
+        cmocka_unit_test(any_length_any_cut),
+        cmocka_unit_test(any_length_any_cut_back),
+        cmocka_unit_test(padding_is_taken_off),
+        cmocka_unit_test(headers_that_cannot_be),
+        cmocka_unit_test(plain_alert_after_the_keys),
+        cmocka_unit_test(the_sink_ends_anywhere),
+        cmocka_unit_test(worn_keys_are_renewed),
+        cmocka_unit_test(key_updates_of_both),
+        cmocka_unit_test(worn_key_of_tls_12),
+        cmocka_unit_test(nothing_is_sealed_before_there_are_keys),
     };
     return cmocka_run_group_tests(tests, setup, teardown);
 }

@@ -140,13 +140,17 @@ def percentile_curve(buckets):
         yield 1 - (seen - count / 2) / total, value / 1000
 
 
+def milliseconds(value):
+    return f"{value:g} ms" if value < 1000 else f"{value / 1000:g} s"
+
+
 def latency(cases):
     """Milliseconds by percentile, the axis of HdrHistogram: each step to the right leaves a tenth of the rest."""
     shown = [c for c in cases if (c["engine"].get("latency_us") or {}).get("buckets")]
     if not shown:
         return "<p>none</p>"
     curves = [(c["case"], list(percentile_curve(c["engine"]["latency_us"]["buckets"]))) for c in shown]
-    left, right, top, bottom, decades = 60, WIDTH - 20, 10, 300, 5
+    left, right, top, bottom, decades = 76, WIDTH - 20, 10, 300, 5
     values = [ms for _, curve in curves for _, ms in curve]
     low, high = math.floor(math.log10(max(min(values), 0.001))), math.ceil(math.log10(max(values)))
     high = max(high, low + 1)
@@ -159,7 +163,7 @@ def latency(cases):
     parts = []
     for power in range(low, high + 1):
         y = y_of(10 ** power)
-        parts += [line(left, y, right, y), text(left - 8, y + 4, f"{10 ** power:g} ms", "end", "soft")]
+        parts += [line(left, y, right, y), text(left - 8, y + 4, milliseconds(10 ** power), "end", "soft")]
     for share, label in ((1, "0 %"), (0.5, "50 %"), (0.1, "90 %"), (0.01, "99 %"), (0.001, "99.9 %"), (0.0001, "99.99 %")):
         parts += [line(x_of(share), top, x_of(share), bottom), text(x_of(share), bottom + 18, label, "middle", "soft")]
     for index, (name, curve) in enumerate(curves):
@@ -233,7 +237,7 @@ def body(found):
                    "<p>From handing over to the result, with as many messages in flight as the case has: the wait for others "
                    "is part of it.</p>", latency(mail)]
     for case in found["cases"]:
-        tables = case.get("tables", [])
+        tables = case.get("tables", []) if not case.get("scaling") else []
         parts += [f"<h2>{esc(case['case'])}</h2>", *map(table, tables)] if tables else []
     parts += ["<h2>Connections</h2>", scaling(found["cases"]), "<h2>Notes</h2>", notes(found)]
     return "\n".join(parts)

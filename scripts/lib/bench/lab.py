@@ -14,7 +14,7 @@ import time
 from stage import TOP, Off, hl
 from engine import Engine, find_program
 
-PEERS = os.path.join(TOP, "..", "shared", "peers")
+PEERS = os.environ.get("HARDLINE_PEERS", os.path.join(TOP, "..", "shared", "peers"))
 ENGINE_CPU, FARM_CPU = 0, 1
 DOMAIN = "farm.test"
 MX = "mx1." + DOMAIN
@@ -24,6 +24,7 @@ PEER_LINE = re.compile(r"(\d+) messages (\d+) handshakes (\d+) failed in ([\d.]+
 # What else the machine does is to disturb no side, and both alike: a session is a group of the scheduler's.
 NICE = ["setsid", "sh", "-c", 'echo -20 2>/dev/null >/proc/self/autogroup; exec nice -n -10 "$@"', "sh"]
 READY_S = 60
+FARM_OPTIONS = os.environ.get("HARDLINE_BENCH_FARM", "").split()  # for tests: a receiver that is not so good
 
 
 def farm_cpu():
@@ -64,7 +65,7 @@ class Farm:
             on_cpu(farm_cpu(), [find_program("hardline-bench"), "farm", "--device",
                                 f"net_memif0,role=server,socket={self.socket},socket-abstract=no", "--addresses",
                                 f"{FARM_IP}/{PREFIX}", "--domain", DOMAIN, "--cpu", str(farm_cpu()), "--chain", cert.chain,
-                                "--private-key", cert.key, "--groups", "X25519", "--json", self.figures, *options]),
+                                "--private-key", cert.key, "--groups", "X25519", "--json", self.figures, *FARM_OPTIONS, *options]),
             name=f"farm{number}")
         hl.wait_until(lambda: self.event("ready") or not self.process.running(), READY_S, "the farm is ready")
         if not self.event("ready"):

@@ -1,0 +1,110 @@
+"""scripts/bench from within: a smoke run whose figures and page are whole, and one whose receiver refuses mail now and then.
+
+Whether it works, never how fast it is. The arithmetic of the two accountings is tested with figures made up.
+"""
+import html.parser
+import json
+import os
+import subprocess
+import sys
+import tempfile
+
+SOURCE = os.environ.get("HARDLINE_SOURCE", ".")
+sys.path[:0] = [os.path.join(SOURCE, "tests", "lib"), os.path.join(SOURCE, "scripts", "lib", "bench")]
+import accounting  # noqa: E402
+from tap import done, equal, note, ok  # noqa: E402
+
+VOID = {"meta", "line", "rect", "circle", "polyline", "br", "link"}
+ENGINE = ("per_cpu_s", "cpu_s", "wall_s", "busy_share", "per_poll_s", "phases", "latency_us")
+CASE = ("case", "engine", "peer", "ratio", "limit", "of_limit", "failed", "unit", "notes")
+HOST = ("cpu", "cores", "kernel", "openssl", "build", "hardline", "port", "dpdk", "accelerator", "hugepages")
+
+
+class Page(html.parser.HTMLParser):
+    """Whether every element that is opened is closed, in order, and nothing comes from elsewhere."""
+
+    def __init__(self, text):
+        super().__init__()
+        self.open, self.wrong, self.seen = [], [], set()
+        self.feed(text)
+        self.wrong += self.open
+
+    def handle_starttag(self, tag, attributes):
+        self.seen.add(tag)
+        self.wrong += [f"{tag} {name}={value}" for name, value in attributes if name in ("src", "href", "xlink:href")]
+        if tag not in VOID or not self.get_starttag_text().endswith("/>"):
+            self.open.append(tag)
+
+    def handle_startendtag(self, tag, attributes):
+        self.seen.add(tag)
+
+    def handle_endtag(self, tag):
+        if not self.open or self.open.pop() != tag:
+            self.wrong.append(f"/{tag}")
+
+
+def smoke(folder, **env):
+    """One run; (exit status, figures, page, what it said)."""
+    figures = os.path.join(folder, "figures.json")
+    ended = subprocess.run([sys.executable, os.path.join(SOURCE, "scripts", "lib", "bench", "main.py"), "smoke", "--figures",
+                            figures], env={**os.environ, **env}, capture_output=True, text=True, timeout=280)
+    with open(figures) as f, open(os.path.join(folder, "page.html")) as p:
+        return ended.returncode, json.load(f), p.read(), ended.stdout + ended.stderr
+
+
+def interval(cpu_s, **counters):
+    zero = {"core_cycles_" + phase: 0 for phase in (*accounting.PHASES, "empty", "slept")}
+    return {"cpu_s": cpu_s, "published_us": 1_000_000, "counters": {**zero, "core_sleeps": 0, "core_turns": 1, **counters}}
+
+
+def check_accounting():
+    idle = interval(0.1, core_cycles_empty=10_000_000, core_cycles_slept=990_000_000, core_sleeps=10_000)
+    calibration = accounting.calibrate(idle)
+    equal(calibration["cycles_per_s"], 1e9, "the counter's rate is all cycles over the clock")
+    ok(abs(calibration["sleep_s"] - 9e-6) < 1e-12, "a sleep costs what is charged beside the empty turns")
+    busy = interval(0.6, core_cycles_tls=400_000_000, core_cycles_tcp=100_000_000, core_cycles_empty=10_000_000,
+                    core_sleeps=10_000, core_cycles_slept=490_000_000)
+    cost = accounting.cost(busy, calibration)
+    ok(abs(cost["charged_s"] - 0.5) < 1e-9 and abs(cost["poll_s"] - 0.5) < 1e-9 and cost["agree"], "the two accountings agree",
+       str(cost))
+    waited = accounting.cost(interval(0.6, core_cycles_tls=900_000_000), calibration)
+    ok(not waited["agree"], "they do not where the busy turns waited for the CPU")
+    ok(not accounting.cost(interval(0.05, core_cycles_empty=90_000_000), calibration)["agree"], "no work, no agreement")
+    equal(accounting.paired_ratio([10, 30, 20], [10, 10, 10]), 2, "the ratio is the median of the pairs'")
+    equal(accounting.paired_ratio([], []), None, "without pairs there is none")
+
+
+def check_good(folder):
+    status, found, page, said = smoke(folder)
+    equal(status, 0, "a smoke run ends well")
+    if status:
+        note(said)
+    for name in HOST:
+        ok(found["host"].get(name) not in (None, ""), f"the host's {name} is told")
+    case = found["cases"][0] if found["cases"] else {}
+    equal([key for key in CASE if key not in case], [], "the case has every figure")
+    equal([key for key in ENGINE if key not in (case.get("engine") or {})], [], "and its engine")
+    equal(case.get("failed"), 0, "nothing failed")
+    ok(case.get("agree") or case.get("ratio") is None, "a ratio only where the accountings agree")
+    ok(case["limit"] and case["limit"]["per_cpu_s"] > 0 and case["limit"]["why"], "there is a limit with its reason")
+    parsed = Page(page)
+    equal(parsed.wrong, [], "the page is well-formed and needs nothing from elsewhere")
+    ok({"svg", "polyline", "rect", "table"} <= parsed.seen, "it has plots and tables")
+
+
+def check_bad(folder):
+    status, found, page, said = smoke(folder, HARDLINE_PEERS="/nonexistent", HARDLINE_BENCH_FARM="--fail 451:5%")
+    equal(status, 1, "a run in which messages failed ends with 1")
+    case = found["cases"][0]
+    ok(case["failed"] > 0 and not found["ok"] and found["troubles"], "and its figures say so", said)
+    ok(case["peer"] is None and case["ratio"] is None, "without the peers' programs there is no ratio")
+    ok(any("sink.c" in n for n in case["notes"]), "and what is missing is named", *case["notes"])
+    equal(Page(page).wrong, [], "the page is well-formed then, too")
+
+
+check_accounting()
+with tempfile.TemporaryDirectory() as folder:
+    check_good(folder)
+with tempfile.TemporaryDirectory() as folder:
+    check_bad(folder)
+done()

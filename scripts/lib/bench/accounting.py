@@ -19,7 +19,7 @@ def median(values):
 def grown(before, after):
     """The engine's counters, what they grew by; both are samples of lab.Sample's form."""
     counters = {name: after["counters"][name] - before["counters"][name] for name in after["counters"]}
-    return {"counters": counters, "cpu_s": after["cpu_s"] - before["cpu_s"],
+    return {"counters": counters, "cpu_s": after["cpu_s"] - before["cpu_s"], "waited_s": after["waited_s"] - before["waited_s"],
             "published_us": after["published_us"] - before["published_us"]}
 
 

@@ -97,4 +97,5 @@ def conclude(case):
         growth = points[-1]["us_per_message"] / points[0]["us_per_message"]
         case["notes"].append(f"a message costs {growth:.2f} times as much at {points[-1]['connections']:,} connections as at "
                              f"{points[0]['connections']:,}; the goal is {GOAL_GROWTH} at 100,000, which is not measured with TLS")
+    case["notes"].append("connections without TLS are not measured")
     case["notes"].append("memory is the growth of the engine's resident pages; packet buffers in hugepages are not in it")

@@ -48,7 +48,17 @@ class MemifEngine(Engine):
         status = self.status()
         return {"counters": status["total"], "published_us": max(core["published_us"] for core in status["cores"]),
                 "cpu_s": sum(s for name, s in self.cpu_s().items() if name.startswith("hl-core")),
-                "memory_kb": self.memory_kb(), "pools": status["cores"][0]["pools"]}
+                "waited_s": self.waited_s(), "memory_kb": self.memory_kb(), "pools": status["cores"][0]["pools"]}
+
+    def waited_s(self):
+        """How long the polling threads have been ready and had no CPU."""
+        waited = 0.0
+        for task in os.listdir(f"/proc/{self.process.pid}/task"):
+            with open(f"/proc/{self.process.pid}/task/{task}/comm") as f:
+                polls = f.read().startswith("hl-core")
+            with open(f"/proc/{self.process.pid}/task/{task}/schedstat") as f:
+                waited += int(f.read().split()[1]) / 1e9 if polls else 0
+        return waited
 
     def memory_kb(self):
         with open(f"/proc/{self.process.pid}/status") as f:

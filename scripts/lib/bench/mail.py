@@ -90,7 +90,7 @@ def measure(engine, generator, calibration):
     cost = accounting.cost(interval, calibration)
     return {
         "units": count, "failed": measured["failed"] + warmup["failed"], "wall_s": measured["seconds"],
-        "per_s": measured["per_s"], "cost": cost, "calibration": calibration,
+        "per_s": measured["per_s"], "cost": cost, "waited_s": interval["waited_s"], "calibration": calibration,
         "per_cpu_s": count / cost["charged_s"] if cost["charged_s"] > 0 else None,
         "per_poll_s": count / cost["poll_s"] if cost["poll_s"] > 0 else None,
         "busy_share": counters["core_turns_busy"] / max(counters["core_turns"], 1),
@@ -241,7 +241,8 @@ def fill(case, name, runs, peers, limit_parts):
     case["agree"] = agreeing(runs)
     if not case["agree"]:
         case["notes"].append(f"the two accountings differ by more than {accounting.AGREE_WITHIN:.0%} (poll mode to charged: "
-                             f"{case['engine']['poll_to_charged'] or 0:.2f}): no ratio")
+                             f"{case['engine']['poll_to_charged'] or 0:.2f}): no ratio; the engine was ready and had no CPU "
+                             f"for {accounting.median([r['waited_s'] for r in runs]):.1f} s of a run")
         for peer in case["peers"]:
             peer["ratio"] = None
     if case["peers"]:

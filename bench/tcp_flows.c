@@ -12,11 +12,11 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define BUFFERS     16384u
+#define BUFFERS     32768u
 #define FLOWS_MAX   1024u
 #define DRAIN_US    5000000u
 #define IDLE_US     50u
-#define SEND_BUFFER (8u << 20)
+#define SEND_BUFFER (16u << 20)
 
 struct run {
     uint32_t flows, closed, failed;
@@ -107,7 +107,7 @@ int main(int argc, char **argv)
     }
     struct run run = {.flows = min_u32((uint32_t)atoi(argv[active ? 6 : 5]), FLOWS_MAX)};
     run.ends_us = (uint64_t)(atof(argv[active ? 7 : 6]) * 1e6);
-    endpoint_start("tcp_flows", 160);
+    endpoint_start("tcp_flows", 320);
     struct port *port = endpoint_port(argv[1], BUFFERS, "", "");
     struct stack_config config = {.tcp = tcp_config_default(), .streams_max = run.flows + 8};
     config.tcp.send_buffer_bytes = SEND_BUFFER / run.flows;

@@ -160,6 +160,7 @@ static const struct config_key tcp_keys[] = {
     {CHOICE("ecn", tcp.ecn, ecn_names), .set_before = true,
      .help =
          "explicit congestion notification, RFC 3168: where the peer asks, or asked for by our SYNs, too"},
+    {SWITCH("pacing", tcp.pacing), .set_before = true, .help = "spread data over the round trip"},
 };
 
 static const struct config_key smtp_keys[] = {

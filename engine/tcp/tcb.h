@@ -38,6 +38,7 @@ enum tcp_timer {
     TIMER_RTX,     /* retransmission time-out */
     TIMER_PERSIST, /* zero-window probe, or a segment smaller than the window ought to be */
     TIMER_DELACK,  /* an ACK that waits for company */
+    TIMER_PACE,    /* data that cwnd lets out waits for its turn */
     TIMER_USER,    /* nothing was acknowledged for too long */
     TIMER_KEEP,    /* nothing was heard of the peer for long */
     TIMER_LIFE,    /* end of a state that may not last: connecting, FIN_WAIT_2, TIME_WAIT */
@@ -156,6 +157,8 @@ struct tcb {
     uint32_t flight_seq; /* until this is acknowledged: a round trip */
 
     uint64_t timer[TIMER_COUNT]; /* absolute; DEADLINE_NEVER: not armed */
+    uint64_t pace_us;            /* when what has left ought to be out at the pacing rate */
+    uint32_t pace_burst;         /* bytes that may leave unpaced; in [0, initial_window] */
 
     struct cc cc;
     struct rtt rtt;
@@ -388,6 +391,14 @@ void undo_left_recovery(struct tcb *tcb, uint64_t now_us);
 /* undo_on_ack: true if nothing was lost: windows and scoreboard are as before. */
 bool undo_on_ack(struct tcb *tcb, const struct tcp_segment *seg, const struct txq_report *report,
                  bool duplicate, uint64_t now_us);
+
+/* ---- pace.c ---- */
+
+/* pace_waits: no data may leave yet; TIMER_PACE says until when. */
+bool pace_waits(const struct tcb *tcb, uint64_t now_us);
+
+/* pace_sent notes that so many bytes of data have left. */
+void pace_sent(struct tcb *tcb, uint32_t bytes, uint64_t now_us);
 
 /* ---- tcp_out.c ---- */
 

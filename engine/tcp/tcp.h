@@ -59,6 +59,7 @@ struct tcp_config {
     const struct tcp_cc *cc;               /* congestion control: tcp_cc_cubic or tcp_cc_reno (cc.h) */
     bool timestamps, window_scaling, sack; /* options to offer; all true */
     uint8_t ecn;                           /* enum tcp_ecn */
+    bool pacing;                           /* spread data over the round trip; true */
 };
 
 struct tcp_config tcp_config_default(void);

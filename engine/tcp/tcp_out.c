@@ -78,8 +78,10 @@ static void note_sent(const struct out *o, struct pkt *p)
         timer_set(tcb, TIMER_RTX, o->now_us + tcb_rto(tcb));
     timer_sent(tcb, o->now_us);
     recovery_sent(tcb, txq_seq_len(p), again, o->now_us);
-    if (p->tcp.len > 0)
+    if (p->tcp.len > 0) {
         tcb->last_send_us = o->now_us;
+        pace_sent(tcb, p->tcp.len, o->now_us);
+    }
 }
 
 static bool send_packet(const struct out *o, struct pkt *p)
@@ -193,7 +195,8 @@ static bool send_lost(const struct out *o)
         bool inside = seq_le(txq_end(p), tcb->snd_una + tcb->snd_wnd);
         if (!inside && p != tcb->txq.head)
             break;
-        if (!tcb->rexmit_now && !cwnd_allows(tcb, min_u32(p->tcp.len, tcb->snd_mss)))
+        if (!tcb->rexmit_now &&
+            (pace_waits(tcb, o->now_us) || !cwnd_allows(tcb, min_u32(p->tcp.len, tcb->snd_mss))))
             break;
         if (!fit(o, p, tcb->snd_mss))
             return send_front(o, p, tcb->snd_mss);
@@ -323,6 +326,8 @@ static bool send_new(const struct out *o)
             stopped = true;
             break;
         }
+        if (p->tcp.len > 0 && pace_waits(tcb, o->now_us))
+            break;
         uint32_t probe = unlikely(o->now_us >= tcb->pmtu.probe_us) ? pmtu_probe_due(tcb) : 0;
         if (probe) {
             stopped = !cwnd_allows(tcb, probe);

@@ -9,6 +9,7 @@
  * PERSIST  runs while data waits, none is in flight and the window is too small for it: it sends a probe, at
  *          intervals that double (RFC 9293 section 3.8.6.1), or what little fits (3.8.6.2.1, override).
  * DELACK   runs from the first received byte that is not acknowledged, at most delayed_ack_us (RFC 9293 3.8.6.3).
+ * PACE     runs while data must wait for its turn: it does nothing but let it leave.
  * USER     runs while the peer owes an answer: after user_timeout_us without one the connection is given
  *          up (RFC 9293 section 3.8.3, R2).
  * KEEP     runs, if configured, while a connection is established: a peer that has been silent for keepalive_us while
@@ -171,6 +172,7 @@ static void fire(struct tcb *tcb, enum tcp_timer which, uint64_t now_us)
     case TIMER_RTX: rtx_fired(tcb, now_us); break;
     case TIMER_PERSIST: persist_fired(tcb, now_us); break;
     case TIMER_DELACK: tcb->ack_now = true; break;
+    case TIMER_PACE: break;
     case TIMER_USER: tcb_finish(tcb, TCP_ERR_TIMEOUT); break;
     case TIMER_KEEP: keep_fired(tcb, now_us); break;
     case TIMER_LIFE: life_fired(tcb); break;

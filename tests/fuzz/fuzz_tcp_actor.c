@@ -304,6 +304,7 @@ static void set_up(struct actor *a, unsigned i, uint8_t options)
     s->config.window_scaling = options & 32;
     s->config.cc = options & 64 ? &tcp_cc_reno : &tcp_cc_cubic;
     s->config.ecn = options & 128 ? TCP_ECN_ON : TCP_ECN_ACCEPT;
+    s->config.pacing = options & 1;
     s->config.rto_max_us = 5000000;
     s->config.time_wait_us = 100000000;
     s->config.syn_retries = UINT32_MAX;

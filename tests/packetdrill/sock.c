@@ -77,6 +77,7 @@ static struct tcp_config config_of(const struct knobs *k)
     c.delayed_ack_us = 0;
     c.syn_retries = k->syn_retries;
     c.cc = k->reno ? &tcp_cc_reno : &tcp_cc_cubic;
+    c.pacing = false; /* the scripts are of an unpaced sender */
     c.timestamps = k->timestamps;
     c.sack = k->sack;
     c.ecn = k->ecn;

@@ -18,15 +18,16 @@
 struct cell {
     const char *name;
     uint32_t loss_ppm, burst_ppm, reorder_ppm, reorder_us, mark_us;
-    bool no_sack, no_timestamps;
+    bool no_sack, no_timestamps, no_pacing;
+    uint32_t queue_us; /* 0: one bandwidth-delay product */
     uint32_t
         least_permille; /* of the link; what the loss leaves to a CUBIC or Reno sender (RFC 3155: the square root law) */
 };
 
 static const struct cell cells[] = {
     {.name = "a clean path", .least_permille = 880},
-    {.name = "a clean path without SACK", .no_sack = true, .least_permille = 150},
-    {.name = "marks instead of loss, from half the buffer on", .mark_us = 10000, .least_permille = 700},
+    {.name = "a clean path without SACK", .no_sack = true, .least_permille = 220},
+    {.name = "marks instead of loss, from half the buffer on", .mark_us = 10000, .least_permille = 650},
     {.name = "0.01 % loss", .loss_ppm = 100, .least_permille = 450},
     {.name = "0.1 % loss", .loss_ppm = 1000, .least_permille = 130},
     {.name = "1 % loss", .loss_ppm = 10000, .least_permille = 45},
@@ -41,6 +42,8 @@ static const struct cell cells[] = {
      .reorder_us = 8000,
      .no_timestamps = true,
      .least_permille = 600},
+    {.name = "a shallow queue", .queue_us = 2000, .least_permille = 550},
+    {.name = "a shallow queue without pacing", .queue_us = 2000, .no_pacing = true, .least_permille = 400},
 };
 
 static void set_up(struct world *w, const struct cell *cell, const struct tcp_cc *cc, uint64_t seed)
@@ -54,6 +57,7 @@ static void set_up(struct world *w, const struct cell *cell, const struct tcp_cc
         h->config.sack = !cell->no_sack;
         h->config.ecn = cell->mark_us ? TCP_ECN_ON : TCP_ECN_ACCEPT;
         h->config.timestamps = !cell->no_timestamps;
+        h->config.pacing = !cell->no_pacing;
         h->config.send_buffer_bytes = h->config.recv_buffer_bytes = 2u << 20;
         h->config.recv_packets = 4000;
         h->config.time_wait_us = 1000000;
@@ -71,7 +75,7 @@ static void set_up(struct world *w, const struct cell *cell, const struct tcp_cc
     }
     struct path *data = &w->host[0].path;
     data->rate_bps = LINK_BPS;
-    data->queue_us = 2 * ONE_WAY_US;
+    data->queue_us = cell->queue_us ? cell->queue_us : 2 * ONE_WAY_US;
     data->mark_us = cell->mark_us;
     data->loss_ppm = cell->loss_ppm;
     data->burst_ppm = cell->burst_ppm;

@@ -61,6 +61,7 @@ static void draw_config(struct world *w, struct host *h)
     }
     c->mtu_probing = rand_below(&w->rand, 4) ? TCP_MTU_PROBING_BLACK_HOLE : TCP_MTU_PROBING_ALWAYS;
     c->timestamps = rand_below(&w->rand, 4) != 0;
+    c->pacing = rand_below(&w->rand, 2);
     c->sack = rand_below(&w->rand, 4) != 0;
     c->window_scaling = rand_below(&w->rand, 4) != 0;
     c->cc = rand_below(&w->rand, 2) ? &tcp_cc_cubic : &tcp_cc_reno;

@@ -335,6 +335,7 @@ bool play_file(struct play *p, const char *path, const char *folder)
 {
     *p = (struct play){.folder = folder, .config = tcp_config_default(), .isn = 10000, .peer_isn = 70000};
     p->config.timestamps = false; /* scripts are easier to read without; a `config` line turns them on */
+    p->config.pacing = false;     /* likewise */
     p->pool_packets = 1024;
     if (play_lines(p, path, 0) && !nothing_left(p))
         name_line(p, path, 0, "the end\n");

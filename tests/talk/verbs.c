@@ -171,6 +171,8 @@ static bool set_one(struct play *p, const char *key, const char *value)
         {"pool", &p->pool_packets},
     };
     uint64_t n;
+    if (strcmp(key, "pacing") == 0)
+        return set_flag(p, &c->pacing, value);
     if (strcmp(key, "timestamps") == 0)
         return set_flag(p, &c->timestamps, value);
     if (strcmp(key, "sack") == 0)

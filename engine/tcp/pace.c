@@ -1,0 +1,45 @@
+/* pace.c: what cwnd lets out leaves spread over the round trip, not in bursts that a shallow queue cannot hold.
+ *
+ * The rate is Linux's: twice a window a round trip while cwnd may double, 1.2 windows afterwards, so that cwnd stays what
+ * limits.  What is due within a quantum leaves at once: the loop sees no shorter times, and a path of a
+ * millisecond is not paced at all.  A loop that comes late by less than that catches up.
+ */
+#include "engine/tcp/tcb.h"
+
+#define QUANTUM_US     1000u
+#define BURST_SEGMENTS 2u /* a receiver acknowledges every second one */
+
+static uint64_t takes_us(const struct tcb *tcb, uint32_t bytes)
+{
+    const struct cc *cc = &tcb->cc;
+    uint64_t window = max_u32(cc->cwnd, tcb->txq.out); /* after a time-out cwnd says little about the path */
+    uint64_t per_round_trip = cc->cwnd < cc->ssthresh / 2 ? 2 * window : window * 6 / 5;
+    return (uint64_t)bytes * tcb->rtt.srtt_us / per_round_trip;
+}
+
+bool pace_waits(const struct tcb *tcb, uint64_t now_us)
+{
+    uint64_t until_us = tcb->timer[TIMER_PACE];
+    return until_us != DEADLINE_NEVER && now_us < until_us;
+}
+
+/* After silence the initial window may leave as one burst, as at the start (RFC 6928, RFC 5681 section 4.1). */
+static uint32_t take_from_burst(struct tcb *tcb, uint32_t bytes)
+{
+    if (tcb->txq.out <= bytes) /* nothing else is in flight */
+        tcb->pace_burst = tcb->initial_window;
+    uint32_t unpaced = min_u32(bytes, tcb->pace_burst);
+    tcb->pace_burst -= unpaced;
+    return bytes - unpaced;
+}
+
+void pace_sent(struct tcb *tcb, uint32_t bytes, uint64_t now_us)
+{
+    if (!tcb->config->pacing || !tcb->rtt.srtt_us)
+        return;
+    uint64_t quantum = max_u64(QUANTUM_US, takes_us(tcb, BURST_SEGMENTS * tcb->snd_mss));
+    uint64_t from_us = max_u64(tcb->pace_us, now_us - min_u64(now_us, QUANTUM_US));
+    tcb->pace_us = from_us + takes_us(tcb, take_from_burst(tcb, bytes));
+    if (tcb->pace_us >= now_us + quantum)
+        timer_set(tcb, TIMER_PACE, tcb->pace_us);
+}

@@ -25,7 +25,8 @@ struct hystart {
     uint32_t last_min_us, current_min_us; /* lastRoundMinRTT, currentRoundMinRTT; UINT32_MAX: none */
     uint32_t window_end;                  /* a round ends when this is acknowledged */
     uint32_t css_baseline_us;
-    uint32_t samples;
+    uint32_t few_min_us; /* minimum of the last few samples; UINT32_MAX: none */
+    uint32_t samples;    /* that it is of; in [0, N_RTT_SAMPLE) */
     uint8_t css_rounds;
     bool css; /* conservative slow start */
     bool round_open;

@@ -25,7 +25,7 @@ struct cell {
 };
 
 static const struct cell cells[] = {
-    {.name = "a clean path", .least_permille = 880},
+    {.name = "a clean path", .least_permille = 870},
     {.name = "a clean path without SACK", .no_sack = true, .least_permille = 220},
     {.name = "marks instead of loss, from half the buffer on", .mark_us = 10000, .least_permille = 650},
     {.name = "0.01 % loss", .loss_ppm = 100, .least_permille = 450},

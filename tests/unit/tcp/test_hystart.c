@@ -75,6 +75,23 @@ static void short_paths_need_four_milliseconds_more(void **state)
     assert_true(cc.hystart.css);
 }
 
+/* The queue grows while a round goes on: its first segments left before. */
+static void growth_within_a_round_counts(void **state)
+{
+    (void)state;
+    struct cc cc = fresh();
+    uint32_t una = round_trip(&cc, 0, 10, 50000), end = una + 40 * MSS;
+    for (uint32_t i = 1; i <= 40; i++) {
+        cc.ops->on_ack(&cc, &(struct cc_ack){.now_us = 1,
+                                             .acked_bytes = MSS,
+                                             .rtt_us = 50000 + i * 500,
+                                             .snd_una = una + i * MSS,
+                                             .snd_nxt = end + i * MSS});
+        assert_true(i < 32 || cc.hystart.css); /* by the fourth eight */
+    }
+    assert_in_range(cc.cwnd, 45 * MSS, 54 * MSS);
+}
+
 static void few_samples_prove_nothing(void **state)
 {
     (void)state;
@@ -102,6 +119,7 @@ int main(void)
         cmocka_unit_test(growing_round_trips_slow_it_to_a_quarter_then_end_it),
         cmocka_unit_test(jitter_that_goes_away_resumes_slow_start),
         cmocka_unit_test(short_paths_need_four_milliseconds_more),
+        cmocka_unit_test(growth_within_a_round_counts),
         cmocka_unit_test(few_samples_prove_nothing),
         cmocka_unit_test(only_the_first_slow_start_is_watched),
     };

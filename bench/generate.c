@@ -183,10 +183,10 @@ static int submit(struct generator *g, uint32_t seq)
     return 0;
 }
 
-/* When message seq is to be submitted. */
+/* When message seq is to be submitted; 0: at once.  A warm-up of so many messages is flat out: it opens connections. */
 static uint64_t due_us(const struct generator *g, uint64_t seq)
 {
-    if (g->options->rate <= 0)
+    if (g->options->rate <= 0 || (g->phase_index == 0 && g->options->warmup_messages))
         return 0;
     return g->phase->began_us + (uint64_t)((double)seq * 1e6 / g->options->rate);
 }
@@ -253,7 +253,7 @@ static void take_result(struct generator *g, const struct hl_result *r, uint64_t
         complain(phase, r);
         return;
     }
-    uint64_t from = g->options->rate > 0 ? due_us(g, (uint32_t)r->cookie) : r->submitted_us;
+    uint64_t due = due_us(g, (uint32_t)r->cookie), from = due ? due : r->submitted_us;
     histogram_add(&phase->latency_us, now_us > from ? now_us - from : 0);
     phase->with_tls += r->tls.present;
     phase->reused += r->tls.reused;

@@ -25,7 +25,7 @@ static const char usage[] =
     "  --seconds S           how long the measured phase submits (10) ...\n"
     "  --messages N          ... or how many messages it has\n"
     "  --warmup-seconds S, --warmup-messages N\n"
-    "                        the same of a phase before it that counts for nothing (none)\n"
+    "                        the same of a phase before it that counts for nothing (none); by number: flat out\n"
     "  --in-flight N         at most so many messages without result (as many as the engine takes)\n"
     "  --copy                write every message into the arena by itself; else those of one size share their text\n"
     "  --drain S             how long to wait for results in the end, or after an interrupt (30)\n"

@@ -33,7 +33,7 @@ def run(lab, count, seconds):
         calibration = accounting.calibrate(accounting.grown(empty, engine.sample()))
         generator = Generator(lab.lab, lab.next(), engine,
                               ["--size", "10000", "--warmup-messages", str(count), "--in-flight", str(count), "--rate",
-                               str(max(RATE, count)), "--seconds", str(seconds), "--drain", "120"])
+                               str(RATE), "--seconds", str(seconds), "--drain", "120"])
         try:
             point = trickle(engine, generator, calibration, empty, count)
         finally:

@@ -105,10 +105,9 @@ def measure(engine, generator, calibration):
 
 
 def round_trips(counters, messages):
-    """A message, where the engine counts them."""
-    if "smtp_round_trips" not in counters:
-        return None
-    return counters["smtp_round_trips"] / max(messages, 1)
+    """A message: flights of SMTP commands with nothing unanswered before them, TCP's and TLS's handshakes one each."""
+    trips = counters["smtp_flights"] + counters["tcp_opened"] + counters["tls_handshakes"]
+    return trips / max(messages, 1)
 
 
 # ---- the peers

@@ -12,7 +12,7 @@ struct tcp_time_wait {
     uint32_t snd_nxt, rcv_nxt;
     uint32_t ts_recent, ts_offset;
     uint32_t sent_ms; /* not later than this it has sent its last segment: of now_us, wrapping */
-    uint16_t window; /* as on the wire */
+    uint16_t window;  /* as on the wire */
     bool ts_on;
 };
 

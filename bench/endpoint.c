@@ -50,6 +50,7 @@ struct port *endpoint_port(const char *devargs, uint32_t buffers, const char *rx
         .tx_descriptors = 2048,
         .buffers = buffers,
         .tx_reserve = 64,
+        .offloads = PORT_OFFLOAD_ALL,
         .socket_id = -1,
     };
     if (!port_dpdk_open(&config, &port, &err))

@@ -42,9 +42,10 @@ static void dpdk_ref(struct pkt *p)
     rte_mbuf_refcnt_update(mbuf_of_pkt(p), 1);
 }
 
+/* This mbuf alone: one that has left in a chain points to its neighbours still, which are their holders' business. */
 static void dpdk_unref(struct pkt *p)
 {
-    rte_pktmbuf_free(mbuf_of_pkt(p));
+    rte_pktmbuf_free_seg(mbuf_of_pkt(p));
 }
 
 static bool dpdk_shared(const struct pkt *p)

@@ -15,15 +15,24 @@ enum port_offload {
     PORT_OFFLOAD_TX_IP_CSUM = 1 << 0,
     PORT_OFFLOAD_TX_TCP_CSUM = 1 << 1,
     PORT_OFFLOAD_RX_CSUM = 1 << 2,
-    PORT_OFFLOAD_TSO = 1 << 3, /* part 2 */
+    PORT_OFFLOAD_TSO = 1 << 3, /* cuts a frame of several segments, for IPv4 and IPv6; includes TX_TCP_CSUM */
+    PORT_OFFLOAD_LRO = 1 << 4, /* frames larger than the MTU may arrive, in several parts */
 };
+
+#define PORT_OFFLOAD_ALL UINT32_MAX
+
+#define PORT_TSO_FRAME_BYTES 65535u /* of a frame with segment_bytes set, Ethernet header included */
 
 struct port;
 
 struct port_ops {
-    /* Up to max frames into pkt; returns how many.  The caller owns them. */
+    /* Up to max frames into pkt; returns how many.  The caller owns them, every part.  The checksums that the first part's
+     * flags do not vouch for are to be verified.
+     */
     uint32_t (*receive)(struct port *port, struct pkt **pkt, uint32_t max, uint64_t now_us);
-    /* Takes the first n frames, returns n <= count; the caller keeps the rest. */
+    /* Takes the first n frames, returns n <= count; the caller keeps the rest.  Frames of several parts only where there is
+     * PORT_OFFLOAD_TSO, tso_parts at the most.
+     */
     uint32_t (*transmit)(struct port *port, struct pkt **pkt, uint32_t count, uint64_t now_us);
     /* When a decorator wants to be polled again although nothing has arrived (delayed frames); may be NULL. */
     uint64_t (*next_deadline)(struct port *port);
@@ -52,6 +61,7 @@ struct port {
     uint16_t queue; /* in [0, queues) */
     uint16_t queues;
     uint32_t offloads;                    /* enum port_offload */
+    uint16_t tso_parts;                   /* of a frame, at the most; > 1 with PORT_OFFLOAD_TSO */
     struct pkt_pool *tx_pool;             /* for what the core makes */
     struct pkt_pool *rx_pool;             /* for what arrives; may be the same */
     const struct port_steering *steering; /* NULL: it cannot be foretold; lives as long as the port */
@@ -149,7 +159,9 @@ struct port_dpdk_config {
     uint32_t buffers;                        /* packet buffers a core, receive and transmit together */
     uint32_t tx_reserve;                     /* of the transmit ones, for control packets */
     uint16_t mtu;                            /* 0: the device's */
-    int socket_id;                           /* NUMA node, -1: the device's */
+    uint32_t
+        offloads; /* those that may be used where the device has them: enum port_offload, or PORT_OFFLOAD_ALL */
+    int socket_id; /* NUMA node, -1: the device's */
 };
 
 /* port_dpdk_open probes the device, sets it up with as many queue pairs, starts it, and gives one port a queue.
@@ -157,7 +169,7 @@ struct port_dpdk_config {
  */
 bool port_dpdk_open(const struct port_dpdk_config *config, struct port **ports, struct error *err) must_check;
 
-/* port_dpdk_describe: a line for doctor and the log: driver, queues, offloads, RSS, link. */
+/* port_dpdk_describe: a line for status, doctor and the log: driver, queues, offloads in use, RSS, link. */
 void port_dpdk_describe(const struct port *port, char *out, size_t cap);
 
 #endif

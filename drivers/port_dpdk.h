@@ -25,6 +25,7 @@ struct dpdk_device {
     uint16_t rx_descriptors, tx_descriptors;
     uint16_t mtu;
     int socket_id;
+    uint32_t offloads;        /* in use: enum port_offload */
     uint64_t rss;             /* hash types in use, 0: none */
     struct steering steering; /* as read back from the device */
     bool steers;              /* it could be read */

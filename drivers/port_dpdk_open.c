@@ -13,6 +13,8 @@
 
 #define RSS_TYPES            (RTE_ETH_RSS_NONFRAG_IPV4_TCP | RTE_ETH_RSS_NONFRAG_IPV6_TCP)
 #define RX_CSUM              (RTE_ETH_RX_OFFLOAD_IPV4_CKSUM | RTE_ETH_RX_OFFLOAD_TCP_CKSUM)
+#define TSO                  (RTE_ETH_TX_OFFLOAD_TCP_TSO | RTE_ETH_TX_OFFLOAD_MULTI_SEGS | RTE_ETH_TX_OFFLOAD_TCP_CKSUM)
+#define TSO_PARTS_MAX        128u
 #define FRAME_OVERHEAD_BYTES (RTE_ETHER_HDR_LEN + RTE_ETHER_CRC_LEN)
 #define DATA_BYTES_MIN       2048u /* drivers with pages of their own want no less */
 
@@ -101,12 +103,52 @@ static bool check_queues(const struct dpdk_device *dev, struct error *err)
         dev->devargs, dev->queues, dev->queues, most, dev->queues);
 }
 
+/* What is both wished for and there.  Large frames are taken where they are wished for: some ports have a peer that sends
+ * them (net_vhost with tso=1) and do not tell.
+ */
+static uint32_t choose_offloads(const struct rte_eth_dev_info *info, uint32_t wished)
+{
+    uint32_t offloads = wished & PORT_OFFLOAD_LRO;
+    if (info->tx_offload_capa & RTE_ETH_TX_OFFLOAD_IPV4_CKSUM)
+        offloads |= wished & PORT_OFFLOAD_TX_IP_CSUM;
+    if (info->tx_offload_capa & RTE_ETH_TX_OFFLOAD_TCP_CKSUM)
+        offloads |= wished & PORT_OFFLOAD_TX_TCP_CSUM;
+    if (info->rx_offload_capa & RTE_ETH_RX_OFFLOAD_TCP_CKSUM)
+        offloads |= wished & PORT_OFFLOAD_RX_CSUM;
+    if ((info->tx_offload_capa & TSO) == TSO && wished & PORT_OFFLOAD_TX_TCP_CSUM)
+        offloads |= wished & PORT_OFFLOAD_TSO;
+    return offloads;
+}
+
+static uint64_t tx_offloads(const struct dpdk_device *dev)
+{
+    uint64_t offloads = 0;
+    if (dev->offloads & PORT_OFFLOAD_TX_IP_CSUM)
+        offloads |= RTE_ETH_TX_OFFLOAD_IPV4_CKSUM;
+    if (dev->offloads & PORT_OFFLOAD_TX_TCP_CSUM)
+        offloads |= RTE_ETH_TX_OFFLOAD_TCP_CKSUM;
+    if (dev->offloads & PORT_OFFLOAD_TSO)
+        offloads |= TSO;
+    return offloads;
+}
+
+static uint64_t rx_offloads(const struct dpdk_device *dev)
+{
+    uint64_t capa = dev->info.rx_offload_capa, offloads = 0;
+    if (dev->offloads & PORT_OFFLOAD_RX_CSUM)
+        offloads |= RX_CSUM;
+    if (dev->offloads & PORT_OFFLOAD_LRO && capa & RTE_ETH_RX_OFFLOAD_TCP_LRO)
+        offloads |= RTE_ETH_RX_OFFLOAD_TCP_LRO | RTE_ETH_RX_OFFLOAD_SCATTER;
+    return offloads & capa;
+}
+
 static struct rte_eth_conf make_conf(struct dpdk_device *dev)
 {
     struct rte_eth_conf conf = {.rxmode.mtu = dev->mtu};
-    conf.rxmode.offloads = dev->info.rx_offload_capa & RX_CSUM;
-    conf.txmode.offloads =
-        dev->info.tx_offload_capa & (RTE_ETH_TX_OFFLOAD_IPV4_CKSUM | RTE_ETH_TX_OFFLOAD_TCP_CKSUM);
+    conf.rxmode.offloads = rx_offloads(dev);
+    if (conf.rxmode.offloads & RTE_ETH_RX_OFFLOAD_TCP_LRO)
+        conf.rxmode.max_lro_pkt_size = dev->info.max_lro_pkt_size;
+    conf.txmode.offloads = tx_offloads(dev);
     dev->rss = dev->queues > 1 ? dev->info.flow_type_rss_offloads & RSS_TYPES : 0;
     if (dev->rss) {
         conf.rxmode.mq_mode = RTE_ETH_MQ_RX_RSS;
@@ -171,7 +213,7 @@ static bool open_queue(struct dpdk_port *dp, const struct port_dpdk_config *conf
     if (!open_pools(dp, config, err))
         return false;
     struct rte_eth_rxconf rx = dev->info.default_rxconf;
-    rx.offloads = dev->info.rx_queue_offload_capa & RX_CSUM;
+    rx.offloads = dev->info.rx_queue_offload_capa & rx_offloads(dev);
     int rc = rte_eth_rx_queue_setup(dev->id, queue, dev->rx_descriptors, socket_id, &rx,
                                     pool_dpdk_mempool(dp->port.rx_pool));
     if (rc != 0)
@@ -183,16 +225,13 @@ static bool open_queue(struct dpdk_port *dp, const struct port_dpdk_config *conf
     return rc == 0 || refused(dev, "the device refuses a transmit queue", rc, err);
 }
 
-static uint32_t offloads_of(const struct rte_eth_dev_info *info)
+/* A frame must never fill the ring: one that finds no room waits for the others to leave. */
+static uint16_t tso_parts(const struct dpdk_device *dev)
 {
-    uint32_t offloads = 0;
-    if (info->tx_offload_capa & RTE_ETH_TX_OFFLOAD_IPV4_CKSUM)
-        offloads |= PORT_OFFLOAD_TX_IP_CSUM;
-    if (info->tx_offload_capa & RTE_ETH_TX_OFFLOAD_TCP_CKSUM)
-        offloads |= PORT_OFFLOAD_TX_TCP_CSUM;
-    if ((info->rx_offload_capa & RX_CSUM) == RX_CSUM)
-        offloads |= PORT_OFFLOAD_RX_CSUM;
-    return offloads;
+    uint32_t most = min_u32(TSO_PARTS_MAX, dev->tx_descriptors / 4u);
+    if (dev->info.tx_desc_lim.nb_seg_max > 0)
+        most = min_u32(most, dev->info.tx_desc_lim.nb_seg_max);
+    return (uint16_t)most;
 }
 
 static void init_port(struct dpdk_port *dp, struct dpdk_device *dev, uint16_t queue)
@@ -202,7 +241,8 @@ static void init_port(struct dpdk_port *dp, struct dpdk_device *dev, uint16_t qu
                  .mtu = dev->mtu,
                  .queue = queue,
                  .queues = dev->queues,
-                 .offloads = offloads_of(&dev->info)},
+                 .offloads = dev->offloads,
+                 .tso_parts = tso_parts(dev)},
         .device = dev,
     };
     int name_len = (int)strcspn(dev->devargs, ",");
@@ -257,6 +297,7 @@ static bool set_up(struct dpdk_device *dev, const struct port_dpdk_config *confi
     if (rc != 0)
         return refused(dev, "the device does not tell what it can do", rc, err);
     dev->socket_id = config->socket_id >= 0 ? config->socket_id : rte_eth_dev_socket_id(dev->id);
+    dev->offloads = choose_offloads(&dev->info, config->offloads);
     if (!check_queues(dev, err) || !choose_mtu(dev, config->mtu, err) || !configure(dev, config, err))
         return false;
     for (uint16_t q = 0; q < dev->queues; q++) {
@@ -346,17 +387,22 @@ static const char *link_text(const struct dpdk_device *dev, char *buf, size_t ca
     return buf;
 }
 
+static const char *who(const struct port *port, uint32_t offload)
+{
+    return port->offloads & offload ? "by the port" : "by the core";
+}
+
 void port_dpdk_describe(const struct port *port, char *out, size_t cap)
 {
     const struct dpdk_device *dev = port_dpdk_of(port)->device;
     char link[64];
     snprintf(
         out, cap,
-        "%s: driver %s, %u queue pair%s (%u and %u descriptors), MTU %u, checksums sent %s, received %s, %s, %s",
+        "%s: driver %s, %u queue pair%s (%u and %u descriptors), MTU %u, checksums sent %s, received %s, "
+        "segments cut %s, large frames %s, %s, %s",
         dev->devargs, dev->info.driver_name, dev->queues, dev->queues == 1 ? "" : "s", dev->rx_descriptors,
-        dev->tx_descriptors, dev->mtu,
-        port->offloads & PORT_OFFLOAD_TX_TCP_CSUM ? "by the port" : "by the core",
-        port->offloads & PORT_OFFLOAD_RX_CSUM ? "by the port" : "by the core",
+        dev->tx_descriptors, dev->mtu, who(port, PORT_OFFLOAD_TX_TCP_CSUM), who(port, PORT_OFFLOAD_RX_CSUM),
+        who(port, PORT_OFFLOAD_TSO), port->offloads & PORT_OFFLOAD_LRO ? "taken" : "dropped",
         dev->steers ? "RSS"
         : dev->rss  ? "RSS that cannot be foretold"
                     : "no RSS",

@@ -86,7 +86,7 @@ static struct pkt *direction_pop(struct direction *dir, uint64_t now_us)
 static void overflow(struct direction *dir, struct pkt *pkt)
 {
     dir->counts.overflowed++;
-    pkt_free(pkt);
+    pkt_frame_free(pkt);
 }
 
 /* Waiting frames leave an eighth of the pool they come from to those that follow. */
@@ -95,7 +95,7 @@ static bool pool_is_short(struct pkt_pool *pool)
     return pool->ops->available(pool) <= pool->capacity / 8;
 }
 
-static struct pkt *copy_of(struct pkt_pool *pool, const struct pkt *from)
+static struct pkt *copy_part(struct pkt_pool *pool, const struct pkt *from)
 {
     struct pkt *p =
         pool_is_short(pool) ? NULL : pkt_alloc(pool, PKT_CONTROL); /* the check stands for the reserve */
@@ -110,7 +110,23 @@ static struct pkt *copy_of(struct pkt_pool *pool, const struct pkt *from)
     p->flags = from->flags;
     p->l2_len = from->l2_len;
     p->l3_len = from->l3_len;
+    p->l4_len = from->l4_len;
+    p->segment_bytes = from->segment_bytes;
     return p;
+}
+
+static struct pkt *copy_of(struct pkt_pool *pool, const struct pkt *frame)
+{
+    struct pkt *copy = NULL, **link = &copy;
+    for (const struct pkt *from = frame; from; from = from->more) {
+        *link = copy_part(pool, from);
+        if (!*link) {
+            pkt_frame_free(copy);
+            return NULL;
+        }
+        link = &(*link)->more;
+    }
+    return copy;
 }
 
 /* When the last bit of a frame has left the bottleneck; DEADLINE_NEVER: the queue before it is full. */
@@ -131,10 +147,10 @@ static uint64_t squeeze(struct direction *dir, uint32_t frame_bytes, uint64_t no
 static void enqueue(struct direction *dir, struct pkt *pkt, uint64_t now_us)
 {
     const struct port_faults *f = &dir->faults;
-    uint64_t through_us = squeeze(dir, pkt->len, now_us);
+    uint64_t through_us = squeeze(dir, pkt_frame_bytes(pkt), now_us);
     if (through_us == DEADLINE_NEVER) {
         dir->counts.squeezed++;
-        pkt_free(pkt);
+        pkt_frame_free(pkt);
         return;
     }
     uint64_t jitter_us = f->jitter_us ? rand_below(&dir->rand, f->jitter_us + 1) : 0;
@@ -156,6 +172,15 @@ static bool is_ip(const struct pkt *pkt)
     return type == 0x0800 || type == 0x86dd;
 }
 
+/* The byte at an offset of the frame, which has so many. */
+static uint8_t *byte_of(struct pkt *frame, uint32_t offset)
+{
+    struct pkt *p = frame;
+    for (; offset >= p->len; p = p->more)
+        offset -= p->len;
+    return p->data + offset;
+}
+
 /* What somebody else holds is damaged in a copy.  NULL: there was no buffer for one. */
 static struct pkt *corrupt(struct fault_port *fp, struct direction *dir, struct pkt *pkt)
 {
@@ -165,11 +190,11 @@ static struct pkt *corrupt(struct fault_port *fp, struct direction *dir, struct 
             overflow(dir, pkt);
             return NULL;
         }
-        pkt_free(pkt);
+        pkt_frame_free(pkt);
         pkt = copy;
     }
-    uint32_t bit = rand_below(&dir->rand, (pkt->len - ETH_HEADER_BYTES) * 8u);
-    pkt->data[ETH_HEADER_BYTES + bit / 8] ^= (uint8_t)(1u << bit % 8);
+    uint32_t bit = rand_below(&dir->rand, (pkt_frame_bytes(pkt) - ETH_HEADER_BYTES) * 8u);
+    *byte_of(pkt, ETH_HEADER_BYTES + bit / 8) ^= (uint8_t)(1u << bit % 8);
     pkt->flags &= (uint16_t)~(PKT_RX_IP_CSUM_OK | PKT_RX_L4_CSUM_OK);
     dir->counts.corrupted++;
     return pkt;
@@ -181,7 +206,7 @@ static void duplicate(struct fault_port *fp, struct direction *dir, struct pkt *
     if (dir->received)
         twin = copy_of(fp->port.rx_pool, pkt);
     else
-        pkt_ref(pkt);
+        pkt_frame_ref(pkt);
     if (!twin)
         return; /* a duplicate that never was */
     dir->counts.duplicated++;
@@ -195,7 +220,7 @@ static void meet_faults(struct fault_port *fp, struct direction *dir, struct pkt
     dir->counts.frames++;
     if (rand_ppm(&dir->rand, f->drop_ppm)) {
         dir->counts.dropped++;
-        pkt_free(pkt);
+        pkt_frame_free(pkt);
         return;
     }
     if (rand_ppm(&dir->rand, f->corrupt_ppm) && is_ip(pkt)) {
@@ -271,7 +296,7 @@ static void close_direction(struct direction *dir)
 {
     struct pkt *pkt;
     while (dir->ordinary.slot && dir->held_back.slot && (pkt = direction_pop(dir, DEADLINE_NEVER - 1)))
-        pkt_free(pkt);
+        pkt_frame_free(pkt);
     free(dir->ordinary.slot);
     free(dir->held_back.slot);
 }
@@ -279,7 +304,7 @@ static void close_direction(struct direction *dir)
 static void free_fault_port(struct fault_port *fp)
 {
     for (uint32_t i = 0; i < fp->due_count; i++)
-        pkt_free(fp->due[i]);
+        pkt_frame_free(fp->due[i]);
     close_direction(&fp->rx);
     close_direction(&fp->tx);
     free(fp);
@@ -331,7 +356,10 @@ struct port *port_fault_open(struct port *below, const struct port_faults *rx, c
     fp->port = *below;
     fp->port.ops = &fault_ops;
     if (tx->corrupt_ppm) /* or the port would put a right checksum on a damaged packet */
-        fp->port.offloads &= ~(uint32_t)(PORT_OFFLOAD_TX_IP_CSUM | PORT_OFFLOAD_TX_TCP_CSUM);
+        fp->port.offloads &=
+            ~(uint32_t)(PORT_OFFLOAD_TX_IP_CSUM | PORT_OFFLOAD_TX_TCP_CSUM | PORT_OFFLOAD_TSO);
+    if (tx->rate_kbit) /* a bottleneck takes one packet after the other, not 64 kB at once */
+        fp->port.offloads &= ~(uint32_t)PORT_OFFLOAD_TSO;
     return &fp->port;
 }
 

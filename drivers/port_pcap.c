@@ -11,6 +11,7 @@
 #define PCAP_LINKTYPE_ETHERNET 1u
 #define FLUSH_US               1000000u
 #define BUFFER_BYTES           (256u * 1024u)
+#define SNAP_BYTES             262144u /* frames of several segments come to 64 kB and their header */
 
 struct pcap_file_header {
     uint32_t magic;
@@ -53,17 +54,24 @@ static void give_up(struct pcap_port *pp, int code)
     pp->file = NULL;
 }
 
-static void write_frame(struct pcap_port *pp, const struct pkt *pkt, uint64_t now_us)
+static bool write_parts(struct pcap_port *pp, const struct pkt *frame)
+{
+    for (const struct pkt *p = frame; p; p = p->more)
+        if (fwrite(p->data, 1, p->len, pp->file) != p->len)
+            return false;
+    return true;
+}
+
+static void write_frame(struct pcap_port *pp, const struct pkt *frame, uint64_t now_us)
 {
     uint64_t wall_us = now_us + pp->wall_offset_us;
     struct pcap_frame_header header = {
         .seconds = (uint32_t)(wall_us / 1000000u),
         .microseconds = (uint32_t)(wall_us % 1000000u),
-        .captured = pkt->len,
-        .length = pkt->len,
+        .captured = pkt_frame_bytes(frame),
+        .length = pkt_frame_bytes(frame),
     };
-    if (fwrite(&header, sizeof(header), 1, pp->file) != 1 ||
-        fwrite(pkt->data, 1, pkt->len, pp->file) != pkt->len)
+    if (fwrite(&header, sizeof(header), 1, pp->file) != 1 || !write_parts(pp, frame))
         give_up(pp, errno);
 }
 
@@ -101,13 +109,13 @@ static uint32_t pcap_transmit(struct port *port, struct pkt **pkt, uint32_t coun
     count = min_u32(count, PORT_BURST);
     for (uint32_t i = 0; i < count; i++) {
         kept[i] = pkt[i];
-        pkt_ref(pkt[i]);
+        pkt_frame_ref(pkt[i]);
     }
     uint32_t taken = port_transmit(pp->below, pkt, count, now_us);
     assert(taken <= count);
     write_frames(pp, kept, taken, now_us);
     for (uint32_t i = 0; i < count; i++)
-        pkt_free(kept[i]);
+        pkt_frame_free(kept[i]);
     flush_at_times(pp, now_us);
     return taken;
 }
@@ -146,7 +154,7 @@ static bool write_file_header(FILE *file)
         .magic = PCAP_MAGIC_US,
         .version_major = 2,
         .version_minor = 4,
-        .snap_len = UINT16_MAX,
+        .snap_len = SNAP_BYTES,
         .link_type = PCAP_LINKTYPE_ETHERNET,
     };
     return fwrite(&header, sizeof(header), 1, file) == 1 && fflush(file) == 0;

@@ -75,7 +75,7 @@ static uint32_t rss_receive(struct port *port, struct pkt **pkt, uint32_t max, u
         if (queue == port->queue) {
             pkt[count++] = burst[i];
         } else if (!spsc_push(&passage(rp->group, port->queue, queue)->queue, burst[i])) {
-            pkt_free(burst[i]);
+            pkt_frame_free(burst[i]);
             rp->lost++;
         }
     }
@@ -106,7 +106,7 @@ static void rss_close(struct port *port)
     for (uint32_t from = 0; from < group->queues; from++) {
         struct passage *p = passage(group, from, port->queue);
         for (struct pkt *pkt; (pkt = spsc_pop(&p->queue));)
-            pkt_free(pkt);
+            pkt_frame_free(pkt);
     }
     port_close(rp->below);
     if (atomic_fetch_sub(&group->open, 1) == 1)

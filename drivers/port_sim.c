@@ -30,7 +30,7 @@ static uint32_t sim_receive(struct port *port, struct pkt **pkt, uint32_t max, u
     return n;
 }
 
-static struct pkt *copy_into(struct pkt_pool *pool, const struct pkt *from)
+static struct pkt *copy_part(struct pkt_pool *pool, const struct pkt *from)
 {
     struct pkt *p = pkt_alloc(pool, PKT_CONTROL);
     if (!p)
@@ -42,6 +42,30 @@ static struct pkt *copy_into(struct pkt_pool *pool, const struct pkt *from)
     memcpy(p->data, from->data, from->len);
     p->len = from->len;
     return p;
+}
+
+/* Checksums that were left to this port it vouches for, and what it was to cut arrives whole: as between two machines of
+ * one host.
+ */
+static uint16_t flags_on_arrival(uint16_t flags)
+{
+    return (uint16_t)((flags & PKT_TX_IP_CSUM ? PKT_RX_IP_CSUM_OK : 0) |
+                      (flags & PKT_TX_TCP_CSUM ? PKT_RX_L4_CSUM_OK : 0));
+}
+
+static struct pkt *copy_into(struct pkt_pool *pool, const struct pkt *frame)
+{
+    struct pkt *copy = NULL, **link = &copy;
+    for (const struct pkt *from = frame; from; from = from->more) {
+        *link = copy_part(pool, from);
+        if (!*link) {
+            pkt_frame_free(copy);
+            return NULL;
+        }
+        link = &(*link)->more;
+    }
+    copy->flags = flags_on_arrival(frame->flags);
+    return copy;
 }
 
 /* What does not fit is lost, as on a wire whose far end is too slow. */
@@ -66,7 +90,7 @@ static uint32_t sim_transmit(struct port *port, struct pkt **pkt, uint32_t count
     for (uint32_t i = 0; i < count; i++) {
         if (sim->peer)
             deliver(sim->peer, pkt[i]);
-        pkt_free(pkt[i]);
+        pkt_frame_free(pkt[i]);
     }
     return count;
 }
@@ -75,7 +99,7 @@ static void sim_close(struct port *port)
 {
     struct sim_port *sim = sim_of(port);
     while (sim->head != sim->tail)
-        pkt_free(sim->waiting[sim->head++ % SIM_WAITING_MAX]);
+        pkt_frame_free(sim->waiting[sim->head++ % SIM_WAITING_MAX]);
     if (sim->peer)
         sim->peer->peer = NULL;
     pkt_heap_pool_close(port->rx_pool);

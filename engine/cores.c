@@ -69,20 +69,41 @@ static bool steer(struct hl_engine *engine, uint32_t queues, struct error *err)
     return true;
 }
 
-bool engine_open_ports(struct hl_engine *engine, struct error *err)
+static uint32_t offloads(const struct config_port *config)
 {
-    const struct config_port *c = &engine->config.port;
-    struct port *ports[CORE_MAX];
-    struct port_dpdk_config dpdk = {
+    if (config->offload == CONFIG_OFFLOAD_OFF)
+        return 0;
+    uint32_t off = 0;
+    if (!config->checksums)
+        off |= PORT_OFFLOAD_TX_IP_CSUM | PORT_OFFLOAD_TX_TCP_CSUM | PORT_OFFLOAD_RX_CSUM;
+    if (!config->tso)
+        off |= PORT_OFFLOAD_TSO;
+    if (!config->lro)
+        off |= PORT_OFFLOAD_LRO;
+    return PORT_OFFLOAD_ALL & ~off;
+}
+
+struct port_dpdk_config engine_port_config(const struct config *config)
+{
+    const struct config_port *c = &config->port;
+    return (struct port_dpdk_config){
         .devargs = c->device,
-        .queues = (uint16_t)engine->config.cores.count,
+        .queues = (uint16_t)config->cores.count,
         .rx_descriptors = c->rx_descriptors,
         .tx_descriptors = c->tx_descriptors,
         .buffers = c->buffers,
         .tx_reserve = c->control_buffers,
         .mtu = c->mtu,
+        .offloads = offloads(c),
         .socket_id = -1,
     };
+}
+
+bool engine_open_ports(struct hl_engine *engine, struct error *err)
+{
+    const struct config_port *c = &engine->config.port;
+    struct port *ports[CORE_MAX];
+    struct port_dpdk_config dpdk = engine_port_config(&engine->config);
     if (!port_dpdk_open(&dpdk, ports, err))
         return false;
     port_dpdk_describe(ports[0], engine->port_text, sizeof(engine->port_text));

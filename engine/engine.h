@@ -55,10 +55,11 @@ struct hl_engine {
     uint64_t policy_generation;
     uint64_t started_us, drain_until_us;
     _Atomic int stop_asked; /* 0, 1: drain, 2: now; by hl_engine_stop on any thread */
-    char port_text[256], eal_text[256], accelerator_text[256];
+    char port_text[512], eal_text[256], accelerator_text[256];
 };
 
 /* ---- cores.c: the data path's start and stop ---- */
+struct port_dpdk_config engine_port_config(const struct config *config);
 bool engine_open_ports(struct hl_engine *engine, struct error *err) must_check;
 bool engine_open_cores(struct hl_engine *engine, struct error *err) must_check;
 bool engine_start_cores(struct hl_engine *engine, struct error *err) must_check;

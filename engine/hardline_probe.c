@@ -1,5 +1,5 @@
 /* hl_engine_probe: opens the configured device for a moment, as hl_engine_start would, and tells what it is. */
-#include "engine/hardline.h"
+#include "engine/engine.h"
 
 #include "engine/control/config.h"
 #include "engine/control/eal.h"
@@ -23,17 +23,8 @@ static void say(const struct probe *probe, const char *what, const char *text)
 static bool open_device(const struct config *config, const struct probe *probe, struct error *err)
 {
     struct port *port[CONFIG_CORES_MAX];
-    char text[256];
-    struct port_dpdk_config dpdk = {
-        .devargs = config->port.device,
-        .queues = (uint16_t)config->cores.count,
-        .rx_descriptors = config->port.rx_descriptors,
-        .tx_descriptors = config->port.tx_descriptors,
-        .buffers = config->port.buffers,
-        .tx_reserve = config->port.control_buffers,
-        .mtu = config->port.mtu,
-        .socket_id = -1,
-    };
+    char text[512];
+    struct port_dpdk_config dpdk = engine_port_config(config);
     if (!port_dpdk_open(&dpdk, port, err))
         return false;
     port_dpdk_describe(port[0], text, sizeof(text));

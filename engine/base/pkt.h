@@ -9,6 +9,9 @@
  *
  * Layout of a packet that TCP queues: PKT_HEADROOM free bytes, then the payload; headers are written into
  * the headroom when it leaves, so payload is never copied on its way out.
+ *
+ * A frame is one packet or several, linked by `more`: segments that leave as one (TSO), or what a port has put together
+ * (LRO).  Each part is a packet of its own with its own references; whoever has a frame has one on each part.
  */
 #ifndef ENGINE_BASE_PKT_H
 #define ENGINE_BASE_PKT_H
@@ -44,14 +47,18 @@ struct pkt_tcp {
 
 struct pkt {
     struct pkt *next;      /* the holder's list link */
+    struct pkt *more;      /* the frame's next part, NULL: none; of a frame's holder, meaningless to others */
     struct pkt_pool *pool; /* where it returns to */
     uint8_t *buf;          /* start of the buffer */
     uint8_t *data;         /* first byte of the frame; in [buf, buf + cap] */
     uint16_t cap;          /* bytes from buf */
     uint16_t len;          /* bytes from data; data + len <= buf + cap */
     uint16_t flags;        /* enum pkt_flags */
-    uint8_t l2_len;        /* for checksum offload: Ethernet header, bytes */
-    uint8_t l3_len;        /* IP header, bytes */
+    uint16_t
+        segment_bytes; /* TSO: stream bytes of each segment that the port cuts the frame into; 0: it goes whole */
+    uint8_t l2_len; /* for checksum offload: Ethernet header, bytes */
+    uint8_t l3_len; /* IP header, bytes */
+    uint8_t l4_len; /* for TSO: TCP header, bytes */
     struct pkt_tcp tcp;
 };
 
@@ -124,7 +131,33 @@ static inline void pkt_reset(struct pkt *p)
     p->data = p->buf + PKT_HEADROOM;
     p->len = 0;
     p->flags = 0;
-    p->l2_len = p->l3_len = 0;
+    p->more = NULL;
+    p->segment_bytes = 0;
+    p->l2_len = p->l3_len = p->l4_len = 0;
+}
+
+/* ---- frames of one part or several ---- */
+
+static inline uint32_t pkt_frame_bytes(const struct pkt *frame)
+{
+    uint32_t bytes = 0;
+    for (const struct pkt *p = frame; p; p = p->more)
+        bytes += p->len;
+    return bytes;
+}
+
+static inline void pkt_frame_ref(struct pkt *frame)
+{
+    for (struct pkt *p = frame; p; p = p->more)
+        pkt_ref(p);
+}
+
+static inline void pkt_frame_free(struct pkt *frame)
+{
+    for (struct pkt *p = frame, *more; p; p = more) {
+        more = p->more;
+        pkt_free(p);
+    }
 }
 
 /* A pool on the heap for tests, the simulator and ports without DPDK.

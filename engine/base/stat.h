@@ -48,6 +48,9 @@
     X(net_nd_solicits, "neighbour solicitations sent")                                  \
     X(net_nd_conflicts, "ND packets of others that claim an IPv6 address of ours")      \
     X(net_mld_reports, "reports sent of the IPv6 groups that we listen to, RFC 3810")   \
+    X(net_tso_frames, "frames of several segments, for the port to cut")                \
+    X(net_tso_segments, "segments that left in them")                                   \
+    X(net_lro_frames, "TCP frames that the port had put together")                      \
     X(net_icmp_echo_replies, "pings answered")                                          \
     X(net_resets_sent, "RST sent for segments of no connection")                        \
     /* TCP */                                                                           \

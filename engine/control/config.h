@@ -27,6 +27,8 @@ enum config_huge { CONFIG_HUGE_AUTO, CONFIG_HUGE_REQUIRE, CONFIG_HUGE_NO };
  * port_rss_open; or always by source port and hand-off.
  */
 enum config_rss { CONFIG_RSS_AUTO, CONFIG_RSS_SOFTWARE, CONFIG_RSS_OFF };
+/* Whether the device may make checksums, cut segments and put them together, where it can. */
+enum config_offload { CONFIG_OFFLOAD_AUTO, CONFIG_OFFLOAD_OFF };
 enum config_congestion { CONFIG_CC_CUBIC, CONFIG_CC_RENO };
 
 struct config_port {
@@ -38,6 +40,8 @@ struct config_port {
     char rx_faults_text[CONFIG_TEXT_MAX], tx_faults_text[CONFIG_TEXT_MAX];
     struct port_faults rx_faults, tx_faults; /* all zero: none */
     uint8_t rss;                             /* enum config_rss */
+    uint8_t offload;                         /* enum config_offload */
+    bool checksums, tso, lro;                /* of these, with CONFIG_OFFLOAD_AUTO */
     char pcap[CONFIG_TEXT_MAX];              /* capture file; "": none.  Queue q > 0 writes to "FILE.q" */
 };
 

@@ -21,6 +21,7 @@
 
 static const char *const idle_names[] = {"poll", "sleep", NULL};
 static const char *const rss_names[] = {"auto", "software", "off", NULL};
+static const char *const offload_names[] = {"auto", "off", NULL};
 static const char *const huge_names[] = {"auto", "require", "no", NULL};
 static const char *const congestion_names[] = {"cubic", "reno", NULL};
 static const char *const ecn_names[] = {"off", "accept", "on", NULL};
@@ -56,6 +57,13 @@ static const struct config_key port_keys[] = {
      .help = "for tests: the same on what leaves"},
     {CHOICE("rss", port.rss, rss_names), .number = CONFIG_RSS_AUTO,
      .help = "who brings a connection's answers to its core: the device where it can, or software"},
+    {CHOICE("offload", port.offload, offload_names), .number = CONFIG_OFFLOAD_AUTO,
+     .help = "leave to the device what it can do, as the next three say; or to the core, all of it"},
+    {SWITCH("checksums", port.checksums), .number = true, .help = "of these: checksums, sent and received"},
+    {SWITCH("tso", port.tso), .number = true,
+     .help = "of these: cutting what is sent into segments; needs checksums"},
+    {SWITCH("lro", port.lro), .number = true,
+     .help = "of these: received segments put together; false: larger frames than the MTU are dropped"},
     {TEXT("pcap", port.pcap, ""), .help = "capture every frame into this file"},
 };
 

@@ -139,7 +139,7 @@ void core_close(struct core *core)
     for (uint32_t i = 0; i < CORE_MAX; i++) {
         struct handoff_queue *from = core->handoff_from[i];
         for (struct pkt *pkt; from && (pkt = spsc_pop(&from->queue));)
-            pkt_free(pkt);
+            pkt_frame_free(pkt);
         free(from);
     }
     if (core->port)

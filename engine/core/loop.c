@@ -31,7 +31,7 @@ static void core_receive(struct core *core)
         lap_enter(&core->env.lap, LAP_TCP);
     for (uint32_t i = 0; i < count; i++) {
         stat_inc(&core->stats, STAT_port_rx_packets);
-        stat_add(&core->stats, STAT_port_rx_bytes, burst[i]->len);
+        stat_add(&core->stats, STAT_port_rx_bytes, pkt_frame_bytes(burst[i]));
         net_receive(core->net, burst[i], core->now_us);
     }
     core->worked |= count > 0;

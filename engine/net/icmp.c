@@ -52,7 +52,7 @@ static void receive_error(struct net *net, const struct rx_frame *frame, const s
         return;
     }
     net->handler.icmp_error(net->handler.ctx, flow, icmp);
-    pkt_free(frame->pkt);
+    pkt_frame_free(frame->pkt);
 }
 
 static bool parse(struct icmp *icmp, const struct rx_frame *frame)
@@ -68,7 +68,7 @@ void icmp_receive(struct net *net, const struct rx_frame *frame, uint64_t now_us
     bool parsed = parse(&icmp, frame);
     if (parsed && icmp.kind == ICMP_NEIGHBOUR) {
         nd_receive(net, frame, now_us);
-        pkt_free(frame->pkt);
+        pkt_frame_free(frame->pkt);
         return;
     }
     if (parsed && icmp.kind == ICMP_LISTENER) {

@@ -86,7 +86,7 @@ void net_close(struct net *net)
 {
     wheel_cancel(net->wheel, &net->timer);
     while (net->tx.head != net->tx.tail)
-        pkt_free(net->tx.frame[net->tx.head++ % NET_TX_QUEUE]);
+        pkt_frame_free(net->tx.frame[net->tx.head++ % NET_TX_QUEUE]);
     neigh_table_close(&net->neigh);
     flow_table_close(&net->flows);
     free(net);
@@ -176,7 +176,8 @@ static bool receive_ip_header(struct net *net, struct rx_frame *frame)
     struct pkt *pkt = frame->pkt;
     uint8_t *packet = pkt->data + ETH_HEADER_BYTES;
     bool verify = !(pkt->flags & PKT_RX_IP_CSUM_OK), v4 = frame->eth.type == ETH_TYPE_IPV4;
-    enum ip_parse_result result = ip_header_parse(&frame->ip, packet, pkt->len - ETH_HEADER_BYTES, verify);
+    size_t here = pkt->len - ETH_HEADER_BYTES, len = pkt_frame_bytes(pkt) - ETH_HEADER_BYTES;
+    enum ip_parse_result result = ip_header_parse_part(&frame->ip, packet, here, len, verify);
     enum stat_id why;
     if (result == IP_BAD_CHECKSUM)
         why = STAT_net_drop_ip_checksum;
@@ -190,6 +191,7 @@ static bool receive_ip_header(struct net *net, struct rx_frame *frame)
         why = STAT_net_drop_fragment;
     else {
         frame->payload = packet + frame->ip.header_len;
+        frame->payload_here = min_u32((uint32_t)here - frame->ip.header_len, frame->ip.payload_len);
         return true;
     }
     drop(net, why, pkt);
@@ -202,6 +204,8 @@ static void receive_ip(struct net *net, struct rx_frame *frame, uint64_t now_us)
         return;
     if (likely(frame->ip.protocol == IP_PROTO_TCP))
         tcp_receive(net, frame, now_us);
+    else if (frame->pkt->more) /* ports put nothing else together */
+        drop(net, STAT_net_drop_short, frame->pkt);
     else if (frame->ip.protocol == (ip_is_v4(&frame->ip.dst) ? IP_PROTO_ICMP : IP_PROTO_ICMP6))
         icmp_receive(net, frame, now_us);
     else
@@ -232,7 +236,7 @@ void net_receive(struct net *net, struct pkt *pkt, uint64_t now_us)
         receive_ip(net, &frame, now_us);
     } else if (frame.eth.type == ETH_TYPE_ARP) {
         arp_receive(net, &frame.eth, pkt, now_us);
-        pkt_free(pkt);
+        pkt_frame_free(pkt);
     } else {
         drop(net, STAT_net_drop_ethertype, pkt);
     }

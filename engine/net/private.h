@@ -21,6 +21,18 @@ struct tx_queue {
     uint64_t retry_us;   /* when an idle core offers it the rest again; DEADLINE_NEVER: there is none */
 };
 
+/* The frame at the queue's end, while segments of its flow may still join it (run.c). */
+struct tx_run {
+    struct pkt *frame, *last; /* its first and last part; frame is NULL: there is none */
+    uint32_t parts;           /* 0 without a frame */
+    uint32_t frame_bytes;     /* in [0, PORT_TSO_FRAME_BYTES] */
+    uint32_t next_seq;
+    uint16_t segment_bytes;   /* payload of the first part: no other one's is larger */
+    uint8_t end_flags;        /* PSH and FIN of the last part */
+    struct tcp_segment first; /* its header */
+    struct flow_key key;
+};
+
 /* Tokens, refilled as time goes by, for what is sent in answer to strangers. */
 struct reply_limit {
     uint32_t tokens; /* in [0, NET_REPLIES_PER_SECOND] */
@@ -67,6 +79,7 @@ struct net {
     struct mld mld;
     const struct mac_addr *answer_to; /* in a handler for listeners: where the segment came from */
     struct tx_queue tx;
+    struct tx_run run;
     struct route_table routes;
     struct neigh_table neigh;
     struct flow_table flows;
@@ -82,8 +95,10 @@ struct rx_frame {
     struct pkt *pkt;
     struct eth_header eth;
     struct ip_header ip;
-    uint8_t *payload; /* of IP; ip.payload_len bytes */
-    bool to_group;    /* the frame is for a group of stations */
+    uint8_t *
+        payload; /* of IP; ip.payload_len bytes, of which payload_here are in pkt, the others in its further parts */
+    uint32_t payload_here;
+    bool to_group; /* the frame is for a group of stations */
 };
 
 /* Each of these leaves the packet to the caller or takes it over as its name says. */
@@ -134,6 +149,16 @@ void mld_join(struct net *net, uint64_t now_us);
 void mld_receive(struct net *net, const struct rx_frame *frame, uint64_t now_us);
 void mld_timers(struct net *net, uint64_t now_us);
 
+/* frame_grow makes the headers of a TCP frame say that it has so many bytes now, and these flags besides. */
+void frame_grow(struct net *net, struct pkt *frame, uint32_t frame_bytes, uint8_t flags);
+
+/* run_open: a frame of seg was queued, further segments may join it.  run_join: seg has joined, with a reference to its
+ * packet.  run_close: nothing joins any more, the frame can leave.
+ */
+void run_open(struct net *net, const struct flow_key *key, const struct tcp_segment *seg, struct pkt *frame);
+bool run_join(struct net *net, const struct flow_key *key, const struct tcp_segment *seg);
+void run_close(struct net *net);
+
 bool net_is_ours(const struct net *net, const struct ip_addr *addr); /* and valid */
 bool reply_allowed(struct net *net, uint64_t now_us);
 void net_rearm(struct net *net);
@@ -152,7 +177,7 @@ static inline void count_handed_on(struct net *net, const struct rx_frame *frame
 static inline void drop(struct net *net, enum stat_id why, struct pkt *pkt)
 {
     stat_inc(net->stats, why);
-    pkt_free(pkt);
+    pkt_frame_free(pkt);
 }
 
 #endif

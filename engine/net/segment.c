@@ -1,12 +1,28 @@
 /* segment.c: a received segment finds its flow, its core, or a RST. */
 #include "engine/net/private.h"
 
+/* RFC 1071 section 2 (B): bytes that begin at an odd place add up to the same sum with its bytes swapped. */
+static uint32_t add_part(uint32_t sum, const uint8_t *data, uint32_t len, bool odd)
+{
+    if (!odd)
+        return checksum_add(sum, data, len);
+    return checksum_fold(sum) + (uint32_t)__builtin_bswap16(checksum_fold(checksum_add(0, data, len)));
+}
+
 static bool checksum_is_right(const struct rx_frame *frame)
 {
     if (likely(frame->pkt->flags & PKT_RX_L4_CSUM_OK))
         return true;
     uint32_t sum = checksum_tcp_pseudo(&frame->ip.src, &frame->ip.dst, frame->ip.payload_len);
-    return checksum_finish(checksum_add(sum, frame->payload, frame->ip.payload_len)) == 0;
+    sum = checksum_add(sum, frame->payload, frame->payload_here);
+    uint32_t at = frame->payload_here, left = frame->ip.payload_len - at;
+    for (const struct pkt *p = frame->pkt->more; p && left > 0; p = p->more) {
+        uint32_t n = min_u32(p->len, left);
+        sum = add_part(sum, p->data, n, at & 1);
+        at += n;
+        left -= n;
+    }
+    return checksum_finish(sum) == 0;
 }
 
 /* RFC 9293 section 3.10.7.1: what a CLOSED connection answers. */
@@ -85,14 +101,53 @@ static struct flow_key flow_of(const struct rx_frame *frame)
 static enum stat_id why_malformed(const struct rx_frame *frame)
 {
     unsigned header_len = (frame->payload[12] >> 4) * 4u;
-    bool fits = header_len >= TCP_HEADER_MIN && header_len <= frame->ip.payload_len;
+    bool fits = header_len >= TCP_HEADER_MIN && header_len <= frame->payload_here;
     return fits ? STAT_net_drop_tcp_options : STAT_net_drop_tcp_header;
+}
+
+/* A frame that a port has put together (LRO) is to TCP so many segments as it has parts: each can be kept without the
+ * others.  What ends a segment comes with the last one.
+ */
+static noinline void give_parts(struct net *net, uint32_t flow, const struct rx_frame *frame,
+                                struct tcp_segment *seg, uint32_t left)
+{
+    const uint8_t flags = seg->flags;
+    struct pkt *p = frame->pkt;
+    stat_inc(net->stats, STAT_net_lro_frames);
+    while (p && left > 0) {
+        seg->len = min_u32(seg->len, left);
+        left -= seg->len;
+        seg->flags = left > 0 ? flags & (uint8_t)~(TCP_PSH | TCP_FIN) : flags;
+        if (seg->len > 0)
+            net->handler.segment(net->handler.ctx, flow, &frame->ip, seg);
+        seg->seq += seg->len;
+        p = p->more;
+        if (!p)
+            break;
+        seg->pkt = p;
+        seg->payload = p->data;
+        seg->len = p->len;
+    }
+}
+
+static void give(struct net *net, uint32_t flow, const struct rx_frame *frame, const struct flow_key *key,
+                 struct tcp_segment *seg, uint64_t now_us)
+{
+    uint32_t elsewhere = frame->ip.payload_len - frame->payload_here; /* in further parts */
+    if (flow == NET_NO_FLOW) {
+        seg->len += elsewhere;
+        no_flow(net, frame, key, seg, now_us);
+    } else if (likely(elsewhere == 0)) {
+        net->handler.segment(net->handler.ctx, flow, &frame->ip, seg);
+    } else {
+        give_parts(net, flow, frame, seg, seg->len + elsewhere);
+    }
 }
 
 void tcp_receive(struct net *net, const struct rx_frame *frame, uint64_t now_us)
 {
     count_handed_on(net, frame);
-    if (frame->ip.payload_len < TCP_HEADER_MIN) {
+    if (frame->payload_here < TCP_HEADER_MIN) {
         drop(net, STAT_net_drop_tcp_header, frame->pkt);
         return;
     }
@@ -105,15 +160,12 @@ void tcp_receive(struct net *net, const struct rx_frame *frame, uint64_t now_us)
         return;
     }
     struct tcp_segment seg;
-    if (!tcp_segment_parse(&seg, frame->payload, frame->ip.payload_len)) {
+    if (!tcp_segment_parse(&seg, frame->payload, frame->payload_here)) {
         drop(net, why_malformed(frame), frame->pkt);
         return;
     }
     seg.pkt = frame->pkt;
     seg.ip_ecn = frame->ip.ecn;
-    if (likely(flow != NET_NO_FLOW))
-        net->handler.segment(net->handler.ctx, flow, &frame->ip, &seg);
-    else
-        no_flow(net, frame, &key, &seg, now_us);
-    pkt_free(frame->pkt);
+    give(net, flow, frame, &key, &seg, now_us);
+    pkt_frame_free(frame->pkt);
 }

@@ -9,6 +9,7 @@ static void put_u16(uint8_t *at, uint16_t v)
 /* The TCP checksum field is 16 bytes into the header (RFC 9293 section 3.1). */
 static void write_tcp_checksum(struct net *net, struct pkt *pkt, const struct flow_key *key)
 {
+    pkt->l4_len = (uint8_t)((pkt->data[12] >> 4) * 4);
     uint32_t sum = checksum_tcp_pseudo(&key->local, &key->remote, pkt->len);
     if (net->port->offloads & PORT_OFFLOAD_TX_TCP_CSUM) {
         pkt->flags |= PKT_TX_TCP_CSUM;
@@ -72,10 +73,30 @@ void frame_push_tcp(struct net *net, struct pkt *pkt, const struct flow_key *key
         .flow_label = flow_label(net, key),
     };
     pkt->flags = 0;
+    pkt->more = NULL;
+    pkt->segment_bytes = 0;
     tcp_header_emit(push(pkt, tcp_header_bytes(seg)), seg);
     write_tcp_checksum(net, pkt, key);
     frame_push_ip(net, pkt, &ip);
     assert(pkt->len <= net->port->mtu + ETH_HEADER_BYTES); /* TCP was told by net_mss */
+}
+
+/* Ports that cut want the sum of the pseudo header without the length, which is each segment's own. */
+void frame_grow(struct net *net, struct pkt *frame, uint32_t frame_bytes, uint8_t flags)
+{
+    uint8_t *ip = frame->data + frame->l2_len, *tcp = ip + frame->l3_len;
+    const struct flow_key *key = &net->run.key;
+    struct bytes_out length = bytes_out(ip_is_v4(&key->local) ? ip + 2 : ip + 4, 2);
+    if (ip_is_v4(&key->local)) {
+        bytes_put_be16(&length, (uint16_t)(frame_bytes - frame->l2_len));
+        put_u16(ip + 10, 0);
+        if (!(frame->flags & PKT_TX_IP_CSUM))
+            put_u16(ip + 10, checksum_finish(checksum_add(0, ip, frame->l3_len)));
+    } else {
+        bytes_put_be16(&length, (uint16_t)(frame_bytes - frame->l2_len - frame->l3_len));
+    }
+    tcp[13] |= flags;
+    put_u16(tcp + 16, checksum_fold(checksum_tcp_pseudo(&key->local, &key->remote, 0)));
 }
 
 void frame_set_destination(struct pkt *frame, const struct mac_addr *mac)
@@ -108,6 +129,8 @@ static struct pkt *packet_for(struct net *net, const struct tcp_segment *seg)
 bool net_send_segment(struct net *net, const struct flow_key *key, uint32_t flow,
                       const struct tcp_segment *seg, uint64_t now_us)
 {
+    if (run_join(net, key, seg))
+        return true;
     if (!tx_has_room(net, now_us))
         return false;
     if (unlikely(net->own.unusable > 0 && !net_is_ours(net, &key->local))) {
@@ -124,6 +147,8 @@ bool net_send_segment(struct net *net, const struct flow_key *key, uint32_t flow
         return false;
     frame_push_tcp(net, pkt, key, seg);
     neigh_output(net, &next_hop, pkt, flow, now_us);
+    if (net->port->offloads & PORT_OFFLOAD_TSO)
+        run_open(net, key, seg, pkt);
     return true;
 }
 

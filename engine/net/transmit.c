@@ -14,7 +14,7 @@ static bool transmit_burst(struct net *net, uint64_t now_us)
     uint32_t count = min_u32(min_u32(waiting(tx), PORT_BURST), NET_TX_QUEUE - at);
     uint32_t bytes[PORT_BURST]; /* once the port has the frames they are gone */
     for (uint32_t i = 0; i < count; i++)
-        bytes[i] = tx->frame[at + i]->len;
+        bytes[i] = pkt_frame_bytes(tx->frame[at + i]);
     uint32_t taken = port_transmit(net->port, &tx->frame[at], count, now_us);
     assert(taken <= count);
     tx->head += taken;
@@ -41,6 +41,7 @@ static noinline void port_is_full(struct net *net, uint64_t now_us)
 
 void net_transmit_flush(struct net *net, uint64_t now_us)
 {
+    run_close(net);
     while (waiting(&net->tx) > 0) {
         if (!transmit_burst(net, now_us)) {
             port_is_full(net, now_us);
@@ -62,6 +63,7 @@ void tx_push(struct net *net, struct pkt *frame, uint64_t now_us)
         drop(net, STAT_port_tx_drop_full, frame);
         return;
     }
+    run_close(net);
     net->tx.frame[net->tx.tail++ % NET_TX_QUEUE] = frame;
 }
 

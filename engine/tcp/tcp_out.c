@@ -95,6 +95,7 @@ static bool send_packet(const struct out *o, struct pkt *p)
         seg.len = p->tcp.len;
         seg.payload = p->tcp.payload;
         seg.pkt = p;
+        seg.again = p->tcp.sends > 0;
     }
     bool blocks_due = tcb->ack_now && tcb->rxq.early;
     uint32_t full = tcb->snd_mss + (tcb->ts_on ? 12 : 0);

@@ -125,17 +125,23 @@ static bool parse(struct ip_header *ip, const uint8_t *packet, size_t len, uint3
     return packet[0] >> 4 == 4 ? parse_v4(ip, packet, len, total_len) : parse_v6(ip, packet, len, total_len);
 }
 
-enum ip_parse_result ip_header_parse(struct ip_header *ip, const uint8_t *packet, size_t len,
-                                     bool verify_checksum)
+enum ip_parse_result ip_header_parse_part(struct ip_header *ip, const uint8_t *packet, size_t here,
+                                          size_t len, bool verify_checksum)
 {
     uint32_t total_len;
-    if (!parse(ip, packet, len, &total_len) || total_len < ip->header_len || total_len > len)
+    if (!parse(ip, packet, here, &total_len) || total_len < ip->header_len || total_len > len)
         return IP_MALFORMED;
     ip->payload_len = (uint16_t)(total_len - ip->header_len);
     if (verify_checksum && packet[0] >> 4 == 4 &&
         checksum_finish(checksum_add(0, packet, ip->header_len)) != 0)
         return IP_BAD_CHECKSUM;
     return IP_OK;
+}
+
+enum ip_parse_result ip_header_parse(struct ip_header *ip, const uint8_t *packet, size_t len,
+                                     bool verify_checksum)
+{
+    return ip_header_parse_part(ip, packet, len, len, verify_checksum);
 }
 
 bool ip_header_parse_quoted(struct ip_header *ip, const uint8_t *packet, size_t len)

@@ -61,6 +61,7 @@ struct tcp_segment {
     uint8_t *payload; /* the stream bytes, inside pkt; NULL when len is 0 */
     struct pkt *pkt;  /* in: the packet that holds them, borrowed; take a reference to keep it.
                           out: the packet to send, NULL for a segment without data */
+    bool again;       /* out: it was sent before */
 };
 
 /* tcp_segment_parse reads header and options; len is what IP says the TCP header and data have together.
@@ -151,6 +152,12 @@ enum ip_parse_result { IP_OK, IP_MALFORMED, IP_BAD_CHECKSUM };
  */
 enum ip_parse_result ip_header_parse(struct ip_header *ip, const uint8_t *packet, size_t len,
                                      bool verify_checksum) must_check;
+
+/* ip_header_parse_part: the same where the packet has len bytes, of which the first `here` are at hand: the header must be
+ * among them.
+ */
+enum ip_parse_result ip_header_parse_part(struct ip_header *ip, const uint8_t *packet, size_t here,
+                                          size_t len, bool verify_checksum) must_check;
 
 /* ip_header_parse_quoted reads the start of a packet that an ICMP error quotes: the quote may be cut short behind its
  * header, payload_len is what is there, and the checksum is not looked at (routers change the header under way).

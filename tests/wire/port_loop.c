@@ -23,6 +23,7 @@ static struct port_dpdk_config config_of(const char *devargs)
         .tx_descriptors = DESCRIPTORS,
         .buffers = BUFFERS,
         .tx_reserve = RESERVE,
+        .offloads = PORT_OFFLOAD_ALL,
         .socket_id = -1,
     };
 }

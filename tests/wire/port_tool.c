@@ -156,6 +156,7 @@ static bool start(char **args, uint32_t queues, struct error *err)
         .tx_descriptors = 256,
         .buffers = 2048,
         .tx_reserve = 64,
+        .offloads = PORT_OFFLOAD_ALL,
         .socket_id = -1,
     };
     if (!eal_start(&eal, err) || !port_dpdk_open(&port, ports, err))

@@ -20,10 +20,15 @@ static void on_segment(void *ctx, uint32_t flow, const struct ip_header *ip, con
     struct heard *h = ctx;
     (void)ip;
     h->segments++;
+    assert_true(h->stream_bytes + seg->len <= sizeof(h->stream));
     h->flow = flow;
     h->seg = *seg;
     if (seg->len)
         memcpy(h->payload, seg->payload, seg->len);
+    if (seg->len)
+        memcpy(h->stream + h->stream_bytes, seg->payload, seg->len);
+    h->stream_bytes += seg->len;
+    h->ends += (seg->flags & (TCP_PSH | TCP_FIN)) != 0;
 }
 
 static bool on_syn(void *ctx, const struct flow_key *key, const struct tcp_segment *seg)
@@ -66,7 +71,7 @@ static bool on_handoff(void *ctx, uint32_t owner, struct pkt *pkt)
         return false;
     h->handoffs++;
     h->owner = owner;
-    pkt_free(pkt);
+    pkt_frame_free(pkt);
     return true;
 }
 
@@ -219,7 +224,7 @@ unsigned world_drain(struct world *w)
     struct pkt *p;
     unsigned n = 0;
     for (; port_receive(w->port[1], &p, 1, w->now_us); n++)
-        pkt_free(p);
+        pkt_frame_free(p);
     return n;
 }
 

@@ -19,6 +19,9 @@ struct heard {
     uint32_t owner;         /* of handoff */
     struct tcp_segment seg; /* pkt and payload are gone */
     uint8_t payload[WORLD_FRAME_MAX];
+    char stream[4 * WORLD_FRAME_MAX]; /* the payloads of all segments, one after the other */
+    uint32_t stream_bytes;
+    unsigned ends; /* segments with PSH or FIN */
     struct icmp icmp;
     struct flow_key key;      /* of syn */
     struct ip_addr duplicate; /* of duplicate */

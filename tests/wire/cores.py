@@ -1,5 +1,5 @@
 """Two cores, each with a queue of its own.  Without steering a frame that arrives at the wrong one is handed over and counted;
-with software RSS none does, because source ports are chosen by the hash that brings the answers back."""
+with software RSS none does, because source ports are chosen by the hash that brings the answers back.  Over IPv4, then over IPv6."""
 import json
 import os
 import sys
@@ -9,25 +9,28 @@ from corpus import Corpus
 import hl
 from engine import Engine
 
-MXS, MESSAGES = 6, 60
+MXS, MESSAGES = 12, 60
 
 
-def deliver(lab, net, ca, mxs, rss):
+def deliver(lab, net, ca, mxs, rss, family):
     """Delivers the corpus with two cores; returns each core's counters and what `hardline status` shows."""
+    address, name = (net.ip4, f"{rss}4") if family == 4 else (net.ip6, f"{rss}6")
     users = [f"user@domain{n}.test" for n in range(1, MXS + 1)]
-    routes = {f"domain{n}.test": ("mx1.example.test", net.ip4(n)) for n in range(1, MXS + 1)}
+    routes = {f"domain{n}.test": ("mx1.example.test", address(n)) for n in range(1, MXS + 1)}
     before = {n: len(mxs.messages(f"mx{n}")) for n in range(1, MXS + 1)}
-    engine = Engine(lab, net, ca, name=f"engine-{rss}", routes=routes, cores=2, settings={"port": {"rss": rss}})
-    corpus = Corpus(lab.path(f"corpus-{rss}"), MESSAGES, users, seed=3)
+    settings = {"port": {"rss": rss}, "allow-networks": ["10.77.0.0/24", "fd77::/64"],
+                "net": {"addresses": [f"{net.engine_ip4}/{net.prefix4}", f"{net.engine_ip6}/{net.prefix6}"]}}
+    engine = Engine(lab, net, ca, name=f"engine-{name}", routes=routes, cores=2, settings=settings)
+    corpus = Corpus(lab.path(f"corpus-{name}"), MESSAGES, users, seed=3)
     results = engine.submit([{"to": m.recipients, "path": m.path} for m in corpus.messages])
-    hl.equal([r["verdict"] for r in results], ["delivered"] * MESSAGES, f"{rss}: every message is delivered")
+    hl.equal([r["verdict"] for r in results], ["delivered"] * MESSAGES, f"{name}: every message is delivered")
     arrived = {}
     for number, user in enumerate(users, 1):
-        os.makedirs(lab.path(f"{rss}-{user}"))
+        os.makedirs(lab.path(f"{name}-{user}"))
         for i, mail in enumerate(mxs.messages(f"mx{number}")[before[number]:]):
             arrived.setdefault(user, []).append(
-                lab.write(f"{rss}-{user}/{i}", mail["body"].replace(b"\r\n", b"\n")))
-    hl.equal(list(corpus.compare(arrived).complaints()), [], f"{rss}: every message is identical")
+                lab.write(f"{name}-{user}/{i}", mail["body"].replace(b"\r\n", b"\n")))
+    hl.equal(list(corpus.compare(arrived).complaints()), [], f"{name}: every message is identical")
     shown = json.loads(hl.run([engine.program("hardline"), "status", "--socket", engine.admin_socket, "--json"]))
     plain = hl.run([engine.program("hardline"), "status", "--socket", engine.admin_socket])
     engine.stop()
@@ -42,6 +45,29 @@ def total(by_core, name):
     return sum(core[name] for core in by_core)
 
 
+def by_hand_off(lab, net, ca, mxs, family):
+    by_core, plain = deliver(lab, net, ca, mxs, "off", family)
+    which = f"IPv{family}, without RSS"
+    hl.equal(len(by_core), 2, f"{which}: hardline status --json shows two cores")
+    hl.ok(all(c["core_delivered"] > 0 and c["tls_handshakes"] > 0 for c in by_core), f"{which}: both cores delivered",
+          [(c["core_delivered"], c["tls_handshakes"]) for c in by_core])
+    hl.equal(total(by_core, "core_delivered"), MESSAGES, f"{which}: their counts add up")
+    hl.ok(all(c["port_rx_packets"] > 0 for c in by_core), f"{which}: both queues received")
+    given, taken = total(by_core, "net_handoff_out"), total(by_core, "net_handoff_in")
+    hl.ok(given == taken > 0, f"{which}: frames of the wrong queue were handed over, and all of them arrived", given, taken)
+    hl.ok("handed" in plain or "handoff" in plain or "hand-off" in plain, f"{which}: hardline status shows it to people, too",
+          plain)
+
+
+def by_software(lab, net, ca, mxs, family):
+    by_core, _ = deliver(lab, net, ca, mxs, "software", family)
+    which = f"IPv{family}, software RSS"
+    hl.ok(all(c["core_delivered"] > 0 for c in by_core), f"{which}: both cores delivered")
+    hl.ok(all(c["tcp_segments_in"] > 0 for c in by_core), f"{which}: both cores received segments")
+    hl.equal(total(by_core, "net_handoff_out"), 0, f"{which}: no segment arrives at the wrong core")
+    hl.equal(total(by_core, "net_drop_no_flow"), 0, f"{which}: and none finds no connection")
+
+
 def main():
     lab = hl.Lab()
     net = hl.Net(lab)
@@ -50,20 +76,9 @@ def main():
     cases = {f"mx{n}": {"host": n, "mode": "honest", "cert": cert} for n in range(1, MXS + 1)}
     mxs = hl.Attackers(lab, net, cases)
 
-    by_core, plain = deliver(lab, net, ca, mxs, "off")
-    hl.equal(len(by_core), 2, "hardline status --json shows two cores")
-    hl.ok(all(c["core_delivered"] > 0 and c["tls_handshakes"] > 0 for c in by_core), "both cores delivered",
-          [(c["core_delivered"], c["tls_handshakes"]) for c in by_core])
-    hl.equal(total(by_core, "core_delivered"), MESSAGES, "their counts add up")
-    hl.ok(all(c["port_rx_packets"] > 0 for c in by_core), "both queues received")
-    given, taken = total(by_core, "net_handoff_out"), total(by_core, "net_handoff_in")
-    hl.ok(given == taken > 0, "frames of the wrong queue were handed over, and all of them arrived", given, taken)
-    hl.ok("handed" in plain or "handoff" in plain or "hand-off" in plain, "hardline status shows it to people, too", plain)
-
-    by_core, plain = deliver(lab, net, ca, mxs, "software")
-    hl.ok(all(c["core_delivered"] > 0 for c in by_core), "with software RSS both cores delivered")
-    hl.equal(total(by_core, "net_handoff_out"), 0, "with software RSS no segment arrives at the wrong core")
-    hl.equal(total(by_core, "net_drop_no_flow"), 0, "and none finds no connection")
+    for family in (4, 6):
+        by_hand_off(lab, net, ca, mxs, family)
+        by_software(lab, net, ca, mxs, family)
     hl.done()
 
 

@@ -1,11 +1,11 @@
 #!/usr/bin/env python3
-"""Instructions that a step of TCP takes, counted by callgrind: repeatable on a busy machine.
+"""Instructions that a step of TCP, or of what sends its segments, takes, counted by callgrind: repeatable on a busy machine.
 
     scripts/env bench/instructions.py [--steps N] [--json FILE]
     scripts/env bench/instructions.py --hostile     what the worst frames cost; TAP, an asserted bound for each
 
-Builds bench/tcp_instructions (or net_instructions) for x86-64-v3 (valgrind does not know AVX-512), release, in a folder of
-its own.
+Builds bench/tcp_instructions and send_instructions (or net_instructions) for x86-64-v3 (valgrind does not know AVX-512),
+release, in a folder of its own.
 """
 import argparse
 import json
@@ -21,6 +21,11 @@ STEPS = {
     "step_send_segment": "one full segment written and sent",
     "step_process_ack": "one ACK of new data processed",
     "step_set_up_and_tear_down": "one connection set up and torn down, both ends",
+}
+SEND_STEPS = {
+    "step_send_software": "44 segments (63,712 bytes) from TCP to the port, checksums by the core",
+    "step_send_checksums": "the same, checksums by the port",
+    "step_send_tso": "the same, cut by the port (TSO)",
 }
 SOURCES = ["engine/base/pkt_heap.c", "engine/wire/tcp_hdr.c"]
 HOSTILE_SOURCES = ["engine/base/pkt_heap.c", "engine/base/error.c", "engine/base/wheel.c", "drivers/port_sim.c"]
@@ -71,7 +76,9 @@ def main():
             sys.exit(0 if hostile(folder, options.steps) else 1)
         exe = build(folder, "tcp_instructions", SOURCES + all_of("engine/tcp"))
         figures = {step: count(exe, step, options.steps, folder) for step in STEPS}
-    for step, what in STEPS.items():
+        exe = build(folder, "send_instructions", all_of("engine/base") + all_of("engine/wire") + all_of("engine/net"))
+        figures |= {step: count(exe, step, options.steps, folder) for step in SEND_STEPS}
+    for step, what in {**STEPS, **SEND_STEPS}.items():
         print(f"{figures[step]:10.0f}  {what}")
     if options.json:
         with open(options.json + ".new", "w") as f:

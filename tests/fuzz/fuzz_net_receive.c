@@ -1,7 +1,7 @@
 /* fuzz_net_receive.c: a program of frames, flows, segments and time for one core's net.
  *
  * The input is a list of steps: an opcode, a length, so many bytes.  Frames come in as they are, or with addresses and
- * checksums put right, or as handed on by another core.  Whatever happens, every buffer comes back, and every frame that
+ * checksums put right, or as handed on by another core, or in parts.  Whatever happens, every buffer comes back, and every frame that
  * leaves is well-formed, goes to one station, and is no RST for a RST.
  */
 #include "engine/net/net.h"
@@ -81,7 +81,7 @@ static struct pkt_pool pool = {.ops = &pool_ops, .capacity = 1000, .available = 
 
 static bool port_is_full, rst_is_wrong;
 
-static void check_ip(uint8_t *packet, size_t len, bool eth_group)
+static void check_ip(uint8_t *packet, size_t len, bool eth_group, uint16_t flags)
 {
     struct ip_header ip;
     struct tcp_segment seg;
@@ -105,9 +105,24 @@ static void check_ip(uint8_t *packet, size_t len, bool eth_group)
         return;
     }
     uint32_t sum = checksum_tcp_pseudo(&ip.src, &ip.dst, ip.payload_len);
-    CHECK(checksum_finish(checksum_add(sum, payload, ip.payload_len)) == 0);
+    CHECK(flags & PKT_TX_TCP_CSUM || checksum_finish(checksum_add(sum, payload, ip.payload_len)) == 0);
     CHECK(tcp_segment_parse(&seg, payload, ip.payload_len));
     CHECK(!(rst_is_wrong && seg.flags & TCP_RST));
+}
+
+/* The frame in one piece; the caller frees it. */
+static uint8_t *join(const struct pkt *frame, size_t *len)
+{
+    *len = pkt_frame_bytes(frame);
+    uint8_t *joined = malloc(*len), *at = joined;
+    CHECK(joined && *len <= PORT_TSO_FRAME_BYTES);
+    for (const struct pkt *p = frame; p; p = p->more) {
+        CHECK(p->data >= p->buf && p->data + p->len <= p->buf + p->cap);
+        CHECK(p == frame || (p->len <= frame->segment_bytes && (!p->more || p->len == frame->segment_bytes)));
+        memcpy(at, p->data, p->len);
+        at += p->len;
+    }
+    return joined;
 }
 
 static uint32_t port_transmits(struct port *port, struct pkt **pkt, uint32_t count, uint64_t now_us)
@@ -118,15 +133,19 @@ static uint32_t port_transmits(struct port *port, struct pkt **pkt, uint32_t cou
     for (uint32_t i = 0; i < count; i++) {
         struct eth_header eth;
         struct arp arp;
-        CHECK(pkt[i]->data >= pkt[i]->buf && pkt[i]->data + pkt[i]->len <= pkt[i]->buf + pkt[i]->cap);
-        CHECK(eth_parse(&eth, pkt[i]->data, pkt[i]->len));
+        size_t len;
+        uint8_t *frame = join(pkt[i], &len);
+        CHECK(!pkt[i]->more == !pkt[i]->segment_bytes);
+        CHECK(!pkt[i]->more || pkt[i]->flags & PKT_TX_TCP_CSUM);
+        CHECK(eth_parse(&eth, frame, len));
         CHECK(memcmp(eth.src.b, port->mac, 6) == 0);
         if (eth.type == ETH_TYPE_ARP) {
-            CHECK(arp_parse(&arp, pkt[i]->data + ETH_HEADER_BYTES, pkt[i]->len - ETH_HEADER_BYTES));
+            CHECK(arp_parse(&arp, frame + ETH_HEADER_BYTES, len - ETH_HEADER_BYTES));
         } else {
-            check_ip(pkt[i]->data + ETH_HEADER_BYTES, pkt[i]->len - ETH_HEADER_BYTES, eth.dst.b[0] & 1);
+            check_ip(frame + ETH_HEADER_BYTES, len - ETH_HEADER_BYTES, eth.dst.b[0] & 1, pkt[i]->flags);
         }
-        pkt_free(pkt[i]);
+        free(frame);
+        pkt_frame_free(pkt[i]);
     }
     return count;
 }
@@ -142,7 +161,8 @@ struct world {
     struct net *net;
     struct flow_key key[FLOWS];
     bool open[FLOWS];
-    struct pkt *kept; /* a packet of the stream, as TCP keeps them; NULL: none */
+    uint32_t seq[FLOWS]; /* of the next segment */
+    struct pkt *kept;    /* a packet of the stream, as TCP keeps them; NULL: none */
     unsigned duplicates;
     uint64_t now_us;
 };
@@ -179,7 +199,7 @@ static bool on_handoff(void *ctx, uint32_t owner, struct pkt *pkt)
 {
     (void)ctx;
     CHECK(owner == 0 && !(pkt->flags & PKT_RX_HANDED_OFF));
-    pkt_free(pkt);
+    pkt_frame_free(pkt);
     return true;
 }
 
@@ -231,8 +251,12 @@ static void open_world(struct world *w)
         .duplicate = on_duplicate,
     };
     *w = (struct world){.now_us = 1000000};
-    w->port = (struct port){
-        .ops = &port_ops, .mac = {2, 0, 0, 0, 0, 1}, .mtu = 1500, .tx_pool = &pool, .rx_pool = &pool};
+    w->port = (struct port){.ops = &port_ops,
+                            .mac = {2, 0, 0, 0, 0, 1},
+                            .mtu = 1500,
+                            .tso_parts = 4,
+                            .tx_pool = &pool,
+                            .rx_pool = &pool};
     wheel_init(&w->wheel, w->now_us);
     w->net = net_open(&config, &w->port, &w->wheel, &w->stats, &handler, &err);
     CHECK(w->net);
@@ -240,7 +264,7 @@ static void open_world(struct world *w)
 
 /* ---- steps ---- */
 
-enum step { RAW, MENDED, HANDED_ON, TIME, OPEN, SEND, CLOSE, CONDITIONS, ANNOUNCE, STEPS };
+enum step { RAW, MENDED, HANDED_ON, TIME, OPEN, SEND, CLOSE, CONDITIONS, ANNOUNCE, PARTS, RUN, STEPS };
 
 static void mend_checksum(uint8_t *at, uint32_t sum, uint8_t *data, size_t len)
 {
@@ -297,6 +321,31 @@ static void give(struct world *w, enum step step, const uint8_t *bytes, size_t l
     rst_is_wrong = false;
 }
 
+/* A mended frame in parts of so many bytes each. */
+static void give_parts(struct world *w, const uint8_t *bytes, size_t len)
+{
+    uint8_t frame[256];
+    struct pkt *first = NULL, **link = &first;
+    size_t step = len ? bytes[0] + 1u : 1;
+    if (len < 2)
+        return;
+    memcpy(frame, ++bytes, --len);
+    mend(w, frame, len);
+    for (size_t at = 0, n; at < len; at += n) {
+        n = min_size(step, len - at);
+        struct pkt *p = new_packet(&pool, n);
+        memcpy(p->data, frame + at, n);
+        p->len = (uint16_t)n;
+        *link = p;
+        link = &p->more;
+    }
+    net_transmit_flush(w->net, w->now_us);
+    rst_is_wrong = is_rst(frame, len) && !port_is_full;
+    net_receive(w->net, first, w->now_us);
+    net_transmit_flush(w->net, w->now_us);
+    rst_is_wrong = false;
+}
+
 static void pass_time(struct world *w, const uint8_t *bytes, size_t len)
 {
     w->now_us += len ? (uint64_t)bytes[0] * bytes[0] * 10000 : 100;
@@ -327,17 +376,39 @@ static void send_segment(struct world *w, const uint8_t *bytes, size_t len)
     uint32_t flow = len ? bytes[0] % FLOWS : 0;
     if (!w->open[flow])
         return;
-    struct tcp_segment seg = {.src_port = w->key[flow].local_port, .dst_port = 25, .flags = TCP_ACK};
+    struct tcp_segment seg = {
+        .src_port = w->key[flow].local_port, .dst_port = 25, .seq = w->seq[flow], .flags = TCP_ACK};
     if (w->kept && len > 1) { /* what arrived is sent back, as an echo would */
         seg.pkt = w->kept;
         seg.len = min_u32(bytes[1] + 1u, w->kept->len);
         seg.payload = w->kept->data + w->kept->len - seg.len;
-        seg.opt.sack_blocks = bytes[1] % 5;
+        seg.opt.sack_blocks = bytes[1] & 1 ? bytes[1] % 5 : 0;
     }
+    w->seq[flow] += seg.len;
     (void)net_send_segment(w->net, &w->key[flow], flow, &seg, w->now_us);
     if (seg.pkt) {
         pkt_free(w->kept);
         w->kept = NULL;
+    }
+}
+
+/* Segments of so many bytes, one after the other; some with a gap before them, or flags. */
+static void send_run(struct world *w, const uint8_t *bytes, size_t len)
+{
+    uint32_t flow = len ? bytes[0] % FLOWS : 0;
+    for (size_t i = 1; i < len && w->open[flow] && !out_of_buffers; i++) {
+        struct pkt *p = new_packet(&pool, 1600);
+        struct tcp_segment seg = {.src_port = w->key[flow].local_port,
+                                  .dst_port = 25,
+                                  .seq = w->seq[flow] + (bytes[i] == 255),
+                                  .flags = TCP_ACK | (bytes[i] == 254 ? TCP_PSH : 0),
+                                  .len = bytes[i] / 16 + 1u,
+                                  .payload = p->data,
+                                  .pkt = p};
+        memset(p->data, bytes[i], seg.len);
+        w->seq[flow] = seg.seq + seg.len;
+        (void)net_send_segment(w->net, &w->key[flow], flow, &seg, w->now_us);
+        pkt_free(p);
     }
 }
 
@@ -362,8 +433,11 @@ static void run_step(struct world *w, enum step step, const uint8_t *bytes, size
     case CONDITIONS:
         out_of_buffers = len && bytes[0] & 1;
         port_is_full = len && bytes[0] & 2;
+        w->port.offloads = len && bytes[0] & 4 ? PORT_OFFLOAD_TSO | PORT_OFFLOAD_TX_TCP_CSUM : 0;
         break;
     case ANNOUNCE: net_announce(w->net, w->now_us); break;
+    case PARTS: give_parts(w, bytes, len); break;
+    case RUN: send_run(w, bytes, len); break;
     case STEPS: break;
     }
 }

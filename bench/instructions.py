@@ -76,7 +76,7 @@ def main():
             sys.exit(0 if hostile(folder, options.steps) else 1)
         exe = build(folder, "tcp_instructions", SOURCES + all_of("engine/tcp"))
         figures = {step: count(exe, step, options.steps, folder) for step in STEPS}
-        exe = build(folder, "send_instructions", all_of("engine/base") + all_of("engine/wire") + all_of("engine/net"))
+        exe = build(folder, "send_instructions", all_of("engine/base") + all_of("engine/wire") + all_of("engine/net") + all_of("engine/tcp"))
         figures |= {step: count(exe, step, options.steps, folder) for step in SEND_STEPS}
     for step, what in {**STEPS, **SEND_STEPS}.items():
         print(f"{figures[step]:10.0f}  {what}")

@@ -1,7 +1,7 @@
 /* tcp_flows.c: bulk senders on our own TCP: N connections, opened by us or accepted, each sends as fast as TCP lets it for
  * some seconds, then closes.  Prints one line of JSON.
  *
- *     tcp_flows DEVARGS ADDRESS/PREFIX connect ADDRESS PORT FLOWS SECONDS [RENO]
+ *     tcp_flows DEVARGS ADDRESS/PREFIX connect ADDRESS PORT FLOWS SECONDS [reno|no-pacing]
  *     tcp_flows DEVARGS ADDRESS/PREFIX listen PORT FLOWS SECONDS
  */
 #include "bench/endpoint.h"
@@ -19,7 +19,8 @@
 #define SEND_BUFFER (16u << 20)
 
 struct run {
-    uint32_t flows, closed, failed;
+    uint32_t flows, connected, closed, failed;
+    struct stream *stream[FLOWS_MAX]; /* the connected ones */
     uint64_t bytes_acked, began_us, ends_us;
     bool begun, ending;
 };
@@ -33,15 +34,16 @@ static void write_all(struct stream *stream)
     }
 }
 
-static void begin(struct run *run, struct stream *stream)
+/* All flows stand, as with tcp_linux: from here on they send and are measured. */
+static void begin(struct run *run, uint64_t now_us)
 {
-    if (run->begun)
-        return;
     run->begun = true;
-    run->ends_us += stream->connected_us;
-    run->began_us = stream->connected_us;
+    run->ends_us += now_us;
+    run->began_us = now_us;
     printf("begun\n");
     fflush(stdout);
+    for (uint32_t i = 0; i < run->connected; i++)
+        stack_wake(run->stream[i]);
 }
 
 static void on_ready(void *ctx, struct stream *stream)
@@ -49,8 +51,13 @@ static void on_ready(void *ctx, struct stream *stream)
     struct run *run = ctx;
     if (!stream->connected)
         return;
-    begin(run, stream);
-    if (!run->ending)
+    if (!stream->user && run->connected < run->flows) {
+        stream->user = run;
+        run->stream[run->connected++] = stream;
+        if (run->connected == run->flows)
+            begin(run, stream->connected_us);
+    }
+    if (run->begun && !run->ending)
         write_all(stream);
 }
 
@@ -87,13 +94,14 @@ static void report(const struct run *run, const struct stack *stack, uint64_t en
         (double)cpu.tv_sec + (double)cpu.tv_nsec / 1e9);
 }
 
-static void open_flows(struct stack *stack, const struct run *run, char **argv)
+/* The first one alone: what waits for the neighbour's address is bounded, and a SYN lost there costs a second. */
+static void open_flows(struct stack *stack, uint32_t count, char **argv)
 {
     struct ip_addr to;
     struct error err;
     if (!ip_parse(argv[4], &to))
         endpoint_fail(argv[4], "is not an address");
-    for (uint32_t i = 0; i < run->flows; i++)
+    for (uint32_t i = 0; i < count; i++)
         if (!stack_connect(stack, &to, (uint16_t)atoi(argv[5]), NULL, &err))
             endpoint_fail("connect", err.text);
 }
@@ -111,8 +119,10 @@ int main(int argc, char **argv)
     struct port *port = endpoint_port(argv[1], BUFFERS, "", "");
     struct stack_config config = {.tcp = tcp_config_default(), .streams_max = run.flows + 8};
     config.tcp.send_buffer_bytes = SEND_BUFFER / run.flows;
-    if (active && argc > 8)
+    if (active && argc > 8 && strcmp(argv[8], "reno") == 0)
         config.tcp.cc = &tcp_cc_reno;
+    if (active && argc > 8 && strcmp(argv[8], "no-pacing") == 0)
+        config.tcp.pacing = false;
     config.tcp.time_wait_us = 1000;
     config.listen_port = active ? 0 : (uint16_t)atoi(argv[4]);
     endpoint_address(&config.net, argv[2]);
@@ -125,13 +135,18 @@ int main(int argc, char **argv)
     printf("ready\n");
     fflush(stdout);
     if (active)
-        open_flows(stack, &run, argv);
+        open_flows(stack, 1, argv);
 
     uint64_t ended_us = 0;
+    bool others = !active;
     while (!atomic_load(&endpoint_stopping) && run.closed < run.flows) {
         uint64_t now_us = clock_now_us();
         if (!stack_turn(stack, now_us))
             endpoint_nap(stack_deadline(stack), IDLE_US);
+        if (!others && run.connected) {
+            others = true;
+            open_flows(stack, run.flows - 1, argv);
+        }
         if (run.begun && !run.ending && now_us >= run.ends_us) {
             run.ending = true;
             ended_us = now_us;

@@ -146,7 +146,8 @@ struct port *port_pcap_open(struct port *below, const char *path, struct error *
 
 /* port_rss_open puts a decorator over each of the queues' ports of one device, in place: TCP frames that arrive on any
  * of them are given to the queue that the Toeplitz hash names; all else stays where it arrived.  key: PORT_RSS_KEY_BYTES,
- * NULL for the usual one.  Each port is polled by a thread of its own.  On failure the ports are as they were.
+ * NULL for the usual one.  Each port is polled by a thread of its own.  The hash is tested before it is used (steering.h).
+ * On failure the ports are as they were.
  */
 bool port_rss_open(struct port **ports, uint32_t queues, const uint8_t *key, struct error *err) must_check;
 
@@ -168,6 +169,11 @@ struct port_dpdk_config {
  * Messages name the device, what was refused and the remedy.
  */
 bool port_dpdk_open(const struct port_dpdk_config *config, struct port **ports, struct error *err) must_check;
+
+/* port_dpdk_steering: NULL where ports have a steering that was checked or the device has none to offer (one queue, no RSS);
+ * else why its RSS is not relied upon.  Lives as long as the port.
+ */
+const char *port_dpdk_steering(const struct port *port);
 
 /* port_dpdk_describe: a line for status, doctor and the log: driver, queues, offloads in use, RSS, link. */
 void port_dpdk_describe(const struct port *port, char *out, size_t cap);

@@ -28,7 +28,8 @@ struct dpdk_device {
     uint32_t offloads;        /* in use: enum port_offload */
     uint64_t rss;             /* hash types in use, 0: none */
     struct steering steering; /* as read back from the device */
-    bool steers;              /* it could be read */
+    bool steers;              /* it could be read, and foretells what it ought to */
+    struct error steer_fault; /* why not; "" */
     char devargs[256];
     struct rte_eth_dev_info info;
     struct dpdk_port port[];

@@ -314,15 +314,15 @@ static bool set_up(struct dpdk_device *dev, const struct port_dpdk_config *confi
 }
 
 /* What the device will do with arriving flows, from its own key and table: not what it was asked for. */
-static void read_steering(struct dpdk_device *dev)
+static bool read_steering(struct dpdk_device *dev, struct error *err)
 {
     uint8_t key[STEERING_KEY_MAX] = {0};
     struct rte_eth_rss_conf conf = {.rss_key = key, .rss_key_len = sizeof(key)};
     struct rte_eth_rss_reta_entry64 reta[STEERING_TABLE_MAX / RTE_ETH_RETA_GROUP_SIZE];
     uint16_t size = dev->info.reta_size;
-    if (!dev->rss || !is_power_of_two(size) || size > STEERING_TABLE_MAX ||
-        dev->info.hash_key_size > sizeof(key))
-        return;
+    if (!is_power_of_two(size) || size > STEERING_TABLE_MAX || dev->info.hash_key_size > sizeof(key))
+        return error_set(err, "a table of %u entries and a key of %u bytes are of no known kind", size,
+                         dev->info.hash_key_size);
     if (dev->info.hash_key_size)
         conf.rss_key_len = dev->info.hash_key_size;
     memset(reta, 0, sizeof(reta));
@@ -330,19 +330,21 @@ static void read_steering(struct dpdk_device *dev)
         reta[g].mask = UINT64_MAX;
     if (rte_eth_dev_rss_hash_conf_get(dev->id, &conf) != 0 ||
         rte_eth_dev_rss_reta_query(dev->id, reta, size) != 0)
-        return;
+        return error_set(err, "the driver does not tell its key and table");
     steering_init(&dev->steering, key, conf.rss_key_len, dev->queues);
     dev->steering.table_size = size;
     for (unsigned i = 0; i < size; i++)
         dev->steering.table[i] = reta[i / RTE_ETH_RETA_GROUP_SIZE].reta[i % RTE_ETH_RETA_GROUP_SIZE];
     dev->steering.ipv4 = (conf.rss_hf & RTE_ETH_RSS_NONFRAG_IPV4_TCP) != 0;
     dev->steering.ipv6 = (conf.rss_hf & RTE_ETH_RSS_NONFRAG_IPV6_TCP) != 0;
-    dev->steers = true;
+    return steering_check(&dev->steering, key, conf.rss_key_len, dev->queues, err);
 }
 
 bool port_dpdk_open(const struct port_dpdk_config *config, struct port **ports, struct error *err)
 {
     assert(config->queues > 0);
+    if (!steering_self_test(err))
+        return false;
     struct dpdk_device *dev = new_device(config, err);
     if (!dev)
         return false;
@@ -355,7 +357,7 @@ bool port_dpdk_open(const struct port_dpdk_config *config, struct port **ports, 
         remove_device(dev);
         return false;
     }
-    read_steering(dev);
+    dev->steers = dev->rss && read_steering(dev, &dev->steer_fault);
     for (uint16_t q = 0; q < dev->queues; q++) {
         ports[q] = &dev->port[q].port;
         ports[q]->steering = dev->steers ? &dev->steering.port : NULL;
@@ -372,6 +374,12 @@ void port_dpdk_release(struct dpdk_port *dp)
 }
 
 /* ---- for people ---- */
+
+const char *port_dpdk_steering(const struct port *port)
+{
+    const struct dpdk_device *dev = port_dpdk_of(port)->device;
+    return dev->rss && !dev->steers ? dev->steer_fault.text : NULL;
+}
 
 static const char *link_text(const struct dpdk_device *dev, char *buf, size_t cap)
 {

@@ -131,6 +131,8 @@ static bool make_passages(struct rss_group *group)
 
 bool port_rss_open(struct port **ports, uint32_t queues, const uint8_t *key, struct error *err)
 {
+    if (!steering_self_test(err))
+        return false;
     struct rss_group *group = calloc(1, sizeof(*group) + queues * sizeof(struct rss_port));
     if (!group)
         return error_set(err, "no memory for software RSS over %u queues", queues);

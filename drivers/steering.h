@@ -21,6 +21,18 @@ void steering_init(struct steering *steering, const uint8_t *key, uint32_t key_b
 /* steering_hash: the hash alone, for tests against published vectors. */
 uint32_t steering_hash(const struct steering *steering, const struct port_flow *flow);
 
+/* steering_self_test holds our hash against the vectors that Microsoft published for IPv4 and IPv6 with ports.  False: no
+ * flow's queue can be foretold by this program.
+ */
+bool steering_self_test(struct error *err) must_check;
+
+/* steering_check asks whether what steering foretells follows from the key (key_bytes of it) and the table: by a second
+ * implementation of the hash, for source ports that are chosen for each of the queues, IPv4 and IPv6.  False: err says what of
+ * the device's answers does not fit, to follow "the device's RSS: ".
+ */
+bool steering_check(const struct steering *steering, const uint8_t *key, uint32_t key_bytes, uint32_t queues,
+                    struct error *err) must_check;
+
 /* steering_of_frame reads the flow of an Ethernet frame with TCP; false for all else, fragments included. */
 bool steering_of_frame(const uint8_t *frame, size_t len, uint8_t addresses[2][16], struct port_flow *flow);
 

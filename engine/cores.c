@@ -48,8 +48,24 @@ static bool decorate(const struct config_port *config, uint32_t queue, struct po
     return true;
 }
 
+/* Warns of a device whose RSS is there and not to be relied upon. */
+static void tell_steering(const struct port *first, uint8_t rss, const char *fault)
+{
+    if (rss == CONFIG_RSS_SOFTWARE)
+        log_info("flows find their core by software RSS; its hash gives the published values");
+    else if (first->steering)
+        log_info("flows find their core by the device's RSS; its key and table lead sample flows to the "
+                 "queues foretold");
+    else if (rss != CONFIG_RSS_OFF && fault)
+        log_warning("flows find their core by source port and hand-off: the device's RSS cannot be relied "
+                    "upon: %s; set port.rss = \"software\"",
+                    fault);
+    else
+        log_info("flows find their core by source port and hand-off");
+}
+
 /* Who brings a flow's segments to its core; where nobody does, source ports and the hand-off queues. */
-static bool steer(struct hl_engine *engine, uint32_t queues, struct error *err)
+static bool steer(struct hl_engine *engine, uint32_t queues, const char *fault, struct error *err)
 {
     uint8_t rss = engine->config.port.rss;
     struct port *ports[CORE_MAX];
@@ -63,9 +79,7 @@ static bool steer(struct hl_engine *engine, uint32_t queues, struct error *err)
     for (uint32_t i = 0; i < queues; i++)
         engine->core[i].port = ports[i];
     if (queues > 1)
-        log_info("flows find their core by %s", ports[0]->steering == NULL   ? "source port and hand-off"
-                                                : rss == CONFIG_RSS_SOFTWARE ? "software RSS"
-                                                                             : "the device's RSS");
+        tell_steering(ports[0], rss, fault);
     return true;
 }
 
@@ -108,12 +122,13 @@ bool engine_open_ports(struct hl_engine *engine, struct error *err)
         return false;
     port_dpdk_describe(ports[0], engine->port_text, sizeof(engine->port_text));
     log_info("port: %s", engine->port_text);
+    const char *fault = port_dpdk_steering(ports[0]); /* before decorators stand over it */
     for (uint32_t i = 0; i < dpdk.queues; i++)
         engine->core[i].port = ports[i];
     for (uint32_t i = 0; i < dpdk.queues; i++)
         if (!decorate(c, i, &engine->core[i].port, err))
             return false;
-    return steer(engine, dpdk.queues, err);
+    return steer(engine, dpdk.queues, fault, err);
 }
 
 /* ---- cores ---- */

@@ -347,6 +347,29 @@ static void test_describe(void)
     port_close(port);
 }
 
+/* net_null hashes by a table that nobody fills: every flow would arrive at queue 0, and the other core would never get one. */
+static void test_steering_refused(void)
+{
+    struct port *port[2];
+    struct error err;
+    struct port_dpdk_config c = config_of("net_null0");
+    c.queues = 2;
+    if (!port_dpdk_open(&c, port, &err)) {
+        tap_note("%s", err.text);
+        abort();
+    }
+    const char *fault = port_dpdk_steering(port[0]);
+    tap_ok(fault && strstr(fault, "leads no flow to queue 1"),
+           "a device's RSS that does not hold is told: %s", fault ? fault : "nothing");
+    tap_ok(!port[0]->steering && !port[1]->steering, "and not relied upon");
+    port_close(port[1]);
+    port_close(port[0]);
+    if (!open_port("net_null0", &port[0]))
+        abort();
+    tap_ok(!port_dpdk_steering(port[0]), "one queue needs none");
+    port_close(port[0]);
+}
+
 int main(void)
 {
     struct error err;
@@ -370,6 +393,7 @@ int main(void)
     test_virtio();
     test_pool();
     test_describe();
+    test_steering_refused();
     test_refusals();
     eal_stop();
     return tap_done();

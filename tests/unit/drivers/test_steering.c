@@ -128,6 +128,80 @@ static void frames_come_out_of_the_queue_foretold(void **state)
     port_close(pair_b[0]);
 }
 
+/* ---- the test at start ---- */
+
+static const uint8_t other_key[PORT_RSS_KEY_BYTES] = {
+    0x2c, 0xc6, 0x81, 0xd1, 0x5b, 0xdb, 0xf4, 0xf7, 0xfc, 0xa2, 0x83, 0x19, 0xdb, 0x1a,
+    0x3e, 0x94, 0x6b, 0x9e, 0x38, 0xd9, 0x2c, 0x9c, 0x03, 0xd1, 0xad, 0x99, 0x44, 0xa7,
+    0xd9, 0x56, 0x3d, 0x59, 0x06, 0x3c, 0x25, 0xf3, 0xfc, 0x1f, 0xdc, 0x2a,
+};
+
+static void the_vectors_are_tested_at_start(void **state)
+{
+    (void)state;
+    struct error err;
+    assert_true(steering_self_test(&err));
+}
+
+static void a_device_is_believed_by_its_key_and_table(void **state)
+{
+    (void)state;
+    struct steering s;
+    struct error err;
+    for (uint32_t queues = 1; queues <= 16; queues++) {
+        steering_init(&s, other_key, sizeof(other_key), queues);
+        assert_true(steering_check(&s, other_key, sizeof(other_key), queues, &err));
+    }
+    steering_init(&s, other_key, sizeof(other_key), 3);
+    for (uint32_t i = 0; i < s.table_size; i++)
+        s.table[i] = (uint16_t)(i * 3 / s.table_size);
+    assert_true(steering_check(&s, other_key, sizeof(other_key), 3, &err));
+    s.ipv6 = false;
+    assert_true(steering_check(&s, other_key, sizeof(other_key), 3, &err));
+}
+
+/* One bit of the key is wrong, each in its turn of those that reach the table's index through IPv4's addresses and ports. */
+static void a_planted_wrong_key_is_noticed(void **state)
+{
+    (void)state;
+    struct steering s;
+    struct error err;
+    for (unsigned bit = 31; bit < 12 * 8; bit++) {
+        uint8_t key[PORT_RSS_KEY_BYTES];
+        memcpy(key, other_key, sizeof(key));
+        key[bit / 8] ^= (uint8_t)(0x80u >> bit % 8);
+        steering_init(&s, key, sizeof(key), 16);
+        s.ipv6 = false;
+        if (steering_check(&s, other_key, sizeof(other_key), 16, &err))
+            fail_msg("bit %u of the key", bit);
+        assert_non_null(strstr(err.text, "was foretold for queue"));
+    }
+    steering_init(&s, NULL, 0, 2);
+    assert_false(steering_check(&s, other_key, sizeof(other_key), 2, &err));
+    s.ipv4 = false; /* IPv6 alone finds it, too */
+    assert_false(steering_check(&s, other_key, sizeof(other_key), 2, &err));
+}
+
+static void a_key_or_table_of_no_use_is_noticed(void **state)
+{
+    (void)state;
+    static const uint8_t zero[PORT_RSS_KEY_BYTES];
+    struct steering s;
+    struct error err;
+    steering_init(&s, zero, sizeof(zero), 2);
+    assert_false(steering_check(&s, zero, sizeof(zero), 2, &err));
+    assert_string_equal(err.text, "its key is all zero");
+    steering_init(&s, other_key, sizeof(other_key), 2);
+    assert_false(steering_check(&s, other_key, 16, 2, &err));
+    assert_string_equal(err.text, "its key has 16 bytes, and flows of IPv6 take 40");
+    s.table[77] = 2;
+    assert_false(steering_check(&s, other_key, sizeof(other_key), 2, &err));
+    assert_string_equal(err.text, "its table names queue 2 in entry 77, and there are 2");
+    steering_init(&s, other_key, sizeof(other_key), 1);
+    assert_false(steering_check(&s, other_key, sizeof(other_key), 2, &err));
+    assert_string_equal(err.text, "its table leads no flow to queue 1");
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -135,6 +209,10 @@ int main(void)
         cmocka_unit_test(flows_spread_over_all_queues),
         cmocka_unit_test(what_is_not_hashed_is_left_alone),
         cmocka_unit_test(frames_come_out_of_the_queue_foretold),
+        cmocka_unit_test(the_vectors_are_tested_at_start),
+        cmocka_unit_test(a_device_is_believed_by_its_key_and_table),
+        cmocka_unit_test(a_planted_wrong_key_is_noticed),
+        cmocka_unit_test(a_key_or_table_of_no_use_is_noticed),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

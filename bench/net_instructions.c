@@ -76,7 +76,8 @@ static size_t segment(const struct bed *bed, uint8_t *out, uint8_t flags, uint32
                               .window = 60000};
     tcp_header_emit(tcp, &seg);
     tcp[12] = (uint8_t)((TCP_HEADER_MIN + options_len) / 4 << 4);
-    memcpy(tcp + TCP_HEADER_MIN, options, options_len);
+    if (options)
+        memcpy(tcp + TCP_HEADER_MIN, options, options_len);
     memset(tcp + TCP_HEADER_MIN + options_len, 'x', payload);
     size_t len = TCP_HEADER_MIN + options_len + payload;
     uint32_t sum = checksum_tcp_pseudo(&bed->key.remote, &bed->key.local, (uint32_t)len);

@@ -158,7 +158,8 @@ static bool decrypt(struct tls *tls, const uint8_t *body, size_t len, uint8_t *o
     const uint8_t *cipher_text = explicit ? body + RECORD_EXPLICIT_NONCE_BYTES : body;
     const uint8_t *header = tls->opening.header;
     record_nonce(c.key, explicit, nonce);
-    record_cipher_begin(&c, nonce, aad, record_aad(c.key, header[0], len, header, aad));
+    size_t aad_len = record_aad(c.key, header[0], len, header, aad);
+    record_cipher_begin(&c, nonce, aad, aad_len);
     record_cipher_open(&c, out, cipher_text, len);
     record_cipher_tag(&c, tag);
     c.key->sequence++;

@@ -7,14 +7,16 @@ bool seal_worn(const struct tls *tls)
 }
 
 /* The header, with TLS 1.2's explicit nonce behind it; returns its length. */
-static size_t make_header(const struct record_key *key, uint8_t type, size_t len, const uint8_t *nonce,
+static size_t make_header(const struct record_key *key, uint8_t type, size_t len,
+                          const uint8_t nonce[RECORD_NONCE_BYTES],
                           uint8_t header[RECORD_HEADER_BYTES + RECORD_EXPLICIT_NONCE_BYTES])
 {
     size_t explicit = key->implicit_nonce ? 0 : RECORD_EXPLICIT_NONCE_BYTES;
     header[0] = key->version_13 ? SSL3_RT_APPLICATION_DATA : type;
     record_put_be16(header + 1, TLS1_2_VERSION);
     record_put_be16(header + 3, explicit + len + (key->version_13 ? 1 : 0) + RECORD_TAG_BYTES);
-    memcpy(header + RECORD_HEADER_BYTES, nonce + RECORD_NONCE_BYTES - RECORD_EXPLICIT_NONCE_BYTES, explicit);
+    memcpy(header + RECORD_HEADER_BYTES, nonce + (RECORD_NONCE_BYTES - RECORD_EXPLICIT_NONCE_BYTES),
+           explicit);
     return RECORD_HEADER_BYTES + explicit;
 }
 
@@ -24,7 +26,8 @@ static bool begin(struct tls *tls, struct record_cipher *c, uint8_t type, size_t
     uint8_t aad[RECORD_AAD_MAX];
     record_nonce(c->key, NULL, nonce);
     size_t header_len = make_header(c->key, type, len, nonce, header);
-    record_cipher_begin(c, nonce, aad, record_aad(c->key, type, len, header, aad));
+    size_t aad_len = record_aad(c->key, type, len, header, aad);
+    record_cipher_begin(c, nonce, aad, aad_len);
     return tls_put(tls, header, header_len);
 }
 

@@ -187,6 +187,8 @@ def dialogue(session, secured):
             words = line.upper().split()
             mail["body"] += session.take(int(words[1]))
             if words[-1] == b"LAST":
+                if mail["body"] and not mail["body"].endswith(b"\r\n"):
+                    mail["body"] += b"\r\n"  # a chunk may end anywhere (RFC 3030); who stores lines ends the last one, as DATA does
                 finish_mail(session, mail)
             else:
                 session.send(b"250 2.0.0 ok\r\n")

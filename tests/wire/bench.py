@@ -52,9 +52,9 @@ def smoke(folder, **env):
         return ended.returncode, json.load(f), p.read(), ended.stdout + ended.stderr
 
 
-def interval(cpu_s, **counters):
+def interval(cpu_s, waited_s=0, **counters):
     zero = {"core_cycles_" + phase: 0 for phase in (*accounting.PHASES, "empty", "slept")}
-    return {"cpu_s": cpu_s, "published_us": 1_000_000, "counters": {**zero, "core_sleeps": 0, "core_turns": 1, **counters}}
+    return {"cpu_s": cpu_s, "waited_s": waited_s, "published_us": 1_000_000, "counters": {**zero, "core_sleeps": 0, "core_turns": 1, **counters}}
 
 
 def check_accounting():
@@ -67,8 +67,16 @@ def check_accounting():
     cost = accounting.cost(busy, calibration)
     ok(abs(cost["charged_s"] - 0.5) < 1e-9 and abs(cost["poll_s"] - 0.5) < 1e-9 and cost["agree"], "the two accountings agree",
        str(cost))
-    waited = accounting.cost(interval(0.6, core_cycles_tls=900_000_000), calibration)
-    ok(not waited["agree"], "they do not where the busy turns waited for the CPU")
+    late = accounting.cost(interval(0.6, core_cycles_tls=900_000_000), calibration)
+    ok(not late["agree"], "they do not where busy turns took longer than anybody can tell")
+    waited = accounting.cost(interval(0.6, waited_s=0.3, core_cycles_tls=900_000_000), calibration)
+    ok(waited["agree"] and abs(waited["poll_s"] - 0.6) < 1e-9, "they do where it was the wait for the CPU", str(waited))
+    woken = accounting.cost(interval(0.6, waited_s=0.3, core_cycles_tls=600_000_000, core_sleeps=1000,
+                                     core_cycles_slept=399_000_000), calibration)
+    ok(abs(woken["poll_s"] - 0.6) < 1e-9, "a wait behind a sleep is not taken out of the turns", str(woken))
+    mixed = accounting.cost(interval(0.6, waited_s=0.2, core_cycles_tls=600_000_000, core_cycles_empty=200_000_000), calibration)
+    ok(abs(mixed["poll_s"] - 0.45) < 1e-9 and abs(mixed["charged_s"] - 0.45) < 1e-9, "of empty turns and busy ones each has "
+       "its share of the wait", str(mixed))
     ok(not accounting.cost(interval(0.05, core_cycles_empty=90_000_000), calibration)["agree"], "no work, no agreement")
     equal(accounting.paired_ratio([10, 30, 20], [10, 10, 10]), 2, "the ratio is the median of the pairs'")
     equal(accounting.paired_ratio([], []), None, "without pairs there is none")

@@ -4,6 +4,9 @@
                  of the sleeps, whose cost is measured on the idle engine in the same run
     poll mode    the time stamp counter over the turns that found work: what the work takes of a core that never sleeps
 
+The counter goes on while a thread is ready and another has its CPU. The kernel says for how long (run-queue wait); what of it
+lay within turns is taken out.
+
 Pure functions over samples; nothing here starts or reads anything.
 """
 import statistics
@@ -42,18 +45,34 @@ def calibrate(idle):
     counters = idle["counters"]
     turning_s = (counters["core_cycles_empty"] + busy_cycles(counters)) / hz
     sleeps = counters["core_sleeps"]
-    return {"cycles_per_s": hz, "sleep_s": max(idle["cpu_s"] - turning_s, 0) / sleeps if sleeps else 0.0,
+    asleep_s = max(counters["core_cycles_slept"] / hz - idle.get("waited_s", 0), 0)
+    return {"cycles_per_s": hz, "nap_s": asleep_s / sleeps if sleeps else 0.0, "sleep_s": max(idle["cpu_s"] - turning_s, 0) / sleeps if sleeps else 0.0,
             "empty_turn_s": counters["core_cycles_empty"] / hz / max(counters["core_turns"], 1)}
+
+
+def waits_within_turns(interval, calibration):
+    """Seconds of waiting for the CPU in (busy, empty) turns.
+
+    A thread waits when it has slept, too: that is what its sleeps took longer than those of the idle engine.
+    """
+    counters, hz = interval["counters"], calibration["cycles_per_s"]
+    late_s = max(counters["core_cycles_slept"] / hz - counters["core_sleeps"] * calibration["nap_s"], 0)
+    waited_s = max(interval.get("waited_s", 0) - late_s, 0)
+    turns = busy_cycles(counters) + counters["core_cycles_empty"]
+    busy = busy_cycles(counters) / turns if turns else 0
+    return waited_s * busy, waited_s * (1 - busy)
 
 
 def cost(interval, calibration):
     """Seconds of work in an interval by both clocks, and whether they agree."""
     counters, hz = interval["counters"], calibration["cycles_per_s"]
-    empty_s, slept_s = counters["core_cycles_empty"] / hz, counters["core_sleeps"] * calibration["sleep_s"]
+    waited_busy_s, waited_empty_s = waits_within_turns(interval, calibration)
+    empty_s = max(counters["core_cycles_empty"] / hz - waited_empty_s, 0)
+    slept_s = counters["core_sleeps"] * calibration["sleep_s"]
     charged = interval["cpu_s"] - empty_s - slept_s
-    poll = busy_cycles(counters) / hz
+    poll = busy_cycles(counters) / hz - waited_busy_s
     return {"charged_s": charged, "poll_s": poll, "raw_cpu_s": interval["cpu_s"], "empty_s": empty_s, "sleeps_s": slept_s,
-            "agree": charged > 0 and abs(poll / charged - 1) <= AGREE_WITHIN,
+            "waited_busy_s": waited_busy_s, "agree": charged > 0 and abs(poll / charged - 1) <= AGREE_WITHIN,
             "poll_to_charged": poll / charged if charged > 0 else None}
 
 

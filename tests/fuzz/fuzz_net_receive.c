@@ -17,7 +17,9 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
             abort();      \
     } while (0)
 
-#define FLOWS 8u
+#define FLOWS             8u
+#define ICMP6_ECHO_REPLY  129u
+#define ICMP6_MLD2_REPORT 143u
 
 /* ---- packets, each in memory of its own, so that the address sanitizer sees its ends ---- */
 
@@ -96,7 +98,7 @@ static void check_ip(uint8_t *packet, size_t len, bool eth_group, uint16_t flags
         if (icmp.kind == ICMP_NEIGHBOUR)
             CHECK(nd_parse(&nd, &ip, payload, ip.payload_len) && eth_group == ip_is_multicast(&ip.dst));
         else
-            CHECK(icmp.type == 129 && !eth_group); /* the echo reply */
+            CHECK((icmp.type == ICMP6_ECHO_REPLY && !eth_group) || (icmp.type == ICMP6_MLD2_REPORT && eth_group));
         return;
     }
     if (ip.protocol == IP_PROTO_ICMP) {

@@ -2,8 +2,8 @@
  *
  *     fuzz_x_replay FOLDER
  *
- * With clang the same target is also built against libFuzzer, as fuzz_x (not by default): fuzz_x -max_total_time=60
- * FOLDER looks for more.
+ * With clang the same target is also built against libFuzzer, as fuzz_x (not by default); scripts/fuzz does that and looks for
+ * more.
  */
 #include "tests/lib/tap.h"
 

@@ -12,11 +12,12 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define BUFFERS     32768u
+#define BUFFERS     65536u
 #define FLOWS_MAX   1024u
 #define DRAIN_US    5000000u
-#define IDLE_US     50u
-#define SEND_BUFFER (16u << 20)
+#define IDLE_US     10u
+#define SEND_BUFFER (16u << 20)  /* of each flow, as Linux's tcp_wmem beside it: cwnd is to be what limits */
+#define WRITE_AHEAD (256u << 10) /* what waits unsent: the pool's packets are for what is in flight */
 
 struct run {
     uint32_t flows, connected, closed, failed;
@@ -25,10 +26,11 @@ struct run {
     bool begun, ending;
 };
 
-static void write_all(struct stream *stream)
+static void write_ahead(struct stream *stream)
 {
     size_t room;
-    for (uint8_t *out; (out = tcp_write_reserve(&stream->tcb, &room));) {
+    for (uint8_t *out;
+         tcp_unsent_bytes(&stream->tcb) < WRITE_AHEAD && (out = tcp_write_reserve(&stream->tcb, &room));) {
         memset(out, 'h', room);
         tcp_write_commit(&stream->tcb, room);
     }
@@ -58,7 +60,7 @@ static void on_ready(void *ctx, struct stream *stream)
             begin(run, stream->connected_us);
     }
     if (run->begun && !run->ending)
-        write_all(stream);
+        write_ahead(stream);
 }
 
 static void on_accepted(void *ctx, struct stream *stream)
@@ -118,7 +120,7 @@ int main(int argc, char **argv)
     endpoint_start("tcp_flows", 320);
     struct port *port = endpoint_port(argv[1], BUFFERS, "", "");
     struct stack_config config = {.tcp = tcp_config_default(), .streams_max = run.flows + 8};
-    config.tcp.send_buffer_bytes = SEND_BUFFER / run.flows;
+    config.tcp.send_buffer_bytes = SEND_BUFFER;
     if (active && argc > 8 && strcmp(argv[8], "reno") == 0)
         config.tcp.cc = &tcp_cc_reno;
     if (active && argc > 8 && strcmp(argv[8], "no-pacing") == 0)

@@ -2,10 +2,11 @@
 """Our TCP beside Linux's over one and the same faulty wire.
 
 Three namespaces: a sender's host, a wire (bench/bridge, which injects the faults), a receiver's host. In turn the
-sender is Linux and is hardline, everything else stays; medians of the repetitions and their ratios are printed.
+sender is Linux and is hardline, everything else stays; medians of the repetitions and their ratios are printed. Roles:
+client and server are the sender's; with sink the receivers take turns, and Linux sends.
 
     tcp_table.py [--seconds N] [--repeat N] [--loss 0,0.1,1,5] [--delay 1,20,100] [--flows 1,100]
-                 [--roles client,server] [--reorder %] [--fair] [--json FILE] [--most-minutes N] [--realtime] [--quick]
+                 [--roles client,server,sink] [--reorder %] [--fair] [--json FILE] [--most-minutes N] [--realtime] [--quick]
 
 --quick: a few cells for a second each, which must come to an end with bytes; exit status 1 if one does not.
 """
@@ -24,6 +25,7 @@ import hl  # noqa: E402
 TOOLS = os.path.join(hl.BUILD, "bench")
 SENDER_IF, SENDER_WIRE, WIRE_RECEIVER, RECEIVER_IF = "hlt0", "hlt1", "hlt2", "hlt3"
 KERNEL, ENGINE, RECEIVER = "10.78.0.1", "10.78.0.100", "10.78.0.2"
+ENGINE_SINK = "10.78.0.200"
 
 
 class Wire:
@@ -57,17 +59,27 @@ class Wire:
                               ns=self.wire, ready="ready", timeout_s=20)
 
 
+def device(interface):
+    return f"net_af_packet0,iface={interface},framecnt=4096,blocksz=1048576,framesz=2048"
+
+
 def engine_command(role, flows, seconds):
-    device = [f"net_af_packet0,iface={SENDER_IF},framecnt=4096,blocksz=1048576,framesz=2048", f"{ENGINE}/24"]
+    program = [f"{TOOLS}/tcp_flows", device(SENDER_IF), f"{ENGINE}/24"]
     if role == "client":
-        return [f"{TOOLS}/tcp_flows", *device, "connect", RECEIVER, "5001", str(flows), str(seconds)]
-    return [f"{TOOLS}/tcp_flows", *device, "listen", "5002", str(flows), str(seconds)]
+        return [*program, "connect", RECEIVER, "5001", str(flows), str(seconds)]
+    return [*program, "listen", "5002", str(flows), str(seconds)]
 
 
-def linux_command(role, flows, seconds):
-    if role == "client":
-        return [f"{TOOLS}/tcp_linux", "send", RECEIVER, "5001", str(flows), str(seconds)]
-    return [f"{TOOLS}/tcp_linux", "serve", KERNEL, "5002", str(flows), str(seconds)]
+def linux_command(role, flows, seconds, to=RECEIVER):
+    if role == "server":
+        return [f"{TOOLS}/tcp_linux", "serve", KERNEL, "5002", str(flows), str(seconds)]
+    return [f"{TOOLS}/tcp_linux", "send", to, "5001", str(flows), str(seconds)]
+
+
+def sink_command(who):
+    if who == "hardline":
+        return [f"{TOOLS}/tcp_sink", device(RECEIVER_IF), f"{ENGINE_SINK}/24", "5001"]
+    return [f"{TOOLS}/tcp_linux", "sink", RECEIVER, "5001"]
 
 
 def last_json(process):
@@ -78,9 +90,7 @@ def last_json(process):
 def run_senders(wire, role, senders, flows, seconds):
     """Runs the senders, each "linux" or "hardline", side by side; returns their figures."""
     make = {"linux": linux_command, "hardline": engine_command}
-    sink = None
-    if role == "client":
-        sink = wire.lab.start([f"{TOOLS}/tcp_linux", "sink", RECEIVER, "5001"], ns=wire.receiver, ready="ready")
+    sink = wire.lab.start(sink_command("linux"), ns=wire.receiver, ready="ready") if role == "client" else None
     running = [wire.lab.start(make[s](role, flows, seconds), ns=wire.sender, ready="ready|begun", timeout_s=30)
                for s in senders]
     readers = []
@@ -98,6 +108,19 @@ def run_senders(wire, role, senders, flows, seconds):
     return figures
 
 
+def run_receiver(wire, receiver, flows, seconds):
+    """Linux sends to the receiver, "linux" or "hardline"; returns the sender's figures."""
+    sink = wire.lab.start(sink_command(receiver), ns=wire.receiver, ready="ready", timeout_s=30)
+    to = {"linux": RECEIVER, "hardline": ENGINE_SINK}[receiver]
+    sender = wire.lab.start(linux_command("client", flows, seconds, to), ns=wire.sender, ready="begun", timeout_s=30)
+    try:
+        sender.popen.wait(seconds + 60)
+        return last_json(sender)
+    finally:
+        sink.kill(signal.SIGKILL)
+        sink.popen.wait(10)
+
+
 def faults(loss, delay_ms, reorder, seed, rate="", forth=True):
     words = [f"delay={delay_ms / 2}ms" if delay_ms else "", f"seed={seed}"]
     if forth:
@@ -108,16 +131,19 @@ def faults(loss, delay_ms, reorder, seed, rate="", forth=True):
 def one_cell(wire, role, loss, delay, flows, options):
     rates = {"linux": [], "hardline": []}
     for repetition in range(options.repeat):
-        for sender in rates:
+        for stack in rates:
             bridge = wire.bridge(faults(loss, delay, options.reorder, 100 + repetition),
                                  faults(0, delay, 0, 200 + repetition, forth=False))
             try:
-                figure = run_senders(wire, role, [sender], flows, options.seconds)[0]
+                if role == "sink":
+                    figure = run_receiver(wire, stack, flows, options.seconds)
+                else:
+                    figure = run_senders(wire, role, [stack], flows, options.seconds)[0]
             finally:
                 bridge.stop()
-            rates[sender].append(figure.get("mbit_s", 0.0))
+            rates[stack].append(figure.get("mbit_s", 0.0))
             if "error" in figure:
-                print("#", sender, figure["error"], file=sys.stderr)
+                print("#", stack, figure["error"], file=sys.stderr)
     linux, hardline = (statistics.median(rates[s]) for s in ("linux", "hardline"))
     return {"role": role, "loss_percent": loss, "delay_ms": delay, "flows": flows, "reorder_percent": options.reorder,
             "linux_mbit_s": linux, "hardline_mbit_s": hardline, "ratio": hardline / linux if linux else 0.0,
@@ -151,7 +177,7 @@ def main():
     parser.add_argument("--loss", type=numbers, default=[0, 0.1, 1, 5])
     parser.add_argument("--delay", type=numbers, default=[1, 20, 100])
     parser.add_argument("--flows", type=numbers, default=[1, 100])
-    parser.add_argument("--roles", default="client,server")
+    parser.add_argument("--roles", default="client,server,sink")
     parser.add_argument("--reorder", type=float, default=0)
     parser.add_argument("--fair", action="store_true", help="measure fairness at a bottleneck, too")
     parser.add_argument("--json")

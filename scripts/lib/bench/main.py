@@ -18,7 +18,7 @@ from lab import BenchLab  # noqa: E402
 
 REPETITIONS = 3
 TARGETS = ["engine/hardlined", "engine/cli/hardline", "bench/hardline-bench", "bench/bench_parts", "bench/bench_ring", "bench/peer_kernel",
-           "bench/tcp_flows", "bench/tcp_linux", "bench/bridge"]
+           "bench/tcp_flows", "bench/tcp_sink", "bench/tcp_linux", "bench/bridge"]
 
 
 def names_of(group):

@@ -106,6 +106,17 @@
     X(tls_resumed, "of the completed ones, resumed")                                    \
     X(tls_sealed_bytes, "plain bytes encrypted")                                        \
     X(tls_opened_bytes, "plain bytes decrypted")                                        \
+    X(tls_batch_lanes, "public-key operations computed side by side")                   \
+    X(tls_batch_calls, "calls for these, of up to eight each")                          \
+    X(tls_batch_single, "public-key operations computed one at a time")                 \
+    X(tls_batch_run_full, "batches run because eight of a kind waited")                 \
+    X(tls_batch_run_all_wait, "batches run because every handshake waited")             \
+    X(tls_batch_run_idle, "batches run because the core had nothing to do")             \
+    X(tls_batch_run_old, "batches run because the oldest had waited too long")          \
+    X(tls_batch_redone, "operations that libcrypto did again")                          \
+    X(tls_batch_pool_full, "operations not taken: too many in the batch")               \
+    X(tls_batch_keys, "ephemeral keys taken from the stock")                            \
+    X(tls_batch_keys_late, "times that the stock was empty")                            \
     /* SMTP and jobs */                                                                 \
     X(smtp_messages, "messages whose end of data was answered with success")            \
     X(smtp_messages_bdat, "of these, sent by BDAT")                                     \

@@ -1,0 +1,127 @@
+/* batch_inside.h: what the files of the batch share; nobody outside includes it but their tests. */
+#ifndef CRYPTO_BATCH_INSIDE_H
+#define CRYPTO_BATCH_INSIDE_H
+
+#include "crypto/batch.h"
+#include "crypto/signature.h"
+#include "engine/base/pool.h"
+
+#include <openssl/evp.h>
+
+#define KEY_WORDS (BATCH_SIG_BYTES / sizeof(uint64_t))
+
+struct batch_key {
+    uint32_t holders;
+    enum batch_kind kind;
+    EVP_PKEY *pkey;
+    EVP_PKEY_CTX *ctx; /* ready to verify; NULL: Ed25519, which takes messages and no digests */
+    size_t bytes;      /* of a coordinate, or of the modulus; 0: BATCH_OTHER_VERIFY */
+    bool rsa;          /* scheme and hash are told to ctx */
+    bool told;         /* the two below are what it was told */
+    enum batch_scheme scheme;
+    enum batch_hash hash;
+    uint64_t word[KEY_WORDS];     /* least first: the modulus, or x and behind it y */
+    uint8_t big[BATCH_SIG_BYTES]; /* the modulus big-endian */
+};
+
+/* A library that computes operations.
+ *
+ * has: whether it knows the kind at all. run takes n operations of one kind, n in [1, BATCH_LANES], and
+ * sets each one's result; one that it leaves at BATCH_WAITS is done again by libcrypto.  Keys: the point of
+ * own.secret; derivations: shared.
+ */
+struct batch_backend {
+    char name[32];
+    bool (*has)(void *self, enum batch_kind kind);
+    bool (*takes)(const struct batch_op *op); /* NULL: whatever it has; else what it refuses is libcrypto's */
+    void (*run)(void *self, enum batch_kind kind, struct batch_op *const op[], unsigned n);
+    void (*close)(void *self); /* wipes and frees */
+    void *self;
+};
+
+struct batch_queue {
+    struct list waiting;
+    uint32_t count; /* in [0, BATCH_LANES) between calls */
+};
+
+struct batch_stock {
+    bool asked; /* somebody has taken one: worth making ahead */
+    uint32_t count;
+    struct batch_pair pair[BATCH_STOCK_MAX];
+};
+
+struct batch {
+    struct pool ops;
+    struct batch_queue queue[BATCH_KINDS];
+    struct list ready;
+    uint32_t waiting; /* in all queues */
+    uint64_t wait_us;
+    uint8_t break_even[BATCH_KINDS]; /* in [1, BATCH_NEVER] */
+    struct batch_backend lanes;      /* run NULL: there is none */
+    struct batch_backend single;     /* libcrypto */
+    EVP_MD *md[BATCH_HASHES];
+    EVP_MD_CTX *hash;
+    struct stats *stats;
+    bool faulty, complained;
+    char complaint[128];
+    uint32_t stock_max;
+    struct batch_stock stock[BATCH_GROUPS];
+    struct batch_op making[BATCH_LANES]; /* keys for the stock */
+};
+
+static inline bool batch_is_key(enum batch_kind kind)
+{
+    return kind <= BATCH_P384_KEY;
+}
+
+static inline bool batch_is_derive(enum batch_kind kind)
+{
+    return kind >= BATCH_X25519_DERIVE && kind <= BATCH_P384_DERIVE;
+}
+
+/* NULL: X25519, RSA and what else is on no curve of signature.h. */
+static inline const struct curve *batch_curve(enum batch_kind kind)
+{
+    static const struct curve *const curve[BATCH_KINDS] = {
+        [BATCH_P256_KEY] = &curve_p256,    [BATCH_P384_KEY] = &curve_p384,
+        [BATCH_P256_DERIVE] = &curve_p256, [BATCH_P384_DERIVE] = &curve_p384,
+        [BATCH_P256_VERIFY] = &curve_p256, [BATCH_P384_VERIFY] = &curve_p384,
+    };
+    return curve[kind];
+}
+
+/* batch.c: computes operations that stand in no queue; none is left waiting. */
+void batch_compute(struct batch *batch, enum batch_kind kind, struct batch_op *const op[], unsigned n);
+
+/* batch_open with a library of a test's own instead of those that are looked for; it is closed with the
+ * batch.
+ */
+struct batch *batch_open_with(const struct batch_config *config, const struct batch_backend *lanes,
+                              struct error *err) must_check;
+
+/* batch_mb.c: false when the library is not there or the CPU lacks what it needs: no fault. */
+bool batch_mb_open(struct batch_backend *backend) must_check;
+
+/* batch_openssl.c: knows every kind. */
+bool batch_openssl_open(struct batch_backend *backend, struct error *err) must_check;
+
+/* batch_key.c: libcrypto's word; digest for all but Ed25519, which takes the message. */
+bool batch_key_verify(struct batch_key *key, enum batch_scheme scheme, enum batch_hash hash,
+                      struct span digest, struct span sig) must_check;
+bool batch_key_verify_message(struct batch_key *key, struct span message, struct span sig) must_check;
+bool batch_key_fits(const struct batch_key *key, enum batch_scheme scheme) must_check;
+size_t batch_hash_bytes(enum batch_hash hash);
+
+/* batch_stock.c */
+void batch_stock_fill(struct batch *batch);
+void batch_stock_wipe(struct batch *batch);
+/* Puts scalars that nobody can foretell into the first of n operations, n <= BATCH_LANES: 32 bytes for
+ * X25519, else in [1, order - 1].  Returns how many: fewer, once in 2^29 calls, where one was out of range;
+ * 0 if libcrypto has none.
+ */
+unsigned batch_secrets_make(enum batch_group group, struct batch_op *op, unsigned n) must_check;
+
+/* batch_measure.c: from how many operations of each kind on batch->lanes costs less than libcrypto. */
+bool batch_measure(struct batch *batch, struct error *err) must_check;
+
+#endif

@@ -1,0 +1,46 @@
+/* batch_kit.h: batches for tests, and the same questions asked of libcrypto's EVP. */
+#ifndef TESTS_UNIT_CRYPTO_BATCH_KIT_H
+#define TESTS_UNIT_CRYPTO_BATCH_KIT_H
+
+#include "crypto/batch_inside.h"
+
+struct kit {
+    struct batch *batch;
+    struct stats stats;
+};
+
+enum kit_library { KIT_LIBCRYPTO, KIT_LANES, KIT_LIBRARIES }; /* lanes: crypto_mb even for one operation */
+
+/* False: this machine has no crypto_mb or no CPU for it; the test says so and skips that half. */
+bool kit_open(struct kit *kit, enum kit_library library);
+void kit_close(struct kit *kit);
+
+/* Lower-case or upper-case hexadecimal; returns bytes. */
+size_t kit_hex(const char *hex, uint8_t *out);
+
+/* Keys with their private half: "P-256", "P-384", "ED25519", "RSA" of so many bits; made once a program. */
+EVP_PKEY *kit_ec(enum batch_group group);
+EVP_PKEY *kit_rsa(unsigned bits);
+EVP_PKEY *kit_ed25519(void);
+void kit_free_keys(void);
+
+/* A public point, uncompressed, as a key. */
+EVP_PKEY *kit_ec_public(enum batch_group group, const uint8_t *point);
+
+const EVP_MD *kit_md(enum batch_hash hash);
+size_t kit_sign(EVP_PKEY *key, enum batch_scheme scheme, enum batch_hash hash, struct span message,
+                uint8_t *sig);
+
+/* What libcrypto says by EVP alone, as a TLS client would ask. */
+bool kit_evp_verify(EVP_PKEY *key, enum batch_scheme scheme, enum batch_hash hash, struct span message,
+                    struct span sig);
+bool kit_evp_derive(enum batch_group group, const struct batch_pair *own, struct span peer, uint8_t *shared);
+
+/* Flushes and takes the one operation that is expected. */
+enum batch_result kit_answer(struct kit *kit, struct batch_op *op);
+enum batch_result kit_verify(struct kit *kit, struct batch_key *key, enum batch_scheme scheme,
+                             enum batch_hash hash, struct span message, struct span sig);
+enum batch_result kit_derive(struct kit *kit, enum batch_group group, const struct batch_pair *own,
+                             struct span peer, uint8_t *shared);
+
+#endif

@@ -16,6 +16,7 @@
 #define SEND_BUFFER     65536u
 #define RECV_BUFFER     262144u
 #define CONNECT_TIME_US 30000000u
+#define TIME_WAITS      65536u /* the farm closes first, after QUIT; the oldest makes room */
 
 static volatile sig_atomic_t figures_wanted;
 
@@ -58,6 +59,7 @@ static void open_stack(struct farm *farm)
         .tcp = tcp_config_default(),
         .net = o->net,
         .streams_max = o->connections,
+        .time_waits_max = TIME_WAITS,
         .backlog = BACKLOG,
         .listen_port = o->port,
         .also_listen_port = o->plain ? 0 : o->tls_port,
@@ -78,6 +80,7 @@ static void open_farm(struct farm *farm, const struct farm_options *options)
     farm->options = options;
     list_init(&farm->waiting);
     list_init(&farm->blocked);
+    list_init(&farm->silent);
     farm->conn = calloc(options->connections + BACKLOG, sizeof(*farm->conn));
     if (!farm->conn)
         endpoint_fail("--connections", "no memory for so many");
@@ -101,8 +104,17 @@ static void close_farm(struct farm *farm)
 
 /* ---- running ---- */
 
+static void tell_conflicts(struct farm *farm)
+{
+    uint64_t conflicts = stack_stats(farm->stack)->v[STAT_net_arp_conflicts];
+    if (farm->conflicts_told == 0 && conflicts > 0)
+        fprintf(stderr, "farm: another station on this network has one of the addresses (ARP)\n");
+    farm->conflicts_told = conflicts;
+}
+
 static void look_around(struct farm *farm, uint64_t now_us, uint64_t *progress_us)
 {
+    tell_conflicts(farm);
     if (figures_wanted) {
         figures_wanted = 0;
         farm_report_figures(farm, "status");
@@ -126,6 +138,7 @@ static void run(struct farm *farm)
     while (!is_over(farm)) {
         bool worked = stack_turn(farm->stack, now_us);
         farm_conn_release(farm);
+        farm_conn_expire(farm);
         look_around(farm, now_us, &progress_us);
         if (!worked && !o->poll)
             endpoint_nap(min_u64(stack_deadline(farm->stack), farm_conn_deadline(farm)), IDLE_US);

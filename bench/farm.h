@@ -17,6 +17,7 @@ struct farm_counts {
     uint64_t messages, recipients;                 /* answered with 250 */
     uint64_t faults_given, cut_asked, cut_by_peer; /* in the middle of a message */
     uint64_t resets, injected;                     /* bytes behind STARTTLS */
+    uint64_t timed_out;                            /* nothing came for --idle-timeout */
     uint64_t out_of_memory;
     uint64_t bursts, held; /* releases of held answers, and flights in them */
     uint64_t busy_us;      /* what the turns with work took */
@@ -31,6 +32,8 @@ struct farm_conn {
     bool handshaking, waiting, released, closing;
     struct list wait;    /* in farm->waiting, by due_us */
     struct list blocked; /* in farm->blocked: wants to write, had no room */
+    struct list silent;  /* in farm->silent, by heard_us */
+    uint64_t heard_us;   /* when bytes last went either way */
     uint64_t due_us;
     struct farm_smtp smtp;
     char host[FARM_NAME_MAX];
@@ -42,6 +45,7 @@ struct farm {
     struct stack *stack;
     struct farm_conn *conn; /* by stream->flow; memory is touched when it is used */
     struct list waiting, blocked;
+    struct list silent; /* all connections that are not being ended, the longest silent first */
     uint32_t waiting_count;
     struct farm_tls tls;
     struct farm_certs certs;
@@ -49,7 +53,8 @@ struct farm {
     struct check check;
     struct farm_counts counts;
     struct rand_source rand;
-    uint64_t *greylist; /* bits by the hash of a recipient */
+    uint64_t conflicts_told; /* of STAT_net_arp_conflicts */
+    uint64_t *greylist;      /* bits by the hash of a recipient */
     uint64_t started_us;
     double started_cpu_s; /* what it had used when it was ready */
     char scratch[FARM_SCRATCH_BYTES];
@@ -57,8 +62,9 @@ struct farm {
 
 /* farm_conn.c */
 struct stack_events farm_conn_events(struct farm *farm);
-void farm_conn_release(struct farm *farm);            /* answers whose time has come; each turn */
-uint64_t farm_conn_deadline(const struct farm *farm); /* of the answers that wait */
+void farm_conn_release(struct farm *farm); /* answers whose time has come; each turn */
+void farm_conn_expire(struct farm *farm);  /* connections that have been silent for too long; each turn */
+uint64_t farm_conn_deadline(const struct farm *farm); /* of both */
 
 /* farm_faults.c */
 void farm_faults_open(struct farm *farm);

@@ -6,6 +6,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#define EXPIRED_A_TURN 64u
+
 static void abort_conn(struct farm_conn *c)
 {
     c->closing = true;
@@ -18,6 +20,43 @@ static void close_conn(struct farm_conn *c)
     if (c->ssl && !c->handshaking)
         SSL_shutdown(c->ssl);
     tcp_close(&c->stream->tcb, stack_now_us(c->stream->stack));
+}
+
+/* ---- connections of which nothing is heard ---- */
+
+static void is_heard(struct farm_conn *c)
+{
+    list_remove(&c->silent);
+    if (c->closing)
+        return;
+    c->heard_us = stack_now_us(c->stream->stack);
+    list_push_tail(&c->farm->silent, &c->silent);
+}
+
+/* A client that lives gets its 421; one that stands in a handshake or does not read gets a reset. */
+static void time_out(struct farm_conn *c)
+{
+    c->farm->counts.timed_out++;
+    list_remove(&c->silent);
+    if (!c->stream->connected || c->handshaking || c->smtp.out_len)
+        abort_conn(c);
+    else
+        farm_smtp_idle(&c->smtp);
+    stack_wake(c->stream);
+}
+
+static uint64_t silence_ends_us(const struct farm *farm)
+{
+    if (list_empty(&farm->silent) || !farm->options->idle_timeout_s)
+        return DEADLINE_NEVER;
+    return list_entry(farm->silent.next, struct farm_conn, silent)->heard_us +
+           farm->options->idle_timeout_s * 1000000ull;
+}
+
+void farm_conn_expire(struct farm *farm)
+{
+    for (uint32_t i = 0; i < EXPIRED_A_TURN && silence_ends_us(farm) <= stack_now_us(farm->stack); i++)
+        time_out(list_entry(farm->silent.next, struct farm_conn, silent));
 }
 
 /* ---- answers that wait ---- */
@@ -83,9 +122,10 @@ void farm_conn_release(struct farm *farm)
 
 uint64_t farm_conn_deadline(const struct farm *farm)
 {
+    uint64_t silence_us = silence_ends_us(farm);
     if (list_empty(&farm->waiting))
-        return DEADLINE_NEVER;
-    return list_entry(farm->waiting.next, struct farm_conn, wait)->due_us;
+        return silence_us;
+    return min_u64(silence_us, list_entry(farm->waiting.next, struct farm_conn, wait)->due_us);
 }
 
 /* ---- in and out ---- */
@@ -105,7 +145,7 @@ static enum farm_io write_some(struct farm_conn *c, size_t *done)
 {
     if (c->ssl)
         return farm_tls_write(c->ssl, c->smtp.out, c->smtp.out_len, done);
-    *done = farm_stream_write(c->stream, c->smtp.out, c->smtp.out_len);
+    *done = stream_write(c->stream, c->smtp.out, c->smtp.out_len);
     return *done ? FARM_IO_DONE : FARM_IO_AGAIN;
 }
 
@@ -113,7 +153,7 @@ static enum farm_io read_some(struct farm_conn *c, char *out, size_t cap, size_t
 {
     if (c->ssl)
         return farm_tls_read(c->ssl, out, cap, got);
-    *got = farm_stream_read(c->stream, out, cap);
+    *got = stream_read(c->stream, out, cap);
     return *got ? FARM_IO_DONE : c->stream->peer_done ? FARM_IO_ENDED : FARM_IO_AGAIN;
 }
 
@@ -126,6 +166,8 @@ static bool flush(struct farm_conn *c)
             return false;
         enum farm_io io = write_some(c, &done);
         farm_smtp_sent(&c->smtp, done);
+        if (done)
+            is_heard(c);
         if (io == FARM_IO_AGAIN) {
             list_remove(&c->blocked);
             list_push_tail(&c->farm->blocked, &c->blocked);
@@ -256,6 +298,8 @@ static void on_ready(void *ctx, struct stream *stream)
     (void)ctx;
     if (!stream->connected || !c)
         return;
+    if (tcp_read_peek(&stream->tcb, &len))
+        is_heard(c);
     while (step(c))
         ;
     if (!c->closing)
@@ -276,6 +320,8 @@ static void on_accepted(void *ctx, struct stream *stream)
     c->stream = stream;
     list_init(&c->wait);
     list_init(&c->blocked);
+    list_init(&c->silent);
+    is_heard(c);
     stream->user = c;
     farm->counts.connections++;
     if (stack_streams(farm->stack) > farm->counts.peak)
@@ -302,6 +348,7 @@ static void on_closed(void *ctx, struct stream *stream)
     farm->counts.cut_by_peer += !c->handshaking && !by_us && farm_smtp_in_message(&c->smtp);
     stop_waiting(c);
     list_remove(&c->blocked);
+    list_remove(&c->silent);
     SSL_free(c->ssl);
     free(c->rest);
     stream->user = NULL;

@@ -24,6 +24,7 @@ static const char help[] =
     "  --no-chunking         do not offer CHUNKING\n"
     "  --plain               no TLS at all: for tests of the farm itself\n"
     "  --connections N       open at once, at the most (1024)\n"
+    "  --idle-timeout S      end connections of which nothing has been heard for so long (300); 0: never\n"
     "  --buffers N           packet buffers (16384)\n"
     "  --memory-mb N         for packets and rings (as the buffers need)\n"
     "  --cpu N               run on that CPU\n"
@@ -230,6 +231,7 @@ enum {
     OPT_NO_CHUNKING,
     OPT_PLAIN,
     OPT_CONNECTIONS,
+    OPT_IDLE_TIMEOUT,
     OPT_BUFFERS,
     OPT_MEMORY,
     OPT_CPU,
@@ -269,6 +271,7 @@ static const struct option known[] = {
     {"no-chunking", no_argument, NULL, OPT_NO_CHUNKING},
     {"plain", no_argument, NULL, OPT_PLAIN},
     {"connections", required_argument, NULL, OPT_CONNECTIONS},
+    {"idle-timeout", required_argument, NULL, OPT_IDLE_TIMEOUT},
     {"buffers", required_argument, NULL, OPT_BUFFERS},
     {"memory-mb", required_argument, NULL, OPT_MEMORY},
     {"cpu", required_argument, NULL, OPT_CPU},
@@ -324,6 +327,7 @@ static bool set(struct farm_options *o, int option, const char *text, struct err
     case OPT_NO_CHUNKING: return set_flag(&o->chunking, false);
     case OPT_PLAIN: return set_flag(&o->plain, true);
     case OPT_CONNECTIONS: return read_u32(text, 4u << 20, &o->connections, err);
+    case OPT_IDLE_TIMEOUT: return read_u32(text, 86400, &o->idle_timeout_s, err);
     case OPT_BUFFERS: return read_u32(text, 16u << 20, &o->buffers, err);
     case OPT_MEMORY: return read_u32(text, 1u << 20, &o->memory_mb, err);
     case OPT_CPU: return read_u32(text, 1023, &cpu, err) && (o->cpu = (int)cpu, true);
@@ -362,7 +366,7 @@ static bool complete(struct farm_options *o, struct error *err)
     if (!o->names)
         o->names = o->addresses;
     if (!o->memory_mb)
-        o->memory_mb = o->buffers / 384 + 48; /* 2.6 kB each, rings and EAL */
+        o->memory_mb = o->buffers / 256 + 96; /* an ordinary page each; descriptors, rings and EAL */
     o->net.neighbours_max = 1024;
     o->net.port_first = 1024;
     o->net.port_last = UINT16_MAX;
@@ -389,6 +393,7 @@ int farm_options_read(struct farm_options *o, int argc, char **argv)
         .tls = {TLS1_2_VERSION, TLS1_3_VERSION, .tickets = 2},
         .connections = 1024,
         .buffers = 16384,
+        .idle_timeout_s = 300,
         .hold_us = 5000,
         .rx_faults = "",
         .tx_faults = "",

@@ -28,6 +28,7 @@ struct farm_options {
     bool plain, chunking, any_message, poll;
     int cpu; /* -1: any */
     uint32_t connections, buffers, memory_mb;
+    uint32_t idle_timeout_s; /* 0: never */
     uint32_t latency_us, hold, hold_us;
     struct farm_fault fault[FARM_FAULTS_MAX];
     uint32_t faults;

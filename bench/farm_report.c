@@ -113,9 +113,15 @@ static uint64_t refused(const struct farm *farm)
     return stack_stats(farm->stack)->v[STAT_tcp_drop_listener_full];
 }
 
+/* Frames lost. A refused allocation alone loses nothing: what was to be sent waits for the next turn. */
 static uint64_t lost_for_buffers(const struct farm *farm)
 {
-    return farm->port->dropped + farm->port->tx_pool->exhausted + farm->port->rx_pool->exhausted;
+    return farm->port->dropped;
+}
+
+static uint64_t refused_buffers(const struct farm *farm)
+{
+    return farm->port->tx_pool->exhausted + farm->port->rx_pool->exhausted;
 }
 
 bool farm_report_is_good(const struct farm *farm)
@@ -174,7 +180,10 @@ static void add_counts(yyjson_mut_doc *doc, yyjson_mut_val *root, const struct f
         {"packets_in", stat[STAT_port_rx_packets]},
         {"packets_out", stat[STAT_port_tx_packets]},
         {"retransmits", stat[STAT_tcp_retransmits]},
+        {"timed_out", c->timed_out},
+        {"address_conflicts", stat[STAT_net_arp_conflicts]},
         {"no_buffer", lost_for_buffers(farm)},
+        {"buffers_refused", refused_buffers(farm)},
         {"no_connection", refused(farm)},
         {"out_of_memory", c->out_of_memory},
         {"memory_kb", memory_kb()},
@@ -197,11 +206,12 @@ void farm_report_figures(const struct farm *farm, const char *event)
     yyjson_mut_obj_add_bool(doc, root, "ok", farm_report_is_good(farm));
     write_line(doc);
     if (late)
-        fprintf(stderr,
-                "farm: has not kept up: busy %.0f %% of the time, %llu times no buffer (--buffers %u), %llu "
-                "connections too many (--connections %u)\n",
-                busy_share(farm) * 100, (unsigned long long)lost_for_buffers(farm), farm->options->buffers,
-                (unsigned long long)refused(farm), farm->options->connections);
+        fprintf(
+            stderr,
+            "farm: has not kept up: busy %.0f %% of the time, %llu frames lost for want of a buffer (--buffers %u), %llu "
+            "connections too many (--connections %u)\n",
+            busy_share(farm) * 100, (unsigned long long)lost_for_buffers(farm), farm->options->buffers,
+            (unsigned long long)refused(farm), farm->options->connections);
 }
 
 void farm_report_progress(const struct farm *farm)

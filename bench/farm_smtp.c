@@ -22,6 +22,12 @@ static void printf_like(2, 3) reply(struct farm_smtp *s, const char *fmt, ...)
     s->out_len = (uint16_t)(s->out_len + min_size((size_t)n, room - 1));
 }
 
+void farm_smtp_idle(struct farm_smtp *s)
+{
+    reply(s, "421 4.4.2 %s Nothing has come for too long\r\n", s->host);
+    s->state = FARM_SMTP_QUIT;
+}
+
 void farm_smtp_sent(struct farm_smtp *s, size_t len)
 {
     s->out_len = (uint16_t)(s->out_len - len);

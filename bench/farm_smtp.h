@@ -73,6 +73,9 @@ size_t farm_smtp_input(struct farm_smtp *smtp, const char *in, size_t len);
 /* farm_smtp_sent: the first len bytes of out have left. */
 void farm_smtp_sent(struct farm_smtp *smtp, size_t len);
 
+/* farm_smtp_idle: nothing has come for too long, RFC 5321 section 4.5.3.2.7; 421 is in out, and the state is FARM_SMTP_QUIT. */
+void farm_smtp_idle(struct farm_smtp *smtp);
+
 /* farm_smtp_in_message: a message has begun and not ended. */
 bool farm_smtp_in_message(const struct farm_smtp *smtp);
 

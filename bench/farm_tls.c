@@ -5,35 +5,11 @@
 
 /* ---- a stream as a BIO ---- */
 
-size_t farm_stream_read(struct stream *stream, void *out, size_t cap)
-{
-    size_t done = 0, len;
-    for (const uint8_t *in; done < cap && (in = tcp_read_peek(&stream->tcb, &len)) != NULL;) {
-        size_t n = min_size(len, cap - done);
-        memcpy((uint8_t *)out + done, in, n);
-        tcp_read_consume(&stream->tcb, n);
-        done += n;
-    }
-    return done;
-}
-
-size_t farm_stream_write(struct stream *stream, const void *in, size_t len)
-{
-    size_t done = 0, room;
-    for (uint8_t *out; done < len && (out = tcp_write_reserve(&stream->tcb, &room)) != NULL;) {
-        size_t n = min_size(room, len - done);
-        memcpy(out, (const uint8_t *)in + done, n);
-        tcp_write_commit(&stream->tcb, n);
-        done += n;
-    }
-    return done;
-}
-
 static int bio_read(BIO *bio, char *out, size_t cap, size_t *got)
 {
     struct stream *stream = BIO_get_data(bio);
     BIO_clear_retry_flags(bio);
-    *got = farm_stream_read(stream, out, cap);
+    *got = stream_read(stream, out, cap);
     if (*got == 0 && !stream->peer_done)
         BIO_set_retry_read(bio);
     return *got > 0;
@@ -42,7 +18,7 @@ static int bio_read(BIO *bio, char *out, size_t cap, size_t *got)
 static int bio_write(BIO *bio, const char *in, size_t len, size_t *done)
 {
     BIO_clear_retry_flags(bio);
-    *done = farm_stream_write(BIO_get_data(bio), in, len);
+    *done = stream_write(BIO_get_data(bio), in, len);
     if (*done == 0)
         BIO_set_retry_write(bio);
     return *done > 0;

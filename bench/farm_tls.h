@@ -37,8 +37,4 @@ enum farm_io farm_tls_accept(SSL *ssl);
 enum farm_io farm_tls_read(SSL *ssl, char *out, size_t cap, size_t *got);
 enum farm_io farm_tls_write(SSL *ssl, const char *in, size_t len, size_t *done);
 
-/* farm_stream_write appends what fits to the stream, in the clear. */
-size_t farm_stream_write(struct stream *stream, const void *in, size_t len);
-size_t farm_stream_read(struct stream *stream, void *out, size_t cap);
-
 #endif

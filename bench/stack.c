@@ -315,6 +315,32 @@ struct stream *stack_connect(struct stack *stack, const struct ip_addr *to, uint
     return stream;
 }
 
+/* ---- bytes ---- */
+
+size_t stream_read(struct stream *stream, void *out, size_t cap)
+{
+    size_t done = 0, len;
+    for (const uint8_t *in; done < cap && (in = tcp_read_peek(&stream->tcb, &len)) != NULL;) {
+        size_t n = min_size(len, cap - done);
+        memcpy((uint8_t *)out + done, in, n);
+        tcp_read_consume(&stream->tcb, n);
+        done += n;
+    }
+    return done;
+}
+
+size_t stream_write(struct stream *stream, const void *in, size_t len)
+{
+    size_t done = 0, room;
+    for (uint8_t *out; done < len && (out = tcp_write_reserve(&stream->tcb, &room)) != NULL;) {
+        size_t n = min_size(room, len - done);
+        memcpy(out, (const uint8_t *)in + done, n);
+        tcp_write_commit(&stream->tcb, n);
+        done += n;
+    }
+    return done;
+}
+
 /* ---- a turn ---- */
 
 static bool emit(void *ctx, const struct tcp_segment *seg)

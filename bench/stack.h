@@ -53,6 +53,10 @@ void stack_close(struct stack *stack); /* forgets streams without a word, and cl
 struct stream *stack_connect(struct stack *stack, const struct ip_addr *to, uint16_t port, void *user,
                              struct error *err) must_check;
 
+/* stream_write appends what fits, stream_read takes what is there; both give how many bytes that was. */
+size_t stream_write(struct stream *stream, const void *in, size_t len);
+size_t stream_read(struct stream *stream, void *out, size_t cap);
+
 /* stack_turn: frames in, timers, frames out; true if there was work. */
 bool stack_turn(struct stack *stack, uint64_t now_us);
 

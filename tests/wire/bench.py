@@ -71,9 +71,13 @@ def check_accounting():
     ok(not late["agree"], "they do not where busy turns took longer than anybody can tell")
     waited = accounting.cost(interval(0.6, waited_s=0.3, core_cycles_tls=900_000_000), calibration)
     ok(waited["agree"] and abs(waited["poll_s"] - 0.6) < 1e-9, "they do where it was the wait for the CPU", str(waited))
-    woken = accounting.cost(interval(0.6, waited_s=0.3, core_cycles_tls=600_000_000, core_sleeps=1000,
+    more = accounting.cost(interval(0.6, waited_s=0.1, core_cycles_tls=900_000_000), calibration)
+    ok(not more["agree"] and abs(more["poll_s"] - 0.8) < 1e-9, "what the wait does not explain stays a difference", str(more))
+    woken = accounting.cost(interval(0.609, waited_s=0.3, core_cycles_tls=600_000_000, core_sleeps=1000,
                                      core_cycles_slept=399_000_000), calibration)
     ok(abs(woken["poll_s"] - 0.6) < 1e-9, "a wait behind a sleep is not taken out of the turns", str(woken))
+    less = accounting.cost(interval(0.6, waited_s=0.3, core_cycles_tls=300_000_000), calibration)
+    ok(not less["agree"] and less["poll_s"] > 0.29, "nor does it make less of what is less already", str(less))
     mixed = accounting.cost(interval(0.6, waited_s=0.2, core_cycles_tls=600_000_000, core_cycles_empty=200_000_000), calibration)
     ok(abs(mixed["poll_s"] - 0.45) < 1e-9 and abs(mixed["charged_s"] - 0.45) < 1e-9, "of empty turns and busy ones each has "
        "its share of the wait", str(mixed))

@@ -5,7 +5,7 @@
     poll mode    the time stamp counter over the turns that found work: what the work takes of a core that never sleeps
 
 The counter goes on while a thread is ready and another has its CPU. The kernel says for how long (run-queue wait); what of it
-lay within turns is taken out.
+lay within turns is taken out of both.
 
 Pure functions over samples; nothing here starts or reads anything.
 """
@@ -45,20 +45,20 @@ def calibrate(idle):
     counters = idle["counters"]
     turning_s = (counters["core_cycles_empty"] + busy_cycles(counters)) / hz
     sleeps = counters["core_sleeps"]
-    asleep_s = max(counters["core_cycles_slept"] / hz - idle.get("waited_s", 0), 0)
-    return {"cycles_per_s": hz, "nap_s": asleep_s / sleeps if sleeps else 0.0, "sleep_s": max(idle["cpu_s"] - turning_s, 0) / sleeps if sleeps else 0.0,
+    return {"cycles_per_s": hz, "sleep_s": max(idle["cpu_s"] - turning_s, 0) / sleeps if sleeps else 0.0,
             "empty_turn_s": counters["core_cycles_empty"] / hz / max(counters["core_turns"], 1)}
 
 
 def waits_within_turns(interval, calibration):
     """Seconds of waiting for the CPU in (busy, empty) turns.
 
-    A thread waits when it has slept, too: that is what its sleeps took longer than those of the idle engine.
+    The kernel says how long the thread waited in all; that was within turns or behind a sleep. Within turns it is at most what
+    the counter has more than what is charged; what the wait cannot explain stays a difference.
     """
-    counters, hz = interval["counters"], calibration["cycles_per_s"]
-    late_s = max(counters["core_cycles_slept"] / hz - counters["core_sleeps"] * calibration["nap_s"], 0)
-    waited_s = max(interval.get("waited_s", 0) - late_s, 0)
+    counters = interval["counters"]
     turns = busy_cycles(counters) + counters["core_cycles_empty"]
+    more_s = turns / calibration["cycles_per_s"] + counters["core_sleeps"] * calibration["sleep_s"] - interval["cpu_s"]
+    waited_s = min(max(more_s, 0), interval.get("waited_s", 0))
     busy = busy_cycles(counters) / turns if turns else 0
     return waited_s * busy, waited_s * (1 - busy)
 

@@ -1,10 +1,17 @@
 """Many connections open at once and messages trickling over them: what a message costs, and the memory of a connection."""
+import json
+import subprocess
+
 import accounting
-from lab import Generator, pause
+from engine import find_program
+from lab import ENGINE_CPU, FARM_IP, PREFIX, Farm, Generator, on_cpu, pause
 from mail import IDLE_S, SETTLE_S
 from stage import Off, say
 
 COUNTS = (1000, 10000, 20000)
+PLAIN_COUNTS = (1000, 10000, 100000)
+PLAIN_ADDRESSES, PLAIN_CLIENT_IP, PLAIN_BYTES = 64, "10.77.255.1", 2000
+PLAIN_KB_EACH_BOTH = 8
 RATE = 1000           # messages a second
 LATENCY_MS = 300      # of each flight of the farm's answers: all connections open before the first has done its message
 KB_EACH_BOTH = 160    # what engine and farm take for a connection together, at the most
@@ -68,34 +75,87 @@ def trickle(engine, generator, calibration, empty, count):
             "complaints": said["warmup"]["complaints"] + measured["complaints"]}
 
 
-def measure_case(lab, case, seconds):
-    """Fills a case's entry."""
-    case["unit"], case["scaling"] = "messages", []
-    for count in COUNTS:
-        if available_kb() < count * KB_EACH_BOTH + (1 << 20):
-            case["notes"].append(f"{count:,} connections were not tried: {available_kb() // 1024:,} MiB of memory are not enough "
-                                 "for engine and farm")
+# ---- without TLS: the stack alone, hardline-bench trickle to hardline-bench farm --plain
+
+def run_plain(lab, count, seconds):
+    """One number of connections without TLS; its point."""
+    farm = Farm(lab.lab, lab.next(), None, ["--plain", "--connections", str(count + 2048), "--buffers", "32768"],
+                f"{FARM_IP}/{PREFIX}+{PLAIN_ADDRESSES}")
+    try:
+        ended = subprocess.run(
+            on_cpu(ENGINE_CPU, [find_program("hardline-bench"), "trickle", "--device",
+                                f"net_memif0,role=client,socket={farm.socket},socket-abstract=no", "--address",
+                                f"{PLAIN_CLIENT_IP}/{PREFIX}", "--to", f"{FARM_IP}+{PLAIN_ADDRESSES}", "--connections",
+                                str(count), "--rate", str(RATE), "--size", str(PLAIN_BYTES), "--seconds", str(seconds),
+                                "--open-seconds", "90"]), capture_output=True, text=True, timeout=seconds + 120)
+    finally:
+        farm_end = farm.stop()
+    if not ended.stdout.startswith("{"):
+        raise Off(f"hardline-bench trickle ended with {ended.returncode}: {ended.stderr.strip()[-300:]}")
+    return plain_point(count, json.loads(ended.stdout), ended, farm_end)
+
+
+def plain_point(count, said, ended, farm):
+    messages, sending = max(said["answered"], 1), said["sending"]
+    lost = farm.get("good", 0) != said["messages"]
+    return {"connections": count, "kind": "no TLS", "open": said["open"], "messages": said["answered"],
+            "failed": said["failed"] + said["lost"] + (0 if said["ok"] and farm.get("ok") and not lost else 1),
+            "us_per_message": sending["busy_cpu_s"] * 1e6 / messages, "poll_us_per_message": sending["busy_s"] * 1e6 / messages,
+            "bytes_per_connection": said["bytes_per_connection"],
+            "idle_cpu_share": said["idle"]["cpu_s"] / max(said["idle"]["wall_s"], 1e-3), "latency_us": said["latency_us"],
+            "phases": None, "opened_s": said["opening"]["wall_s"], "retransmits": said["retransmits"], "farm": farm,
+            "complaints": [line for line in ended.stderr.splitlines() if line.startswith("trickle:")]}
+
+
+# ---- the case
+
+def points_of(lab, case, counts, kb_each, run_one, seconds):
+    for count, kind in counts:
+        if available_kb() < count * kb_each + (1 << 20):
+            case["notes"].append(f"{count:,} connections ({kind}) were not tried: {available_kb() // 1024:,} MiB of memory are "
+                                 "not enough for both ends")
             continue
-        say(f"    {count:,} connections")
-        point = run(lab, count, seconds)
+        say(f"    {count:,} connections, {kind}")
+        point = run_one(lab, count, seconds)
         case["scaling"].append(point)
         case["failed"] += point["failed"]
         case["notes"] += point["complaints"]
         if point["open"] < count * 0.95:
-            case["notes"].append(f"of {count:,} connections {point['open']:,} were open")
+            case["notes"].append(f"of {count:,} connections ({kind}) {point['open']:,} were open")
+
+
+def measure_case(lab, case, seconds):
+    """Fills a case's entry."""
+    case["unit"], case["scaling"] = "messages", []
+    points_of(lab, case, [(count, "no TLS") for count in PLAIN_COUNTS], PLAIN_KB_EACH_BOTH, run_plain, seconds)
+    points_of(lab, case, [(count, "TLS") for count in COUNTS], KB_EACH_BOTH, run, seconds)
     conclude(case)
     return case
 
 
+def growth_note(points, kind):
+    """What a message costs with many connections, measured against few."""
+    few, many = points[0], points[-1]
+    growth = many["us_per_message"] / max(few["us_per_message"], 1e-3)
+    by_poll = many["poll_us_per_message"] / max(few["poll_us_per_message"], 1e-3)
+    goal = f"; the goal is {GOAL_GROWTH}" if many["connections"] == 100000 else ""
+    return (f"{kind}: a message costs {growth:.2f} times as much ({by_poll:.2f} in poll mode) at {many['connections']:,} "
+            f"connections as at {few['connections']:,}{goal}")
+
+
 def conclude(case):
     points = case["scaling"]
-    case["tables"] = [[("connections", "open", "us a message", "poll mode", "bytes a connection", "CPU share with nothing sent"),
-                       *((f"{p['connections']:,}", f"{p['open']:,}", f"{p['us_per_message']:.1f}",
+    case["tables"] = [[("connections", "kind", "open", "us a message", "poll mode", "bytes a connection",
+                        "CPU share with nothing sent"),
+                       *((f"{p['connections']:,}", p["kind"], f"{p['open']:,}", f"{p['us_per_message']:.1f}",
                           f"{p['poll_us_per_message']:.1f}", f"{p['bytes_per_connection']:,.0f}", f"{p['idle_cpu_share']:.1%}")
                          for p in points)]]
-    if len(points) > 1:
-        growth = points[-1]["us_per_message"] / points[0]["us_per_message"]
-        case["notes"].append(f"a message costs {growth:.2f} times as much at {points[-1]['connections']:,} connections as at "
-                             f"{points[0]['connections']:,}; the goal is {GOAL_GROWTH} at 100,000, which is not measured with TLS")
-    case["notes"].append("connections without TLS are not measured")
-    case["notes"].append("memory is the growth of the engine's resident pages; packet buffers in hugepages are not in it")
+    for kind in ("no TLS", "TLS"):
+        of_kind = [p for p in points if p["kind"] == kind]
+        if len(of_kind) > 1:
+            case["notes"].append(growth_note(of_kind, kind))
+    case["notes"].append("no TLS: the stack alone as a client (hardline-bench trickle), messages of "
+                         f"{PLAIN_BYTES:,} bytes, what is charged within its turns that had work; TLS: the engine, messages of "
+                         "10,000")
+    case["notes"].append("memory is the growth of the sender's resident pages; the engine's packet buffers in hugepages are not "
+                         "in it, trickle's were there before")

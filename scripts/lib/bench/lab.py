@@ -66,16 +66,17 @@ class MemifEngine(Engine):
 
 
 class Farm:
-    """hardline-bench farm; its lines of JSON."""
+    """hardline-bench farm; its lines of JSON. Without a cert (None) it wants --plain among the options."""
 
-    def __init__(self, lab, number, cert, options):
+    def __init__(self, lab, number, cert, options, addresses=f"{FARM_IP}/{PREFIX}"):
         self.socket = lab.path(f"memif{number}.sock")
         self.figures = lab.path(f"farm{number}.json")
+        secured = ["--chain", cert.chain, "--private-key", cert.key, "--groups", "X25519"] if cert else []
         self.process = lab.start(
             on_cpu(farm_cpu(), [find_program("hardline-bench"), "farm", "--device",
                                 f"net_memif0,role=server,socket={self.socket},socket-abstract=no", "--addresses",
-                                f"{FARM_IP}/{PREFIX}", "--domain", DOMAIN, "--cpu", str(farm_cpu()), "--chain", cert.chain,
-                                "--private-key", cert.key, "--groups", "X25519", "--json", self.figures, *FARM_OPTIONS, *options]),
+                                addresses, "--domain", DOMAIN, "--cpu", str(farm_cpu()), *secured, "--json", self.figures,
+                                *FARM_OPTIONS, *options]),
             name=f"farm{number}")
         hl.wait_until(lambda: self.event("ready") or not self.process.running(), READY_S, "the farm is ready")
         if not self.event("ready"):

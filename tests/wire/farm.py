@@ -2,9 +2,11 @@
 """The MX farm of hardline-bench: the engine's mail over a kernel's wire and over memif, other clients, faults on request,
 damage found."""
 import os
+import re
 import smtplib
 import socket
 import ssl
+import subprocess
 import sys
 import time
 
@@ -254,6 +256,89 @@ def in_the_clear(lab, net):
     hl.equal(figures(farm, "good", "unmarked", "ok"), [2, 1, True], "plain: strangers' mail is taken where it may be")
 
 
+# ---- by openssl s_client: kinds of keys, groups, chains, resumption
+
+def s_client(farm, *options, name="mx1.farm.test"):
+    """What it says of its session."""
+    ended = subprocess.run(["openssl", "s_client", "-connect", f"{FIRST}:465", "-servername", name, "-verify_return_error",
+                            "-verify_hostname", name, "-CAfile", farm.root, *options], input=b"QUIT\r\n", capture_output=True,
+                           timeout=20)
+    return ended.returncode, ended.stdout.decode(errors="replace") + ended.stderr.decode(errors="replace")
+
+
+def keys_and_groups(lab, net):
+    cases = {"rsa3072": (["--key", "rsa3072", "--cpu", str(min(os.sched_getaffinity(0)))], "3072 bit", "X25519"),
+             "p384": (["--key", "p384", "--groups", "P-384"], "384 bit", "secp384r1"),
+             "ed25519": (["--key", "ed25519", "--groups", "P-256", "--poll"], "ED25519|ed25519", "prime256v1|secp256r1|P-256")}
+    for name, (options, key, group) in cases.items():
+        farm = Farm(lab, net, *BOTH, *options, name=f"farm-{name}")
+        with net.kernel_sender():
+            status, said = s_client(farm)
+        hl.ok(status == 0 and "Verify return code: 0 (ok)" in said, f"{name}: chain and name are verified", status, said[-2000:])
+        hl.ok(re.search(key, said), f"{name}: by that key", said[-2000:])
+        hl.ok(re.search(group, said), f"{name}: with the group {group}", said[-2000:])
+        ends_well(farm, name)
+        hl.equal(figures(farm, "handshakes_full", "handshakes_failed"), [1, 0], f"{name}: counted")
+
+
+def groups_that_do_not_meet(lab, net):
+    farm = Farm(lab, net, *BOTH, "--key", "p256", "--groups", "P-521", name="farm-p521")
+    with net.kernel_sender():
+        status, _ = s_client(farm, "-groups", "X25519")
+    hl.ok(status != 0, "--groups: a client that has none of them gets no session")
+    ends_well(farm, "--groups")
+    hl.equal(figures(farm, "handshakes_full", "handshakes_failed"), [0, 1], "--groups: counted")
+
+
+def resumption(lab, net):
+    for tickets, resumed in (("2", 1), ("0", 0)):
+        farm = Farm(lab, net, *BOTH, "--key", "p256", "--tls", "1.2", "--tickets", tickets, name=f"farm-tickets-{tickets}")
+        session = lab.path(f"session{tickets}.pem")
+        with net.kernel_sender():
+            s_client(farm, "-sess_out", session)
+            if os.path.exists(session) and os.path.getsize(session):
+                status, said = s_client(farm, "-sess_in", session)
+                hl.equal((status, "Reused, TLSv1.2" in said), (0, bool(resumed)), f"--tickets {tickets}: s_client -sess_in")
+        ends_well(farm, f"--tickets {tickets}")
+        hl.equal(farm.end["handshakes_resumed"], resumed, f"--tickets {tickets}: {resumed} resumed")
+
+
+def own_chain(lab, net):
+    ca = hl.Ca(lab, "own-ca", key="p256")
+    leaf = ca.issue("mx1.farm.test", key="p256")
+    farm = Farm(lab, net, *BOTH, "--chain", leaf.chain, "--private-key", leaf.key, name="farm-own")
+    farm.root = ca.root
+    with net.kernel_sender():
+        status, said = s_client(farm)
+        hl.ok(status == 0 and "Verify return code: 0 (ok)" in said, "--chain: that chain is shown", said[-2000:])
+        status, _ = s_client(farm, name="mx2.farm.test")
+        hl.ok(status != 0, "--chain: for all names, so another one's is wrong")
+    ends_well(farm, "--chain")
+
+
+# ---- clients that say nothing
+
+def silent_clients(lab, net):
+    farm = Farm(lab, net, *BOTH, "--plain", "--idle-timeout", "2", name="farm-silent")
+    with net.kernel_sender():
+        with socket.create_connection((FIRST, 25), 10) as silent, socket.create_connection((FIRST, 25), 10) as busy:
+            silent.recv(100), busy.recv(100)
+            began = time.monotonic()
+            for _ in range(4):
+                time.sleep(0.7)
+                busy.sendall(b"NOOP\r\n")
+                hl.ok(busy.recv(100).startswith(b"250"), "idle time-out: not while a client says something")
+            heard = b"".join(iter(lambda: silent.recv(100), b""))
+            hl.ok(heard.startswith(b"421 4.4.2"), "idle time-out: 421 and the end", heard)
+            hl.ok(time.monotonic() - began >= 1.9, "idle time-out: not before its time")
+        raw = socket.create_connection((FIRST, 25), 10)
+        raw.recv(100)
+    # The client's host has gone: nobody answers any more.
+    hl.wait_until(lambda: farm.figures()["timed_out"] >= 2, 20, "a client that is gone is timed out")
+    ends_well(farm, "idle time-out")
+    raw.close()
+
+
 def refusals(lab, net):
     program = os.path.join(hl.BUILD, "bench", "hardline-bench")
     device = f"net_af_packet0,iface={net.receiver_if},qpairs=1"
@@ -277,7 +362,8 @@ def refusals(lab, net):
 def main():
     lab = hl.Lab()
     net = hl.Net(lab)
-    tests = (over_both_families, over_memif, with_faults, with_delays, on_a_bad_wire, damage, by_smtplib, in_the_clear, refusals)
+    tests = (over_both_families, over_memif, with_faults, with_delays, on_a_bad_wire, damage, by_smtplib, in_the_clear,
+             keys_and_groups, groups_that_do_not_meet, resumption, own_chain, silent_clients, refusals)
     for test in tests:
         if not sys.argv[1:] or test.__name__ in sys.argv[1:]:
             test(lab, net)

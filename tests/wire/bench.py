@@ -10,8 +10,10 @@ import sys
 import tempfile
 
 SOURCE = os.environ.get("HARDLINE_SOURCE", ".")
-sys.path[:0] = [os.path.join(SOURCE, "tests", "lib"), os.path.join(SOURCE, "scripts", "lib", "bench")]
+sys.path[:0] = [os.path.join(SOURCE, "tests", "lib"), os.path.join(SOURCE, "scripts", "lib"),
+                os.path.join(SOURCE, "scripts", "lib", "bench")]
 import accounting  # noqa: E402
+import mail  # noqa: E402
 from tap import done, equal, note, ok  # noqa: E402
 
 VOID = {"meta", "line", "rect", "circle", "polyline", "br", "link"}
@@ -43,10 +45,10 @@ class Page(html.parser.HTMLParser):
             self.wrong.append(f"/{tag}")
 
 
-def smoke(folder, **env):
-    """One run; (exit status, figures, page, what it said)."""
+def smoke(folder, *before, **env):
+    """One run, behind the words of another command; (exit status, figures, page, what it said)."""
     figures = os.path.join(folder, "figures.json")
-    ended = subprocess.run([sys.executable, os.path.join(SOURCE, "scripts", "lib", "bench", "main.py"), "smoke", "--figures",
+    ended = subprocess.run([*before, sys.executable, os.path.join(SOURCE, "scripts", "lib", "bench", "main.py"), "smoke", "--figures",
                             figures], env={**os.environ, **env}, capture_output=True, text=True, timeout=280)
     with open(figures) as f, open(os.path.join(folder, "page.html")) as p:
         return ended.returncode, json.load(f), p.read(), ended.stdout + ended.stderr
@@ -86,6 +88,33 @@ def check_accounting():
     equal(accounting.paired_ratio([], []), None, "without pairs there is none")
 
 
+def check_notes():
+    """What keeps a figure from meaning what it seems to is said; runs made up."""
+    def run(**what):
+        return {"complaints": [], "ring_full_s": 0, "wall_s": 1, "farm": {"busy_share": 0.5, "kept_up": True}, **what}
+
+    def told(*runs):
+        return " ".join(mail.notes_on("reuse", runs))
+    equal(told(run(), run()), "", "nothing is told where nothing is wrong")
+    ok("ring was full 80%" in told(run(), run(ring_full_s=0.8)), "a full ring is told")
+    ok("farm was the bottleneck" in told(run(farm={"busy_share": 0.97, "kept_up": False})), "a farm that is always busy is told")
+    ok("has not kept up" in told(run(), run(farm={"busy_share": 0.2, "kept_up": False})), "a farm that lost frames is told")
+    ok("three of them" in told(run(complaints=["three of them"])), "the generator's complaints are passed on")
+
+
+def check_poor(folder):
+    """One CPU, no hugepages."""
+    status, found, page, said = smoke(folder, "taskset", "-c", "0", HARDLINE_NO_HUGE="1", HARDLINE_PEERS="/nonexistent")
+    equal(status, 0, "with one CPU and without hugepages a smoke run ends well")
+    if status:
+        note(said)
+    notes = " ".join(found["host"]["notes"])
+    ok(found["host"]["cores"] == 1 and "fewer CPUs than are needed, 1 of 2" in notes, "fewer CPUs are in the figures", notes)
+    ok(found["host"]["hugepages"] == "no" and "no hugepages" in notes, "so are missing hugepages", notes)
+    ok("fewer CPUs" in said and "no hugepages" in said, "both are said on the terminal", said)
+    ok("fewer CPUs" in page and "no hugepages" in page, "and on the page")
+
+
 def check_good(folder):
     status, found, page, said = smoke(folder)
     equal(status, 0, "a smoke run ends well")
@@ -115,6 +144,9 @@ def check_bad(folder):
 
 
 check_accounting()
+check_notes()
+with tempfile.TemporaryDirectory() as folder:
+    check_poor(folder)
 with tempfile.TemporaryDirectory() as folder:
     check_good(folder)
 with tempfile.TemporaryDirectory() as folder:

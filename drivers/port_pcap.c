@@ -1,4 +1,5 @@
 /* port_pcap.c: a port over a port that writes down what passes: classic pcap, as tcpdump and Wireshark read it. */
+#include "drivers/pcap_format.h"
 #include "drivers/port.h"
 
 #include <errno.h>
@@ -7,23 +8,9 @@
 #include <string.h>
 #include <time.h>
 
-#define PCAP_MAGIC_US          0xa1b2c3d4u
-#define PCAP_LINKTYPE_ETHERNET 1u
-#define FLUSH_US               1000000u
-#define BUFFER_BYTES           (256u * 1024u)
-#define SNAP_BYTES             262144u /* frames of several segments come to 64 kB and their header */
-
-struct pcap_file_header {
-    uint32_t magic;
-    uint16_t version_major, version_minor;
-    int32_t zone;
-    uint32_t accuracy, snap_len, link_type;
-};
-
-struct pcap_frame_header {
-    uint32_t seconds, microseconds;
-    uint32_t captured, length; /* bytes */
-};
+#define FLUSH_US     1000000u
+#define BUFFER_BYTES (256u * 1024u)
+#define SNAP_BYTES   262144u /* frames of several segments come to 64 kB and their header */
 
 struct pcap_port {
     struct port port;
@@ -64,13 +51,8 @@ static bool write_parts(struct pcap_port *pp, const struct pkt *frame)
 
 static void write_frame(struct pcap_port *pp, const struct pkt *frame, uint64_t now_us)
 {
-    uint64_t wall_us = now_us + pp->wall_offset_us;
-    struct pcap_frame_header header = {
-        .seconds = (uint32_t)(wall_us / 1000000u),
-        .microseconds = (uint32_t)(wall_us % 1000000u),
-        .captured = pkt_frame_bytes(frame),
-        .length = pkt_frame_bytes(frame),
-    };
+    uint32_t bytes = pkt_frame_bytes(frame);
+    const struct pcap_frame_header header = pcap_frame_header(now_us + pp->wall_offset_us, bytes, bytes);
     if (fwrite(&header, sizeof(header), 1, pp->file) != 1 || !write_parts(pp, frame))
         give_up(pp, errno);
 }
@@ -150,13 +132,7 @@ static const struct port_ops pcap_ops = {
 
 static bool write_file_header(FILE *file)
 {
-    struct pcap_file_header header = {
-        .magic = PCAP_MAGIC_US,
-        .version_major = 2,
-        .version_minor = 4,
-        .snap_len = SNAP_BYTES,
-        .link_type = PCAP_LINKTYPE_ETHERNET,
-    };
+    const struct pcap_file_header header = pcap_file_header();
     return fwrite(&header, sizeof(header), 1, file) == 1 && fflush(file) == 0;
 }
 

@@ -38,6 +38,23 @@ struct engine_core {
     bool log_open, started;
 };
 
+/* One question about connections: asked until its client has the answer or is gone; a listing is a core's until answered. */
+struct engine_listings {
+    bool asked;
+    uint32_t max;
+    uint64_t until_us;
+    struct core_listing *of[CORE_MAX];
+};
+
+/* One capture: running until its client has all of it or is gone; a tap is a core's until released. */
+struct engine_capture {
+    bool running, begun;
+    struct admin_request request;
+    uint64_t frames, bytes; /* given to the client */
+    uint64_t until_us, wall_offset_us;
+    struct tap *tap[CORE_MAX];
+};
+
 struct hl_engine {
     struct hl_engine_options options;
     struct config config;
@@ -52,6 +69,8 @@ struct hl_engine {
     uint32_t feed_count;
     uint32_t cores; /* of core[], opened */
     struct engine_core core[CORE_MAX];
+    struct engine_listings listings;
+    struct engine_capture capture;
     uint64_t policy_generation;
     uint64_t started_us, drain_until_us;
     _Atomic int stop_asked; /* 0, 1: drain, 2: now; by hl_engine_stop on any thread */
@@ -78,6 +97,20 @@ void engine_fill_feeds(const struct hl_engine *engine, struct admin_status *stat
 /* ---- status.c: what the admin socket shows ---- */
 bool engine_open_admin(struct hl_engine *engine, struct error *err) must_check;
 void engine_dump_status(struct hl_engine *engine);
+
+/* ---- connections.c, capture.c: answers that come in time (admin.h) ---- */
+bool engine_begin_listing(struct hl_engine *engine, const struct admin_request *request,
+                          struct error *err) must_check;
+char *engine_more_listing(struct hl_engine *engine, size_t *len, bool *over);
+void engine_finish_listing(struct hl_engine *engine);
+void engine_collect_listings(struct hl_engine *engine); /* frees what a core has given back */
+void engine_close_listings(struct hl_engine *engine);   /* once no core runs */
+bool engine_begin_capture(struct hl_engine *engine, const struct admin_request *request,
+                          struct error *err) must_check;
+char *engine_more_capture(struct hl_engine *engine, size_t *len, bool *over);
+void engine_finish_capture(struct hl_engine *engine);
+void engine_collect_taps(struct hl_engine *engine);
+void engine_close_taps(struct hl_engine *engine);
 
 /* ---- stop.c: draining, stopping, reloading ---- */
 struct control_events engine_control_events(struct hl_engine *engine);

@@ -245,6 +245,8 @@ void hl_engine_close(struct hl_engine *engine)
             control_remove_fd(engine->control, &engine->feeds_fd);
     }
     engine_stop_core_threads(engine);
+    engine_close_taps(engine);
+    engine_close_listings(engine);
     if (engine->feeds)
         feed_server_close(engine->feeds);
     engine_close_cores(engine);

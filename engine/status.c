@@ -72,6 +72,31 @@ static bool reload(void *ctx, struct error *err)
     return engine_reload(ctx, err);
 }
 
+/* ---- answers that come in time ---- */
+
+static bool begin(void *ctx, const struct admin_request *request, struct error *err)
+{
+    struct hl_engine *engine = ctx;
+    if (engine->state != ENGINE_RUNNING && engine->state != ENGINE_DRAINING)
+        return error_set(err, "the engine is %s: there is nothing to look at", state_names[engine->state]);
+    return request->command == ADMIN_CAPTURE ? engine_begin_capture(engine, request, err)
+                                             : engine_begin_listing(engine, request, err);
+}
+
+static char *more(void *ctx, enum admin_command command, size_t *len, bool *over)
+{
+    return command == ADMIN_CAPTURE ? engine_more_capture(ctx, len, over)
+                                    : engine_more_listing(ctx, len, over);
+}
+
+static void finish(void *ctx, enum admin_command command)
+{
+    if (command == ADMIN_CAPTURE)
+        engine_finish_capture(ctx);
+    else
+        engine_finish_listing(ctx);
+}
+
 bool engine_open_admin(struct hl_engine *engine, struct error *err)
 {
     const struct config_run *run = &engine->config.run;
@@ -80,8 +105,14 @@ bool engine_open_admin(struct hl_engine *engine, struct error *err)
     uint32_t uid, gid = UINT32_MAX;
     if (engine->options.own_process && !privilege_find(run->user, run->group, &uid, &gid, err))
         return error_prefix(err, "run.group");
-    struct admin_source source = {
-        .ctx = engine, .status = fill, .reload = reload, .drain = engine_drain, .stop = engine_stop_now};
+    struct admin_source source = {.ctx = engine,
+                                  .status = fill,
+                                  .reload = reload,
+                                  .drain = engine_drain,
+                                  .stop = engine_stop_now,
+                                  .begin = begin,
+                                  .more = more,
+                                  .finish = finish};
     engine->admin = admin_open(engine->control, run->admin_socket, run->admin_mode, gid, hl_engine_version(),
                                &source, err);
     if (!engine->admin)

@@ -168,6 +168,8 @@ void engine_tick(void *ctx, uint64_t now_us)
         log_queue_drain(&engine->core[i].log, now_us);
     log_tick(now_us);
     engine_collect_feeds(engine);
+    engine_collect_taps(engine);
+    engine_collect_listings(engine);
     if (engine->state == ENGINE_DRAINING)
         look_at_drain(engine, now_us);
     if (engine_cores_stopped(engine)) {

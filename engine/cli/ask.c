@@ -101,12 +101,12 @@ static bool is_ok(const char *path, const struct answer *answer, struct error *e
     return ok;
 }
 
-char *ask_question(struct ask *ask, const char *command, size_t *len, struct error *err)
+char *ask_request(struct ask *ask, const char *request, size_t *len, struct error *err)
 {
-    char question[64];
     struct answer answer = {.text = NULL};
-    int size = snprintf(question, sizeof(question), "{\"command\":\"%s\"}\n", command);
-    bool good = send(ask->fd, question, (size_t)size, MSG_NOSIGNAL) == size ||
+    struct iovec line[] = {{(void *)(uintptr_t)request, strlen(request)}, {(void *)(uintptr_t)"\n", 1}};
+    const struct msghdr message = {.msg_iov = line, .msg_iovlen = ARRAY_LEN(line)};
+    bool good = sendmsg(ask->fd, &message, MSG_NOSIGNAL) == (ssize_t)(strlen(request) + 1) ||
                 error_set(err, "%s: hardlined has closed the connection", ask->path);
     while (good && (answer.len == 0 || answer.text[answer.len - 1] != '\n'))
         good = read_more(ask, &answer, err);
@@ -116,4 +116,11 @@ char *ask_question(struct ask *ask, const char *command, size_t *len, struct err
     }
     free(answer.text);
     return NULL;
+}
+
+char *ask_question(struct ask *ask, const char *command, size_t *len, struct error *err)
+{
+    char question[64];
+    snprintf(question, sizeof(question), "{\"command\":\"%s\"}", command);
+    return ask_request(ask, question, len, err);
 }

@@ -18,4 +18,7 @@ void ask_close(struct ask *ask);
  */
 char *ask_question(struct ask *ask, const char *command, size_t *len, struct error *err) must_check;
 
+/* ask_request: the same for a whole request, an object of JSON. */
+char *ask_request(struct ask *ask, const char *request, size_t *len, struct error *err) must_check;
+
 #endif

@@ -15,6 +15,7 @@ static const struct command {
 } commands[] = {
     {"submit", cli_submit, "hand messages over to the engine and say what became of them"},
     {"status", cli_status, "show what a running engine does"},
+    {"capture", cli_capture, "write the frames of one receiver into a file, for tcpdump or Wireshark"},
     {"reload", cli_order, "make a running engine read its rules anew"},
     {"drain", cli_order, "make a running engine finish what is in flight and end"},
     {"stop", cli_order, "make a running engine end now"},

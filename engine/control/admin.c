@@ -11,13 +11,18 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#define TASK_US    5000u
+#define TASK_PARTS 16u /* of one client's answer, before others have their turn */
+
 /* A client reads or writes: while its answer waits, nothing is read from it. */
 struct admin_client {
     struct admin *admin;
     struct control_fd watch; /* fd -1: free */
     struct control_timer slow;
     size_t request_len; /* in [0, ADMIN_REQUEST_MAX] */
-    char *answer;       /* NULL: none waits */
+    bool has_task;      /* its answer comes in time: of `task` */
+    enum admin_command task;
+    char *answer; /* NULL: none waits */
     size_t answer_len, answer_sent;
     char request[ADMIN_REQUEST_MAX];
 };
@@ -27,16 +32,26 @@ struct admin {
     struct admin_source source;
     const char *version;
     struct control_fd listener;
+    struct control_timer tasks; /* armed while a client has one */
     char path[108];
     struct admin_client client[ADMIN_CLIENTS_MAX];
     struct admin_status status; /* large; filled anew for each question */
 };
+
+static void client_end_task(struct admin_client *client)
+{
+    const struct admin_source *source = &client->admin->source;
+    if (client->has_task)
+        source->finish(source->ctx, client->task);
+    client->has_task = false;
+}
 
 static void client_drop(struct admin_client *client)
 {
     int fd = client->watch.fd;
     if (fd < 0)
         return;
+    client_end_task(client);
     control_timer_cancel(client->admin->control, &client->slow);
     control_remove_fd(client->admin->control, &client->watch);
     close(fd);
@@ -66,11 +81,13 @@ static char *status_answer(struct admin *admin, size_t *len)
     return admin_json_status(&admin->status, clock_now_us(), len);
 }
 
-static char *answer_to(struct admin *admin, enum admin_command command, size_t *len)
+/* NULL without a task: no memory. */
+static char *answer_to(struct admin_client *client, const struct admin_request *request, size_t *len)
 {
+    struct admin *admin = client->admin;
     const struct admin_source *source = &admin->source;
     struct error err;
-    switch (command) {
+    switch (request->command) {
     case ADMIN_STATUS: return status_answer(admin, len);
     case ADMIN_RELOAD:
         if (!source->reload(source->ctx, &err))
@@ -79,6 +96,14 @@ static char *answer_to(struct admin *admin, enum admin_command command, size_t *
     case ADMIN_DRAIN: source->drain(source->ctx); break;
     case ADMIN_STOP: source->stop(source->ctx); break;
     case ADMIN_PING: break;
+    case ADMIN_CONNECTIONS:
+    case ADMIN_CAPTURE:
+        if (!source->begin(source->ctx, request, &err))
+            return admin_json_error(err.text, len);
+        client->has_task = true;
+        client->task = request->command;
+        control_timer_arm(admin->control, &admin->tasks, clock_now_us() + TASK_US);
+        return NULL;
     }
     return admin_json_ok(admin->version, len);
 }
@@ -103,15 +128,14 @@ static bool client_send(struct admin_client *client)
 /* Takes the first line of what was read as a request; false when there is none yet. */
 static bool client_request(struct admin_client *client)
 {
-    struct admin *admin = client->admin;
-    enum admin_command command;
+    struct admin_request request;
     struct error err;
     char *end = memchr(client->request, '\n', client->request_len);
     if (!end)
         return false;
     size_t len = (size_t)(end - client->request), line = len + 1;
-    if (admin_json_request(client->request, len, &command, &err))
-        client->answer = answer_to(admin, command, &client->answer_len);
+    if (admin_json_request(client->request, len, &request, &err))
+        client->answer = answer_to(client, &request, &client->answer_len);
     else
         client->answer = admin_json_error(err.text, &client->answer_len);
     client->answer_sent = 0;
@@ -124,9 +148,11 @@ static bool client_request(struct admin_client *client)
 /* Answers lines until an answer has to wait; false when the client is to be dropped. */
 static bool client_work(struct admin_client *client)
 {
-    while (!client->answer && client_request(client))
-        if (!client->answer || !client_send(client))
+    while (!client->answer && !client->has_task && client_request(client))
+        if (!client->has_task && (!client->answer || !client_send(client)))
             return false;
+    if (client->has_task && !client->answer)
+        control_timer_cancel(client->admin->control, &client->slow); /* it waits for us */
     if (client->request_len == ADMIN_REQUEST_MAX && !client->answer) {
         log_debug("admin: client dropped: a request of more than %u bytes", ADMIN_REQUEST_MAX);
         return false;
@@ -151,6 +177,43 @@ static void client_ready(void *ctx, uint32_t events)
     bool good = client->answer ? client_send(client) : (events & EPOLLIN) && client_read(client);
     if (!good || !client_work(client))
         client_drop(client);
+}
+
+/* ---- answers that come in time ---- */
+
+/* The next bytes of a task's answer; false when the client is to be dropped. */
+static bool client_task(struct admin_client *client)
+{
+    const struct admin_source *source = &client->admin->source;
+    for (unsigned n = 0; n < TASK_PARTS && client->has_task && !client->answer; n++) {
+        bool over = false;
+        client->answer = source->more(source->ctx, client->task, &client->answer_len, &over);
+        client->answer_sent = 0;
+        if (over)
+            client_end_task(client);
+        if (!client->answer && !over) /* it waits for us */
+            control_timer_cancel(client->admin->control, &client->slow);
+        if (!client->answer)
+            return !over;
+        client_patience(client);
+        if (!client_send(client))
+            return false;
+    }
+    return client_work(client);
+}
+
+static void tasks_go_on(void *ctx, uint64_t now_us)
+{
+    struct admin *admin = ctx;
+    bool any = false;
+    for (uint32_t i = 0; i < ADMIN_CLIENTS_MAX; i++) {
+        struct admin_client *client = &admin->client[i];
+        if (client->watch.fd >= 0 && client->has_task && !client->answer && !client_task(client))
+            client_drop(client);
+        any |= client->has_task;
+    }
+    if (any)
+        control_timer_arm(admin->control, &admin->tasks, now_us + TASK_US);
 }
 
 static struct admin_client *free_client(struct admin *admin)
@@ -190,6 +253,7 @@ struct admin *admin_open(struct control *control, const char *path, uint32_t mod
     admin->control = control;
     admin->source = *source;
     admin->version = version;
+    control_timer_init(&admin->tasks, tasks_go_on, admin);
     for (uint32_t i = 0; i < ADMIN_CLIENTS_MAX; i++) {
         admin->client[i].admin = admin;
         admin->client[i].watch.fd = -1;
@@ -211,6 +275,7 @@ void admin_close(struct admin *admin)
         return;
     for (uint32_t i = 0; i < ADMIN_CLIENTS_MAX; i++)
         client_drop(&admin->client[i]);
+    control_timer_cancel(admin->control, &admin->tasks);
     int fd = admin->listener.fd;
     control_remove_fd(admin->control, &admin->listener);
     close(fd);

@@ -5,7 +5,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-static const char *const command_names[] = {"ping", "status", "reload", "drain", "stop"};
+static const char *const command_names[] = {"ping", "status",      "reload", "drain",
+                                            "stop", "connections", "capture"};
 
 static bool find_command(const char *name, enum admin_command *command, struct error *err)
 {
@@ -15,18 +16,63 @@ static bool find_command(const char *name, enum admin_command *command, struct e
             return true;
         }
     }
-    return error_set(err, "%s%.40s%s: known are ping, status, reload, drain, stop",
+    return error_set(err,
+                     "%s%.40s%s: known are ping, status, reload, drain, stop, "
+                     "connections, capture",
                      name ? "unknown command \"" : "", name ? name : "no command", name ? "\"" : "");
 }
 
-bool admin_json_request(const char *line, size_t len, enum admin_command *command, struct error *err)
+/* A whole number from the object, usual where it has none of that name. */
+static bool find_number(yyjson_val *root, const char *key, uint32_t usual, uint32_t most, uint32_t *number,
+                        struct error *err)
 {
+    yyjson_val *value = yyjson_obj_get(root, key);
+    *number = usual;
+    if (!value)
+        return true;
+    if (!yyjson_is_uint(value) || yyjson_get_uint(value) < 1 || yyjson_get_uint(value) > most)
+        return error_set(err, "%s: allowed are whole numbers from 1 to %u", key, most);
+    *number = (uint32_t)yyjson_get_uint(value);
+    return true;
+}
+
+static bool find_peer(yyjson_val *root, struct admin_request *request, struct error *err)
+{
+    yyjson_val *value = yyjson_obj_get(root, "peer");
+    const char *text = yyjson_get_str(value);
+    uint32_t port;
+    if (!find_number(root, "port", 0, UINT16_MAX, &port, err))
+        return false;
+    request->port = (uint16_t)port;
+    if (!value && request->command == ADMIN_CAPTURE)
+        return error_set(err, "peer: a capture takes the address whose frames are wanted");
+    if (value && (!text || !ip_parse(text, &request->peer) || ip_is_nobody(&request->peer)))
+        return error_set(err, "peer: \"%.60s\" is no IPv4 or IPv6 address of a host", text ? text : "");
+    return true;
+}
+
+static bool find_details(yyjson_val *root, struct admin_request *request, struct error *err)
+{
+    if (request->command != ADMIN_CONNECTIONS && request->command != ADMIN_CAPTURE)
+        return true;
+    return find_peer(root, request, err) &&
+           find_number(root, "max", ADMIN_CONNECTIONS_USUAL, ADMIN_CONNECTIONS_MAX, &request->max, err) &&
+           find_number(root, "frames", ADMIN_FRAMES_USUAL, ADMIN_FRAMES_MAX, &request->frames, err) &&
+           find_number(root, "seconds", ADMIN_SECONDS_USUAL, ADMIN_SECONDS_MAX, &request->seconds, err) &&
+           find_number(root, "megabytes", ADMIN_MEGABYTES_USUAL, ADMIN_MEGABYTES_MAX, &request->megabytes,
+                       err);
+}
+
+bool admin_json_request(const char *line, size_t len, struct admin_request *request, struct error *err)
+{
+    *request = (struct admin_request){.port = 0};
     yyjson_doc *doc = yyjson_read(line, len, 0);
     if (!doc)
         return error_set(err, "the request is no JSON: write {\"command\":\"status\"}");
     yyjson_val *root = yyjson_doc_get_root(doc);
     bool good = yyjson_is_obj(root)
-                    ? find_command(yyjson_get_str(yyjson_obj_get(root, "command")), command, err)
+                    ? find_command(yyjson_get_str(yyjson_obj_get(root, "command")), &request->command, err) &&
+                          find_details(root, request, err)
                     : error_set(err, "the request is no object: write {\"command\":\"status\"}");
     yyjson_doc_free(doc);
     return good;

@@ -4,10 +4,8 @@
 
 #include "engine/control/admin.h"
 
-enum admin_command { ADMIN_PING, ADMIN_STATUS, ADMIN_RELOAD, ADMIN_DRAIN, ADMIN_STOP };
-
 /* admin_json_request reads one request; len bytes without the line's end. */
-bool admin_json_request(const char *line, size_t len, enum admin_command *command,
+bool admin_json_request(const char *line, size_t len, struct admin_request *request,
                         struct error *err) must_check;
 
 /* The answers: a line with its end, malloc'ed, NUL-terminated, its length in *len; NULL when there is no memory. */

@@ -219,6 +219,7 @@ static void forget_connections(struct core *core)
 void core_leave(struct core *core)
 {
     forget_connections(core);
+    tap_release(core);
     core_publish(core);
     tls_core_close(core->tls);
     core->tls = NULL;
@@ -242,10 +243,11 @@ void core_run(struct core *core)
 
 /* ---- the control thread's side ---- */
 
-bool core_tell(struct core *core, enum core_command command, struct feed *feed)
+bool core_tell(struct core *core, enum core_command command, void *subject)
 {
-    assert(((uintptr_t)feed & 3u) == 0 && (feed || command != CORE_ATTACH));
-    return spsc_push(&core->commands, (void *)((uintptr_t)feed | command));
+    assert(((uintptr_t)subject & CORE_COMMAND_MASK) == 0 &&
+           (subject || command == CORE_DETACH || command == CORE_DRAIN || command == CORE_STOP));
+    return spsc_push(&core->commands, (void *)((uintptr_t)subject | command));
 }
 
 struct feed *core_detached(struct core *core)

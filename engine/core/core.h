@@ -14,6 +14,7 @@
 #include "engine/conn/conn.h"
 #include "engine/conn/dest.h"
 #include "engine/net/net.h"
+#include "engine/net/tap.h"
 #include "engine/ring/ring.h"
 
 #define CORE_MAX         64u
@@ -76,11 +77,35 @@ struct core_public {
     uint64_t rx_exhausted, tx_exhausted;
 };
 
-enum core_command { CORE_ATTACH, CORE_DETACH, CORE_DRAIN, CORE_STOP };
+enum core_command { CORE_ATTACH, CORE_DETACH, CORE_DRAIN, CORE_STOP, CORE_TAP, CORE_LIST };
 
-struct core_message {
-    enum core_command command;
-    struct feed *feed; /* ATTACH, DETACH */
+/* A connection as the core saw it when it came to it. */
+struct core_connection {
+    struct flow_key key;
+    struct tcp_info tcp;
+    const char *phase;    /* static */
+    uint16_t tls_version; /* 0x0303, 0x0304; 0: not secured */
+    uint32_t messages;    /* begun */
+    uint32_t in_hand;     /* of these, not done */
+    uint64_t age_us;
+    char host[256]; /* "" for an address alone */
+};
+
+#define CORE_LISTING_MAX 10000u
+
+/* A question of the control thread's about connections, and its answer.  The control thread fills the first part and reads
+ * the second once answered is true (acquire); in between it is the core's.
+ */
+struct core_listing {
+    struct ip_addr peer; /* all zero: any */
+    uint16_t port;       /* the peer's; 0: any */
+    uint32_t max;        /* entries that there is room for */
+
+    uint32_t next;     /* place in the pool to look at next */
+    uint32_t count;    /* entries filled */
+    uint32_t matching; /* connections, those without an entry included */
+    _Atomic bool answered;
+    struct core_connection connection[];
 };
 
 struct core;
@@ -102,8 +127,11 @@ bool core_turn(struct core *core, uint64_t now_us);
 
 /* ---- control thread ---- */
 
-/* core_tell queues a command; false when the queue is full.  The message is copied. */
-bool core_tell(struct core *core, enum core_command command, struct feed *feed) must_check;
+/* core_tell queues a command; false when the queue is full.  subject, aligned to 8 bytes: a struct feed for ATTACH and DETACH;
+ * for TAP a struct tap, the core's until it is released, which follows soon after it was ended; for LIST a struct core_listing,
+ * the core's until it is answered.  A core that has stopped touches neither any more.  One tap and one listing at a time.
+ */
+bool core_tell(struct core *core, enum core_command command, void *subject) must_check;
 
 /* core_detached gives a feed that this core no longer uses, NULL when there is none. */
 struct feed *core_detached(struct core *core);

@@ -7,9 +7,10 @@
 
 #include <pthread.h>
 
-#define JOB_TIMER    3u
-#define INTAKE_BURST 64u /* jobs a turn */
-#define JOB_SCAN_MAX 64u /* waiting jobs looked at for one that a connection satisfies */
+#define JOB_TIMER         3u
+#define INTAKE_BURST      64u /* jobs a turn */
+#define CORE_COMMAND_MASK 7u  /* the bits of a queued command's subject that tell the command */
+#define JOB_SCAN_MAX      64u /* waiting jobs looked at for one that a connection satisfies */
 
 /* A job from a feed: waits at a destination, then is a connection's message. */
 struct job {
@@ -70,7 +71,9 @@ struct core {
     struct handoff_queue *handoff_from[CORE_MAX]; /* owned */
     struct spsc commands, detached;
     void *command_slot[CORE_QUEUE_SLOTS], *detached_slot[CORE_QUEUE_SLOTS];
-    _Atomic int state; /* enum core_state */
+    struct tap *tap;              /* NULL: none */
+    struct core_listing *listing; /* to be answered; NULL: none */
+    _Atomic int state;            /* enum core_state */
     uint64_t published_us;
     bool misplaced_told; /* core_log.misplaced was called */
     struct core_public pub;
@@ -123,6 +126,12 @@ void core_leave(struct core *core);
 void core_loop(struct core *core);
 bool core_over(const struct core *core); /* told to stop, and nothing is left that a further turn could do */
 void core_publish(struct core *core);
+
+/* ---- look.c: what the control thread wants to see of this core ---- */
+void tap_begin(struct core *core, struct tap *tap);
+void tap_release(struct core *core); /* if there is one */
+void listing_begin(struct core *core, struct core_listing *listing);
+void core_look(struct core *core); /* in housekeeping: goes on with what was begun, a bounded step */
 
 /* ---- handoff.c ---- */
 bool handoff_give(void *ctx, uint32_t owner, struct pkt *pkt);

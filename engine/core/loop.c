@@ -174,14 +174,16 @@ static void detach(struct core *core, struct feed *feed)
 static void obey(struct core *core)
 {
     for (void *item; (item = spsc_pop(&core->commands));) {
-        enum core_command command = (enum core_command)((uintptr_t)item & 3u);
-        struct feed *feed = (struct feed *)((uintptr_t)item & ~(uintptr_t)3u);
+        enum core_command command = (enum core_command)((uintptr_t)item & CORE_COMMAND_MASK);
+        void *subject = (void *)((uintptr_t)item & ~(uintptr_t)CORE_COMMAND_MASK);
         core->worked = true;
         switch (command) {
-        case CORE_ATTACH: attach(core, feed); break;
-        case CORE_DETACH: detach(core, feed); break;
+        case CORE_ATTACH: attach(core, subject); break;
+        case CORE_DETACH: detach(core, subject); break;
         case CORE_DRAIN: core->draining = true; break;
         case CORE_STOP: stop(core); break;
+        case CORE_TAP: tap_begin(core, subject); break;
+        case CORE_LIST: listing_begin(core, subject); break;
         }
     }
 }
@@ -226,6 +228,8 @@ static void core_housekeep(struct core *core)
     lap_enter(&core->env.lap, LAP_KEEP);
     obey(core);
     let_feeds_go(core);
+    if (unlikely(core->tap || core->listing))
+        core_look(core);
     if (core->now_us - core->published_us >= PUBLISH_US) {
         handoff_judge(core);
         core_publish(core);

@@ -224,6 +224,8 @@ static bool is_for_us(const struct net *net, const struct eth_header *eth, bool 
 void net_receive(struct net *net, struct pkt *pkt, uint64_t now_us)
 {
     struct rx_frame frame = {.pkt = pkt};
+    if (unlikely(net->tap != NULL) && !(pkt->flags & PKT_RX_HANDED_OFF)) /* that core's tap has seen it */
+        tap_take(net->tap, pkt, now_us);
     if (!eth_parse(&frame.eth, pkt->data, pkt->len)) {
         drop(net, STAT_net_drop_short, pkt);
         return;

@@ -8,6 +8,7 @@
 #include "engine/net/paths.h"
 #include "engine/net/ports.h"
 #include "engine/net/route.h"
+#include "engine/net/tap.h"
 
 #define NET_TX_QUEUE           512u /* frames that wait for the port; a power of two */
 #define NET_TX_RETRY_US        500u /* a port that was full is offered the rest, if the core is idle meanwhile */
@@ -80,6 +81,7 @@ struct net {
     const struct mac_addr *answer_to; /* in a handler for listeners: where the segment came from */
     struct tx_queue tx;
     struct tx_run run;
+    struct tap *tap; /* NULL: nobody looks on */
     struct route_table routes;
     struct neigh_table neigh;
     struct flow_table flows;

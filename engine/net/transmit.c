@@ -6,6 +6,23 @@ static uint32_t waiting(const struct tx_queue *tx)
     return tx->tail - tx->head;
 }
 
+void net_tap(struct net *net, struct tap *tap)
+{
+    net->tap = tap;
+    if (tap)
+        tap->sent_seen = net->tx.head;
+}
+
+/* Once a frame, however often the port is offered it; before, since it is the port's once it has taken it. */
+static noinline void tap_waiting(struct net *net, uint32_t end, uint64_t now_us)
+{
+    const struct tx_queue *tx = &net->tx;
+    uint32_t at = (int32_t)(net->tap->sent_seen - tx->head) > 0 ? net->tap->sent_seen : tx->head;
+    for (; (int32_t)(end - at) > 0; at++)
+        tap_take(net->tap, tx->frame[at % NET_TX_QUEUE], now_us);
+    net->tap->sent_seen = at;
+}
+
 /* One burst; false when the port did not take all of it. */
 static bool transmit_burst(struct net *net, uint64_t now_us)
 {
@@ -15,6 +32,8 @@ static bool transmit_burst(struct net *net, uint64_t now_us)
     uint32_t bytes[PORT_BURST]; /* once the port has the frames they are gone */
     for (uint32_t i = 0; i < count; i++)
         bytes[i] = pkt_frame_bytes(tx->frame[at + i]);
+    if (unlikely(net->tap != NULL))
+        tap_waiting(net, tx->head + count, now_us);
     uint32_t taken = port_transmit(net->port, &tx->frame[at], count, now_us);
     assert(taken <= count);
     tx->head += taken;

@@ -48,6 +48,13 @@ static inline bool ip_is_unspecified(const struct ip_addr *a)
 }
 
 /* fe80::/10 (RFC 4291 section 2.5.6). */
+/* Of no host: :: and 0.0.0.0. */
+static inline bool ip_is_nobody(const struct ip_addr *a)
+{
+    static const uint8_t zero[4];
+    return ip_is_unspecified(a) || (ip_is_v4(a) && memcmp(a->b + 12, zero, sizeof(zero)) == 0);
+}
+
 static inline bool ip_is_link_local6(const struct ip_addr *a)
 {
     return a->b[0] == 0xfe && (a->b[1] & 0xc0) == 0x80;

@@ -19,7 +19,9 @@ struct world {
     struct control *control;
     struct admin *admin;
     char directory[64], path[80], calls[16];
-    bool refuse_reload;
+    bool refuse_reload, refuse_begin;
+    struct admin_request asked;
+    unsigned parts; /* of a task's answer that are left */
     uint32_t cores;
 };
 
@@ -61,12 +63,43 @@ static void stop(void *ctx)
     strcat(((struct world *)ctx)->calls, "s");
 }
 
+static bool begin(void *ctx, const struct admin_request *request, struct error *err)
+{
+    struct world *w = ctx;
+    w->asked = *request;
+    if (w->refuse_begin)
+        return error_set(err, "a capture runs already");
+    strcat(w->calls, "b");
+    return true;
+}
+
+/* "part" as often as parts says, every other time nothing, then "end". */
+static char *more(void *ctx, enum admin_command command, size_t *len, bool *over)
+{
+    struct world *w = ctx;
+    static bool pause;
+    assert_int_equal(command, w->asked.command);
+    if ((pause = !pause) || w->parts == UINT32_MAX)
+        return NULL;
+    *over = w->parts-- == 0;
+    char *text = strdup(*over ? "end\n" : "part\n");
+    assert_non_null(text);
+    *len = strlen(text);
+    return text;
+}
+
+static void finish(void *ctx, enum admin_command command)
+{
+    (void)command;
+    strcat(((struct world *)ctx)->calls, "f");
+}
+
 static int open_world(void **state)
 {
     static struct world w;
     struct error err;
     struct control_events events = {.ctx = NULL};
-    struct admin_source source = {&w, fill_status, reload, drain, stop};
+    struct admin_source source = {&w, fill_status, reload, drain, stop, begin, more, finish};
     w = (struct world){.cores = 2};
     strcpy(w.directory, "/tmp/hl-admin-XXXXXX");
     if (!mkdtemp(w.directory) || !(w.control = control_open(&events, false, &err)))
@@ -187,10 +220,11 @@ static void nonsense_is_told(void **state)
         {"[1]\n",
          "{\"ok\":false,\"error\":\"the request is no object: write {\\\"command\\\":\\\"status\\\"}\"}\n"},
         {"{\"command\":\"dance\"}\n",
-         "{\"ok\":false,\"error\":\"unknown command \\\"dance\\\": known are ping, status, reload, drain, stop\"}\n"},
+         "{\"ok\":false,\"error\":\"unknown command \\\"dance\\\": known are ping, status, reload, drain, stop, connections, capture\"}\n"},
         {"{\"command\":3}\n",
-         "{\"ok\":false,\"error\":\"no command: known are ping, status, reload, drain, stop\"}\n"},
-        {"{}\n", "{\"ok\":false,\"error\":\"no command: known are ping, status, reload, drain, stop\"}\n"},
+         "{\"ok\":false,\"error\":\"no command: known are ping, status, reload, drain, stop, connections, capture\"}\n"},
+        {"{}\n",
+         "{\"ok\":false,\"error\":\"no command: known are ping, status, reload, drain, stop, connections, capture\"}\n"},
     };
     int fd = dial(w);
     for (size_t i = 0; i < ARRAY_LEN(talk); i++) {
@@ -326,10 +360,76 @@ static void a_file_is_not_removed(void **state)
     assert_int_equal(unlink(path), 0);
 }
 
+/* ---- answers that come in time ---- */
+
+static const char *hear_task(const struct world *w, int fd)
+{
+    static char text[4096];
+    size_t used = 0;
+    for (int i = 0; i < 400 && !(used >= 4 && memcmp(text + used - 2, "}\n", 2) == 0); i++) {
+        control_turn(w->control, 5);
+        ssize_t got = recv(fd, text + used, sizeof(text) - 1 - used, 0);
+        used += got > 0 ? (size_t)got : 0;
+    }
+    text[used] = '\0';
+    return text;
+}
+
+static void a_capture_comes_in_parts(void **state)
+{
+    struct world *w = *state;
+    int fd = dial(w);
+    w->parts = 3;
+    say(fd,
+        "{\"command\":\"capture\",\"peer\":\"2001:db8::1\",\"port\":25,\"frames\":7}\n{\"command\":\"ping\"}\n");
+    /* what was asked meanwhile is answered afterwards */
+    assert_string_equal(hear_task(w, fd), "part\npart\npart\nend\n{\"ok\":true,\"version\":\"1.2.3\"}\n");
+    assert_string_equal(w->calls, "bf");
+    assert_int_equal(w->asked.port, 25);
+    assert_int_equal(w->asked.frames, 7);
+    assert_int_equal(w->asked.seconds, ADMIN_SECONDS_USUAL);
+    close(fd);
+}
+
+static void a_client_that_leaves_ends_its_task(void **state)
+{
+    struct world *w = *state;
+    int fd = dial(w);
+    w->parts = UINT32_MAX;
+    say(fd, "{\"command\":\"capture\",\"peer\":\"192.0.2.1\"}\n");
+    settle(w);
+    assert_string_equal(w->calls, "b");
+    close(fd);
+    settle(w);
+    assert_string_equal(w->calls, "bf");
+}
+
+static void what_cannot_begin_is_told(void **state)
+{
+    struct world *w = *state;
+    int fd = dial(w);
+    w->refuse_begin = true;
+    say(fd, "{\"command\":\"capture\",\"peer\":\"192.0.2.1\"}\n");
+    assert_string_equal(hear(w, fd), "{\"ok\":false,\"error\":\"a capture runs already\"}\n");
+    say(fd, "{\"command\":\"capture\"}\n");
+    assert_non_null(strstr(hear(w, fd), "peer: a capture takes the address"));
+    say(fd, "{\"command\":\"capture\",\"peer\":\"0.0.0.0\"}\n");
+    assert_non_null(strstr(hear(w, fd), "is no IPv4 or IPv6 address of a host"));
+    say(fd, "{\"command\":\"capture\",\"peer\":\"192.0.2.1\",\"frames\":0}\n");
+    assert_non_null(strstr(hear(w, fd), "frames: allowed are whole numbers from 1 to 10000000"));
+    say(fd, "{\"command\":\"connections\",\"max\":10001}\n");
+    assert_non_null(strstr(hear(w, fd), "max: allowed are whole numbers from 1 to 10000"));
+    assert_string_equal(w->calls, "");
+    close(fd);
+}
+
 int main(void)
 {
 #define CASE(name) cmocka_unit_test_setup_teardown(name, open_world, close_world)
     const struct CMUnitTest tests[] = {
+        CASE(a_capture_comes_in_parts),
+        CASE(a_client_that_leaves_ends_its_task),
+        CASE(what_cannot_begin_is_told),
         CASE(ping_is_answered),
         CASE(status_has_everything),
         CASE(commands_reach_the_source),

@@ -4,6 +4,6 @@
 
 int farm_main(int argc, char **argv);     /* farm.c: a receiving MX that checks what it receives */
 int generate_main(int argc, char **argv); /* generate.c: a producer that fills the ring */
-int trickle_main(int argc, char **argv);  /* trickle.c: many connections without TLS, a message now and then */
+int trickle_main(int argc, char **argv); /* trickle.c: many connections without TLS, a message now and then */
 
 #endif

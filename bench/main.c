@@ -12,7 +12,8 @@ static const struct command {
 } commands[] = {
     {"generate", generate_main, "fills a running engine's ring with messages and says what became of them"},
     {"farm", farm_main, "a receiving MX that checks each message"},
-    {"trickle", trickle_main, "many connections to a farm without TLS, a message now and then on one of them"},
+    {"trickle", trickle_main,
+     "many connections to a farm without TLS, a message now and then on one of them"},
     {NULL, NULL, NULL},
 };
 

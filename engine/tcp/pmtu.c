@@ -176,7 +176,8 @@ void pmtu_acked(struct tcb *tcb, uint64_t now_us)
     }
     if (!m->probe_mss || seq_le(tcb->snd_una, m->probe_seq))
         return;
-    if (seq_lt(tcb->snd_una, m->probe_end)) { /* a part of it: somebody on the way has cut it, so it proves nothing */
+    if (seq_lt(tcb->snd_una,
+               m->probe_end)) { /* a part of it: somebody on the way has cut it, so it proves nothing */
         m->probe_mss = 0;
         m->probe_us = now_us + LOST_WAIT_US;
         return;

@@ -98,7 +98,8 @@ static void check_ip(uint8_t *packet, size_t len, bool eth_group, uint16_t flags
         if (icmp.kind == ICMP_NEIGHBOUR)
             CHECK(nd_parse(&nd, &ip, payload, ip.payload_len) && eth_group == ip_is_multicast(&ip.dst));
         else
-            CHECK((icmp.type == ICMP6_ECHO_REPLY && !eth_group) || (icmp.type == ICMP6_MLD2_REPORT && eth_group));
+            CHECK((icmp.type == ICMP6_ECHO_REPLY && !eth_group) ||
+                  (icmp.type == ICMP6_MLD2_REPORT && eth_group));
         return;
     }
     if (ip.protocol == IP_PROTO_ICMP) {

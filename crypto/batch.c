@@ -208,17 +208,14 @@ struct batch_op *batch_verify(struct batch *b, struct batch_key *key, enum batch
     op->sign.key = batch_key_hold(key);
     op->sign.scheme = scheme;
     op->sign.hash = hash;
-    if (!batch_key_fits(key, scheme))
-        decided(b, op, false);
-    else if (key->kind == BATCH_OTHER_VERIFY)
-        decided(b, op, verify_other(b, key, scheme, hash, message, sig));
-    else if (!sig_shaped(key, sig) || !digest(b, hash, message, op->sign.digest))
-        decided(b, op, false);
-    else {
-        memcpy(op->sign.sig, sig.data, sig.len);
-        op->sign.sig_len = (uint16_t)sig.len;
-        queue_up(b, op);
+    bool fits = batch_key_fits(key, scheme), other = key->kind == BATCH_OTHER_VERIFY;
+    if (!fits || other || !sig_shaped(key, sig) || !digest(b, hash, message, op->sign.digest)) {
+        decided(b, op, fits && other && verify_other(b, key, scheme, hash, message, sig));
+        return op;
     }
+    memcpy(op->sign.sig, sig.data, sig.len);
+    op->sign.sig_len = (uint16_t)sig.len;
+    queue_up(b, op);
     return op;
 }
 

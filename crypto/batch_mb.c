@@ -265,7 +265,8 @@ static void close_mb(void *self)
 static bool find(const struct mb *mb, const char *name, void *function)
 {
     void *found = dlsym(mb->library, name);
-    memcpy(function, &found, sizeof(found)); /* ISO C has no conversion between the two kinds of pointer */
+    memcpy(function, (void *)&found,
+           sizeof(found)); /* ISO C has no conversion between the two kinds of pointer */
     return found != NULL;
 }
 
@@ -274,8 +275,8 @@ typedef __typeof__(&mbx_get_algo_info) algo_info;
 static bool applicable(const struct mb *mb, algo_info *info)
 {
     __typeof__(&mbx_is_crypto_mb_applicable) is_applicable;
-    return find(mb, "mbx_is_crypto_mb_applicable", &is_applicable) && is_applicable(0) == 1 &&
-           find(mb, "mbx_get_algo_info", info);
+    return find(mb, "mbx_is_crypto_mb_applicable", (void *)&is_applicable) && is_applicable(0) == 1 &&
+           find(mb, "mbx_get_algo_info", (void *)info);
 }
 
 static bool eight_lanes(algo_info info, enum MBX_ALGO algo)
@@ -286,16 +287,16 @@ static bool eight_lanes(algo_info info, enum MBX_ALGO algo)
 static void find_curves(struct mb *mb, algo_info info)
 {
     mb->has_x25519 = eight_lanes(info, MBX_ALGO_X25519) &&
-                     find(mb, "mbx_x25519_public_key_mb8", &mb->x25519_public) &&
-                     find(mb, "mbx_x25519_mb8", &mb->x25519);
+                     find(mb, "mbx_x25519_public_key_mb8", (void *)&mb->x25519_public) &&
+                     find(mb, "mbx_x25519_mb8", (void *)&mb->x25519);
     mb->p256.there = eight_lanes(info, MBX_ALGO_EC_NIST_P256) &&
-                     find(mb, "mbx_nistp256_ecpublic_key_mb8", &mb->p256.public_key) &&
-                     find(mb, "mbx_nistp256_ecdh_mb8", &mb->p256.ecdh) &&
-                     find(mb, "mbx_nistp256_ecdsa_verify_mb8", &mb->p256.verify);
+                     find(mb, "mbx_nistp256_ecpublic_key_mb8", (void *)&mb->p256.public_key) &&
+                     find(mb, "mbx_nistp256_ecdh_mb8", (void *)&mb->p256.ecdh) &&
+                     find(mb, "mbx_nistp256_ecdsa_verify_mb8", (void *)&mb->p256.verify);
     mb->p384.there = eight_lanes(info, MBX_ALGO_EC_NIST_P384) &&
-                     find(mb, "mbx_nistp384_ecpublic_key_mb8", &mb->p384.public_key) &&
-                     find(mb, "mbx_nistp384_ecdh_mb8", &mb->p384.ecdh) &&
-                     find(mb, "mbx_nistp384_ecdsa_verify_mb8", &mb->p384.verify);
+                     find(mb, "mbx_nistp384_ecpublic_key_mb8", (void *)&mb->p384.public_key) &&
+                     find(mb, "mbx_nistp384_ecdh_mb8", (void *)&mb->p384.ecdh) &&
+                     find(mb, "mbx_nistp384_ecdsa_verify_mb8", (void *)&mb->p384.verify);
 }
 
 static bool find_rsa(struct mb *mb, algo_info info)
@@ -305,9 +306,9 @@ static bool find_rsa(struct mb *mb, algo_info info)
     __typeof__(&mbx_RSA_pub65537_Method) method;
     __typeof__(&mbx_RSA_Method_BufSize) scratch_bytes;
     int most = 0;
-    if (!find(mb, "mbx_RSA_pub65537_Method", &method) ||
-        !find(mb, "mbx_RSA_Method_BufSize", &scratch_bytes) ||
-        !find(mb, "mbx_rsa_public_mb8", &mb->rsa_public))
+    if (!find(mb, "mbx_RSA_pub65537_Method", (void *)&method) ||
+        !find(mb, "mbx_RSA_Method_BufSize", (void *)&scratch_bytes) ||
+        !find(mb, "mbx_rsa_public_mb8", (void *)&mb->rsa_public))
         return true;
     for (unsigned i = 0; i < RSA_SIZES; i++) {
         mb->rsa_method[i] = eight_lanes(info, algo[i]) ? method(bits[i]) : NULL;
@@ -344,7 +345,7 @@ bool batch_mb_open(struct batch_backend *backend)
         return false;
     }
     *backend = (struct batch_backend){.has = has, .takes = takes, .run = run, .close = close_mb, .self = mb};
-    if (find(mb, "mbx_getversion", &version))
+    if (find(mb, "mbx_getversion", (void *)&version))
         snprintf(backend->name, sizeof(backend->name), "crypto_mb %d.%d.%d", version()->major,
                  version()->minor, version()->revision);
     return true;

@@ -108,7 +108,9 @@ static void libcrypto(struct subject *s)
                                                   : EVP_PKEY_Q_keygen(NULL, NULL, "EC", name[s->kind]));
 }
 
-/* All four in turns, so that what disturbs one disturbs all. */
+/* All four in turns, so that what disturbs one disturbs all; in changing order, for each finds the caches, and the CPU's wide
+ * units, as the one before it left them.
+ */
 static void measure(struct subject *s, const char *what, unsigned rounds)
 {
     static void (*const run[])(struct subject *) = {eight, direct, lone, libcrypto};
@@ -116,7 +118,8 @@ static void measure(struct subject *s, const char *what, unsigned rounds)
     static uint32_t cost_ns[4][ROUNDS_MAX];
     double us[4];
     for (unsigned i = 0; i < rounds; i++)
-        for (unsigned j = 0; j < 4; j++) {
+        for (unsigned turn = 0; turn < 4; turn++) {
+            unsigned j = turn ^ (i & 1);
             uint64_t start = cpu_ns();
             run[j](s);
             cost_ns[j][i] = (uint32_t)(cpu_ns() - start);

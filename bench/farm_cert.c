@@ -140,7 +140,7 @@ bool farm_certs_open(struct farm_certs *certs, const char *domain, uint32_t name
                      const enum farm_key kinds[2], struct error *err)
 {
     *certs = (struct farm_certs){.domain = domain, .names = names};
-    certs->leaf = calloc(names, sizeof(*certs->leaf));
+    certs->leaf = (X509 **)calloc(names, sizeof(*certs->leaf));
     certs->kind = calloc(names, sizeof(*certs->kind));
     if (!certs->leaf || !certs->kind)
         return error_set(err, "no memory for %u certificates", names);
@@ -165,7 +165,7 @@ void farm_certs_close(struct farm_certs *certs)
         EVP_PKEY_free(issuer->key);
         EVP_PKEY_free(issuer->leaf_key);
     }
-    free(certs->leaf);
+    free((void *)certs->leaf);
     free(certs->kind);
     memset(certs, 0, sizeof(*certs));
 }

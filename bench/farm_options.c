@@ -189,6 +189,7 @@ bool farm_options_addresses(struct farm_options *o, const char *text, struct err
 uint32_t farm_options_index(const struct farm_options *o, const struct ip_addr *addr)
 {
     uint32_t before = 0;
+    assert(addr);
     for (uint32_t i = 0; i < o->net.ranges; before += o->net.range[i++].count) {
         const struct net_range *range = &o->net.range[i];
         uint32_t at = last_word(addr) - last_word(&range->first);

@@ -216,10 +216,11 @@ void farm_report_figures(const struct farm *farm, const char *event)
 
 void farm_report_progress(const struct farm *farm)
 {
+    const uint64_t *verdict = farm->check.verdict;
+    uint64_t faulty = verdict[CHECK_DAMAGED] + verdict[CHECK_STRANGE] + verdict[CHECK_DUPLICATE];
     fprintf(stderr, "farm: %.0f s: %llu messages, %u connections, busy %.0f %%, %llu faulty\n", wall_s(farm),
             (unsigned long long)farm->counts.messages, stack_streams(farm->stack), busy_share(farm) * 100,
-            (unsigned long long)(farm->check.verdict[CHECK_DAMAGED] + farm->check.verdict[CHECK_STRANGE] +
-                                 farm->check.verdict[CHECK_DUPLICATE]));
+            (unsigned long long)faulty);
 }
 
 void farm_report_message(struct farm *farm, const struct check_message *message, enum check_verdict verdict)

@@ -213,7 +213,10 @@ static bool read_number(const char **at, const char *end, uint64_t *value)
 static bool read_chunk(struct farm_smtp *s, const struct line *line)
 {
     const char *at = line->text + strlen("BDAT"), *end = line->text + line->len;
-    if (at == end || *at++ != ' ' || !read_number(&at, end, &s->chunk_left))
+    if (at == end || *at != ' ')
+        return false;
+    at++;
+    if (!read_number(&at, end, &s->chunk_left))
         return false;
     s->chunk_last = end - at == 5 && strncasecmp(at, " LAST", 5) == 0;
     return s->chunk_last || at == end;

@@ -233,8 +233,11 @@ int generate_options_read(struct generate_options *options, int argc, char **arg
 
 static void step(struct ip_addr *addr)
 {
-    for (unsigned i = sizeof(addr->b); i-- > 0 && ++addr->b[i] == 0;)
-        continue;
+    for (unsigned i = sizeof(addr->b); i > 0; i--) {
+        addr->b[i - 1]++;
+        if (addr->b[i - 1] != 0)
+            break;
+    }
 }
 
 bool generate_print_routes(const struct generate_options *options, struct error *err)

@@ -28,7 +28,7 @@ SEND_STEPS = {
     "step_send_tso": "the same, cut by the port (TSO)",
 }
 SOURCES = ["engine/base/pkt_heap.c", "engine/wire/tcp_hdr.c"]
-HOSTILE_SOURCES = ["engine/base/pkt_heap.c", "engine/base/error.c", "engine/base/wheel.c", "drivers/port_sim.c"]
+HOSTILE_SOURCES = ["drivers/port_sim.c"]
 HOSTILE_BOUND = 8000  # instructions a frame of 1,500 bytes, whatever is in it: checksums, the queues, an answer
 
 
@@ -54,7 +54,7 @@ def count(exe, step, steps, folder, *arguments):
 
 def hostile(folder, steps):
     exe = build(folder, "net_instructions",
-                HOSTILE_SOURCES + all_of("engine/net") + all_of("engine/tcp") + all_of("engine/wire"))
+                HOSTILE_SOURCES + [f for layer in ("base", "wire", "tcp", "net") for f in all_of(f"engine/{layer}")])
     names = subprocess.run([exe, "--list"], capture_output=True, text=True, check=True).stdout.splitlines()
     good = True
     for i, name in enumerate(names):

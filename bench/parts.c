@@ -20,10 +20,11 @@ double parts_time(parts_step *step, void *ctx)
     for (unsigned r = 0; r < PARTS_REPEAT; r++) {
         double from = cpu_s(), until = from + PARTS_REPEAT_NS / 1e9, now = from;
         unsigned calls = 0;
-        for (; now < until; now = cpu_s()) {
+        while (now < until) {
             if (!step(ctx))
                 return 0;
             calls++;
+            now = cpu_s();
         }
         double each = (now - from) / calls;
         best = best > 0 && best < each ? best : each;

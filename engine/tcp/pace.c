@@ -1,7 +1,8 @@
 /* pace.c: what cwnd lets out leaves spread over the round trip, not in bursts that a shallow queue cannot hold.
  *
  * The rate is Linux's: twice a window a round trip while cwnd may double, 1.2 windows afterwards, so that cwnd stays what
- * limits.  What is due within a quantum leaves at once: the loop sees no shorter times, and a path of a
+ * limits.  A window that may leave as one burst at the start (RFC 6928) is not paced later either: spread, its odd segments
+ * would wait for the receiver's delayed ACK.  What is due within a quantum leaves at once: the loop sees no shorter times, and a path of a
  * millisecond is not paced at all.  A loop that comes late by less than that catches up.
  */
 #include "engine/tcp/tcb.h"
@@ -9,11 +10,17 @@
 #define QUANTUM_US     1000u
 #define BURST_SEGMENTS 2u /* a receiver acknowledges every second one */
 
+/* After a time-out cwnd says little about the path. */
+static uint32_t window(const struct tcb *tcb)
+{
+    return max_u32(tcb->cc.cwnd, tcb->txq.out);
+}
+
 static uint64_t takes_us(const struct tcb *tcb, uint32_t bytes)
 {
     const struct cc *cc = &tcb->cc;
-    uint64_t window = max_u32(cc->cwnd, tcb->txq.out); /* after a time-out cwnd says little about the path */
-    uint64_t per_round_trip = cc->cwnd < cc->ssthresh / 2 ? 2 * window : window * 6 / 5;
+    uint64_t per_round_trip =
+        cc->cwnd < cc->ssthresh / 2 ? 2 * (uint64_t)window(tcb) : (uint64_t)window(tcb) * 6 / 5;
     return (uint64_t)bytes * tcb->rtt.srtt_us / per_round_trip;
 }
 
@@ -35,7 +42,7 @@ static uint32_t take_from_burst(struct tcb *tcb, uint32_t bytes)
 
 void pace_sent(struct tcb *tcb, uint32_t bytes, uint64_t now_us)
 {
-    if (!tcb->config->pacing || !tcb->rtt.srtt_us)
+    if (!tcb->config->pacing || !tcb->rtt.srtt_us || window(tcb) <= tcb->initial_window)
         return;
     uint64_t quantum = max_u64(QUANTUM_US, takes_us(tcb, BURST_SEGMENTS * tcb->snd_mss));
     uint64_t from_us = max_u64(tcb->pace_us, now_us - min_u64(now_us, QUANTUM_US));

@@ -19,6 +19,15 @@
 #define printf_like(fmt, args)          __attribute__((format(printf, fmt, args)))
 #define cache_aligned                   __attribute__((aligned(CACHE_LINE)))
 
+/* Loops over bytes are compiled for several generations of processors, and the loader takes the newest that runs here.  It
+ * does so before a sanitizer is ready for it; clang makes its own choice of functions that it would do this for.
+ */
+#if defined(__clang__) || defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
+#define multiversion
+#else
+#define multiversion __attribute__((target_clones("arch=x86-64-v4", "arch=x86-64-v3", "default")))
+#endif
+
 static inline uint32_t min_u32(uint32_t a, uint32_t b)
 {
     return a < b ? a : b;

@@ -5,12 +5,7 @@
  */
 #include "engine/wire/wire.h"
 
-static uint64_t load_u64(const uint8_t *p)
-{
-    uint64_t v;
-    memcpy(&v, p, sizeof(v));
-    return v;
-}
+#include <string.h>
 
 static uint32_t fold_32(uint64_t sum)
 {
@@ -19,17 +14,26 @@ static uint32_t fold_32(uint64_t sum)
     return (uint32_t)sum;
 }
 
-/* One's-complement addition: the carry comes back in at the bottom. */
-static uint64_t add_carry(uint64_t sum, uint64_t v)
+static inline uint32_t load_u32(const uint8_t *p)
 {
-    sum += v;
-    return sum + (sum < v);
+    uint32_t v;
+    memcpy(&v, p, sizeof(v));
+    return v;
 }
 
-/* Fewer than eight bytes, as if zeros followed. */
-static uint64_t load_tail(const uint8_t *p, size_t len)
+/* Carries of 32-bit words gather above them, which leaves a plain sum that the compiler makes vectors of. */
+multiversion static uint64_t add_words(const uint8_t *p, size_t words)
 {
-    uint64_t v = 0;
+    uint64_t sum = 0;
+    for (size_t i = 0; i < words; i++)
+        sum += load_u32(p + i * sizeof(uint32_t));
+    return sum;
+}
+
+/* Fewer than four bytes, as if zeros followed. */
+static uint32_t load_tail(const uint8_t *p, size_t len)
+{
+    uint32_t v = 0;
     memcpy(&v, p, len);
     return v;
 }
@@ -37,16 +41,11 @@ static uint64_t load_tail(const uint8_t *p, size_t len)
 uint32_t checksum_add(uint32_t sum, const void *data, size_t len)
 {
     const uint8_t *p = data;
-    uint64_t a = sum, b = 0;
-    for (; len >= 32; p += 32, len -= 32) { /* two chains, so that the additions overlap */
-        a = add_carry(add_carry(a, load_u64(p)), load_u64(p + 8));
-        b = add_carry(add_carry(b, load_u64(p + 16)), load_u64(p + 24));
-    }
-    for (; len >= 8; p += 8, len -= 8)
-        a = add_carry(a, load_u64(p));
-    if (len)
-        a = add_carry(a, load_tail(p, len));
-    return fold_32(add_carry(a, b));
+    size_t words = len / sizeof(uint32_t), tail = len % sizeof(uint32_t);
+    uint64_t all = sum + add_words(p, words);
+    if (tail)
+        all += load_tail(p + len - tail, tail);
+    return fold_32(all);
 }
 
 uint16_t checksum_fold(uint32_t sum)

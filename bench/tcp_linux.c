@@ -4,6 +4,8 @@
  *     tcp_linux serve ADDRESS PORT FLOWS SECONDS    accepts FLOWS connections and sends on them
  *     tcp_linux sink ADDRESS PORT                   accepts connections and reads, until SIGTERM
  *     tcp_linux fetch ADDRESS PORT FLOWS            opens connections and reads until they end
+ *     tcp_linux echo ADDRESS PORT                   answers with what comes, closes when the peer does, until SIGTERM
+ *     tcp_linux rate ADDRESS PORT FLOWS REQUESTS SECONDS   FLOWS connections at a time of REQUESTS requests each (tcp_rate.c)
  */
 #include <arpa/inet.h>
 #include <errno.h>
@@ -16,6 +18,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/epoll.h>
 #include <sys/resource.h>
 #include <sys/socket.h>
 #include <time.h>
@@ -23,6 +26,7 @@
 
 #define FLOWS_MAX 1024
 #define CHUNK     (256 << 10)
+#define REQUEST   64 /* bytes, and as many of an answer */
 
 static volatile sig_atomic_t stopping;
 static char chunk[CHUNK];
@@ -189,6 +193,121 @@ static void fetch(const int *fd, int flows)
     }
 }
 
+/* ---- small requests, short connections ---- */
+
+static void add_to(int epoll, int fd, uint32_t events)
+{
+    struct epoll_event event = {.events = events, .data.fd = fd};
+    fcntl(fd, F_SETFL, O_NONBLOCK);
+    if (epoll_ctl(epoll, EPOLL_CTL_ADD, fd, &event) != 0)
+        fail("epoll_ctl");
+}
+
+static struct {
+    struct sockaddr_storage to;
+    socklen_t to_bytes;
+    unsigned long requests, connections, answered, failed;
+    unsigned left[1 << 16]; /* requests to come, by file */
+} rate;
+
+static void answer(int fd)
+{
+    ssize_t got = recv(fd, chunk, CHUNK, 0);
+    if (got < 0 && errno == EAGAIN)
+        return;
+    rate.answered += got > 0 ? (unsigned long)got / REQUEST : 0;
+    if (got > 0 && send(fd, chunk, (size_t)got, MSG_NOSIGNAL) == got)
+        return;
+    rate.connections++;
+    close(fd);
+}
+
+static void report_rate(double seconds)
+{
+    struct rusage use;
+    getrusage(RUSAGE_SELF, &use);
+    printf("{\"connections\": %lu, \"requests\": %lu, \"failed\": %lu, \"seconds\": %.3f, \"cpu_s\": %.3f}\n",
+           rate.connections, rate.answered, rate.failed, seconds,
+           (double)(use.ru_utime.tv_sec + use.ru_stime.tv_sec) +
+               (double)(use.ru_utime.tv_usec + use.ru_stime.tv_usec) / 1e6);
+}
+
+static void echo(char **argv)
+{
+    int listener = listen_on(argv), epoll = epoll_create1(0);
+    struct epoll_event event[256];
+    double began = now_s();
+    add_to(epoll, listener, EPOLLIN);
+    while (!stopping) {
+        int count = epoll_wait(epoll, event, 256, 100);
+        for (int i = 0; i < count; i++) {
+            if (event[i].data.fd != listener) {
+                answer(event[i].data.fd);
+                continue;
+            }
+            for (int fd; (fd = accept(listener, NULL, NULL)) >= 0;)
+                add_to(epoll, fd, EPOLLIN);
+        }
+    }
+    report_rate(now_s() - began);
+}
+
+static void begin_one(int epoll)
+{
+    int fd = socket(rate.to.ss_family, SOCK_STREAM | SOCK_NONBLOCK, 0);
+    if (fd < 0 || fd >= 1 << 16)
+        fail("socket");
+    rate.left[fd] = (unsigned)rate.requests;
+    if (connect(fd, (struct sockaddr *)&rate.to, rate.to_bytes) != 0 && errno != EINPROGRESS)
+        fail("connect");
+    add_to(epoll, fd, EPOLLOUT);
+}
+
+/* False: this connection is over. */
+static bool go_on(int epoll, const struct epoll_event *event)
+{
+    int fd = event->data.fd;
+    char part[REQUEST];
+    if (event->events & EPOLLOUT) {
+        struct epoll_event next = {.events = EPOLLIN, .data.fd = fd};
+        epoll_ctl(epoll, EPOLL_CTL_MOD, fd, &next);
+    } else {
+        if (recv(fd, part, sizeof(part), 0) != REQUEST) {
+            rate.failed++;
+            return false;
+        }
+        rate.answered++;
+        if (--rate.left[fd] == 0) {
+            rate.connections++;
+            return false;
+        }
+    }
+    if (send(fd, chunk, REQUEST, MSG_NOSIGNAL) == REQUEST)
+        return true;
+    rate.failed++;
+    return false;
+}
+
+static void run_rate(char **argv)
+{
+    struct epoll_event event[256];
+    int epoll = epoll_create1(0), flows = atoi(argv[4]);
+    double began = now_s(), seconds = atof(argv[6]);
+    rate.to = address(argv[2], argv[3], &rate.to_bytes);
+    rate.requests = strtoul(argv[5], NULL, 10);
+    for (int i = 0; i < flows; i++)
+        begin_one(epoll);
+    while (!stopping && now_s() < began + seconds) {
+        int count = epoll_wait(epoll, event, 256, 20);
+        for (int i = 0; i < count; i++)
+            if (!go_on(epoll, &event[i])) {
+                close(event[i].data.fd);
+                begin_one(epoll);
+            }
+    }
+    report_rate(now_s() - began);
+}
+
 int main(int argc, char **argv)
 {
     static int fd[FLOWS_MAX];
@@ -198,7 +317,11 @@ int main(int argc, char **argv)
     sigaction(SIGTERM, &action, NULL);
     if (flows < 1 || flows > FLOWS_MAX)
         return 2;
-    if (strcmp(what, "sink") == 0) {
+    if (strcmp(what, "echo") == 0) {
+        echo(argv);
+    } else if (strcmp(what, "rate") == 0 && argc == 7) {
+        run_rate(argv);
+    } else if (strcmp(what, "sink") == 0) {
         sink(argv);
     } else if (strcmp(what, "send") == 0 && argc == 6) {
         for (int i = 0; i < flows; i++)

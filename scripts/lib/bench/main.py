@@ -19,7 +19,7 @@ from lab import BenchLab  # noqa: E402
 REPETITIONS = 3
 CPUS_WANTED = 2  # the engine's, and another for what it talks to
 TARGETS = ["engine/hardlined", "engine/cli/hardline", "bench/hardline-bench", "bench/bench_parts", "bench/bench_ring", "bench/peer_kernel",
-           "bench/tcp_flows", "bench/tcp_sink", "bench/tcp_linux", "bench/bridge"]
+           "bench/tcp_flows", "bench/tcp_sink", "bench/tcp_linux", "bench/tcp_rate", "bench/bridge"]
 
 
 def names_of(group):

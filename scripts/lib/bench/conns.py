@@ -150,6 +150,7 @@ def conclude(case):
                        *((f"{p['connections']:,}", p["kind"], f"{p['open']:,}", f"{p['us_per_message']:.1f}",
                           f"{p['poll_us_per_message']:.1f}", f"{p['bytes_per_connection']:,.0f}", f"{p['idle_cpu_share']:.1%}")
                          for p in points)]]
+    case["notes"] = list(dict.fromkeys(case["notes"]))
     for kind in ("no TLS", "TLS"):
         of_kind = [p for p in points if p["kind"] == kind]
         if len(of_kind) > 1:

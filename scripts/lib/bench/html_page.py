@@ -191,7 +191,7 @@ def scaling_plot(points):
     if len(points) < 2:
         return ""
     kinds = sorted({p["kind"] for p in points})
-    left, right, top, bottom = 60, WIDTH - 20, 10, 220
+    left, right, top, bottom = 60, WIDTH - 40, 10, 220
     most, least = max(p["connections"] for p in points), min(p["connections"] for p in points)
     highest, span = max(p["us_per_message"] for p in points) * 1.1, math.log10(most / least) or 1
 
@@ -230,7 +230,8 @@ def body(found):
     mail, parts = sent(found["cases"]), []
     if found["troubles"]:
         parts += [f'<p class="bad">{esc(t)}</p>' for t in found["troubles"]]
-    parts += [host(found), table(list(rows_of(found["cases"])))]
+    rows = list(rows_of(found["cases"]))
+    parts += [host(found), *([table(rows)] if len(rows) > 1 else [])]
     if mail:
         parts += ["<h2>Work a CPU second</h2>", throughput(mail), "<h2>CPU time a unit of work</h2>", cpu(mail),
                    "<h2>Where the cycles go</h2>", cycles(mail), "<h2>Latency</h2>",

@@ -244,6 +244,10 @@ def fill(case, name, runs, peers, limit_parts):
                              f"for {accounting.median([r['waited_s'] for r in runs]):.1f} s of a run")
         for peer in case["peers"]:
             peer["ratio"] = None
+    waited = accounting.median([r["cost"]["waited_busy_s"] / max(r["cost"]["charged_s"], 1e-3) for r in runs])
+    if case["agree"] and waited > accounting.AGREE_WITHIN:
+        case["notes"].append(f"the engine waited for its CPU, {waited:.0%} of its work's time: the two accountings agree once that is "
+                             "taken out, so here poll mode confirms the charged time and is no account of its own")
     if case["peers"]:
         case["peer"] = case["peers"][0]
         case["ratio"] = case["peer"]["ratio"]

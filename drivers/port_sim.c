@@ -55,17 +55,19 @@ static uint16_t flags_on_arrival(uint16_t flags)
 
 static struct pkt *copy_into(struct pkt_pool *pool, const struct pkt *frame)
 {
-    struct pkt *copy = NULL, **link = &copy;
-    for (const struct pkt *from = frame; from; from = from->more) {
-        *link = copy_part(pool, from);
-        if (!*link) {
-            pkt_frame_free(copy);
+    struct pkt *first = copy_part(pool, frame), *last = first;
+    if (!first)
+        return NULL;
+    for (const struct pkt *from = frame->more; from; from = from->more) {
+        last->more = copy_part(pool, from);
+        if (!last->more) {
+            pkt_frame_free(first);
             return NULL;
         }
-        link = &(*link)->more;
+        last = last->more;
     }
-    copy->flags = flags_on_arrival(frame->flags);
-    return copy;
+    first->flags = flags_on_arrival(frame->flags);
+    return first;
 }
 
 /* What does not fit is lost, as on a wire whose far end is too slow. */

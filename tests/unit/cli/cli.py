@@ -12,7 +12,7 @@ sys.path.insert(0, os.path.join(os.environ.get("HARDLINE_SOURCE", "."), "tests",
 from tap import done, equal, ok  # noqa: E402
 
 TOOL = os.path.abspath(sys.argv[1])
-COMMANDS = ["submit", "status", "reload", "drain", "stop", "ping", "doctor", "version", "help"]
+COMMANDS = ["submit", "status", "capture", "reload", "drain", "stop", "ping", "doctor", "version", "help"]
 
 
 def hardline(*args, timeout=30):

@@ -8,7 +8,7 @@ client and server are the sender's; with sink the receivers take turns, and Linu
     tcp_table.py [--seconds N] [--repeat N] [--loss 0,0.1,1,5] [--delay 1,20,100] [--flows 1,100]
                  [--roles client,server,sink] [--reorder %] [--fair] [--json FILE] [--most-minutes N] [--realtime] [--quick]
 
---quick: a few cells for a second each, which must come to an end with bytes; exit status 1 if one does not.
+--quick: a few cells for a second each as a test (TAP): both sides must come to an end with bytes; exit status 1 if one does not.
 """
 import argparse
 import json
@@ -166,6 +166,10 @@ def fairness(wire, options):
     return {"share": statistics.median(shares), "all": shares, "bottleneck": "50 Mbit/s, 20 ms, 128 kB"}
 
 
+def has_bytes(cell):
+    return cell["linux_mbit_s"] > 0 and cell["hardline_mbit_s"] > 0
+
+
 def numbers(text):
     return [float(n) if "." in n else int(n) for n in text.split(",")]
 
@@ -194,7 +198,7 @@ def main():
     lab = hl.Lab()
     wire = Wire(lab)
     cells, left_out = [], 0
-    print(f"{'role':8}{'loss %':>8}{'delay ms':>10}{'flows':>7}{'Linux Mbit/s':>14}{'hardline':>10}{'ratio':>8}")
+    print(f"{'# ' if options.quick else ''}{'role':8}{'loss %':>8}{'delay ms':>10}{'flows':>7}{'Linux Mbit/s':>14}{'hardline':>10}{'ratio':>8}")
     for role in options.roles.split(","):
         for flows in options.flows:
             for loss in options.loss:
@@ -204,8 +208,9 @@ def main():
                         continue
                     cell = one_cell(wire, role, loss, delay, flows, options)
                     cells.append(cell)
-                    print(f"{role:8}{loss:8}{delay:10}{flows:7}{cell['linux_mbit_s']:14.1f}"
-                          f"{cell['hardline_mbit_s']:10.1f}{cell['ratio']:8.2f}", flush=True)
+                    row = (f"{role:8}{loss:8}{delay:10}{flows:7}{cell['linux_mbit_s']:14.1f}"
+                           f"{cell['hardline_mbit_s']:10.1f}{cell['ratio']:8.2f}")
+                    print(f"{'ok' if has_bytes(cell) else 'not ok'} {len(cells)} - {row}" if options.quick else row, flush=True)
     if left_out:
         print(f"# {left_out} cells left out: --most-minutes is over", file=sys.stderr)
     fair = fairness(wire, options) if options.fair else None
@@ -215,7 +220,9 @@ def main():
         with open(options.json + ".new", "w") as f:
             json.dump({"cells": cells, "fairness": fair}, f, indent=1)
         os.replace(options.json + ".new", options.json)
-    return 0 if all(c["linux_mbit_s"] and c["hardline_mbit_s"] for c in cells) else 1
+    if options.quick:
+        print(f"1..{len(cells)}")
+    return 0 if all(map(has_bytes, cells)) else 1
 
 
 if __name__ == "__main__":

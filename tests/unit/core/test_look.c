@@ -93,10 +93,12 @@ static void a_tap_is_the_cores_until_it_is_released(void **state)
     free(tap);
     struct tap *second = make_tap(w, &all->connection[0]); /* one that is not ended when the engine stops */
     world_stop(w);
+    assert_false(atomic_load(&second->released));
+    world_close(w);
+    assert_true(atomic_load(&second->released));
     tap_close(second);
     free(second);
     free(all);
-    world_close(w);
 }
 
 int main(void)

@@ -8,6 +8,7 @@
 #include "engine/tcp/tcb.h"
 
 #define QUANTUM_US     1000u
+#define LONGEST_US     1000000u
 #define BURST_SEGMENTS 2u /* a receiver acknowledges every second one */
 
 /* After a time-out cwnd says little about the path. */
@@ -46,7 +47,11 @@ void pace_sent(struct tcb *tcb, uint32_t bytes, uint64_t now_us)
         return;
     uint64_t quantum = max_u64(QUANTUM_US, takes_us(tcb, BURST_SEGMENTS * tcb->snd_mss));
     uint64_t from_us = max_u64(tcb->pace_us, now_us - min_u64(now_us, QUANTUM_US));
-    tcb->pace_us = from_us + takes_us(tcb, take_from_burst(tcb, bytes));
+    uint64_t until_us = from_us + takes_us(tcb, take_from_burst(tcb, bytes));
+    /* What is sent again is charged at the rate of a window that has shrunk since, time and again: cwnd holds it back by
+     * itself, and a segment a round trip may always leave.
+     */
+    tcb->pace_us = min_u64(until_us, now_us + min_u64(tcb->rtt.srtt_us, LONGEST_US));
     if (tcb->pace_us >= now_us + quantum)
         timer_set(tcb, TIMER_PACE, tcb->pace_us);
 }

@@ -101,8 +101,8 @@ static size_t overhead(const struct record_key *key)
     return RECORD_TAG_BYTES + (key->implicit_nonce ? 0 : RECORD_EXPLICIT_NONCE_BYTES);
 }
 
-/* RFC 8446 section 5.1: in TLS 1.3 everything is application data from outside; the version is not looked at, as OpenSSL does
- * not for its own.
+/* RFC 8446 section 5.1: in TLS 1.3 everything is application data from outside, and of the version, which means nothing any
+ * more, the first byte is looked at: another one is no TLS.
  */
 static enum open_result look_at_header(struct tls *tls)
 {

@@ -152,10 +152,14 @@ static bool check_paws(struct tcb *tcb, const struct tcp_segment *seg, uint64_t 
     if (!seq_lt(seg->opt.ts_val, tcb->ts_recent) || now_us - tcb->ts_recent_us > PAWS_IDLE_US)
         return true;
     stat_inc(tcb->stats, STAT_tcp_drop_paws);
-    if (seg->len > 0)
-        tcb->ack_now = true;
-    else
+    if (seg->len == 0) {
         challenge_ack(tcb, now_us);
+        return false;
+    }
+    /* Overtaken by its own retransmission: the peer is to hear that this one was not needed, as from Linux. */
+    if (seq_lt(seg->seq, tcb->rcv_nxt))
+        note_duplicate(tcb, seg->seq, seq_min(seg->seq + seg->len, tcb->rcv_nxt));
+    tcb->ack_now = true;
     return false;
 }
 

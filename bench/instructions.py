@@ -1,10 +1,11 @@
 #!/usr/bin/env python3
-"""Instructions that a step of TCP, or of what sends its segments, takes, counted by callgrind: repeatable on a busy machine.
+"""Instructions that a step of TCP, of what sends its segments, or of the ring takes, counted by callgrind: repeatable on a busy
+machine.
 
     scripts/env bench/instructions.py [--steps N] [--json FILE]
     scripts/env bench/instructions.py --hostile     what the worst frames cost; TAP, an asserted bound for each
 
-Builds bench/tcp_instructions and send_instructions (or net_instructions) for x86-64-v3 (valgrind does not know AVX-512),
+Builds bench/tcp_instructions, send_instructions and ring_instructions (or net_instructions) for x86-64-v3 (valgrind does not know AVX-512),
 release, in a folder of its own.
 """
 import argparse
@@ -27,6 +28,12 @@ SEND_STEPS = {
     "step_send_checksums": "the same, checksums by the port",
     "step_send_tso": "the same, cut by the port (TSO)",
 }
+RING_STEPS = {
+    "step_submit": "32 messages of 100 bytes submitted",
+    "step_engine": "32 jobs taken from the ring and reported",
+    "step_reap": "32 results reaped",
+}
+RING_SOURCES = ["engine/control/feed_server.c", "engine/control/feed_socket.c", "engine/control/unix_listen.c"]
 SOURCES = ["engine/base/pkt_heap.c", "engine/wire/tcp_hdr.c"]
 HOSTILE_SOURCES = ["drivers/port_sim.c"]
 HOSTILE_BOUND = 8000  # instructions a frame of 1,500 bytes, whatever is in it: checksums, the queues, an answer
@@ -78,7 +85,9 @@ def main():
         figures = {step: count(exe, step, options.steps, folder) for step in STEPS}
         exe = build(folder, "send_instructions", all_of("engine/base") + all_of("engine/wire") + all_of("engine/net") + all_of("engine/tcp"))
         figures |= {step: count(exe, step, options.steps, folder) for step in SEND_STEPS}
-    for step, what in {**STEPS, **SEND_STEPS}.items():
+        exe = build(folder, "ring_instructions", all_of("engine/base") + all_of("engine/ring") + all_of("engine/ring/lib") + RING_SOURCES)
+        figures |= {step: count(exe, step, options.steps, folder) for step in RING_STEPS}
+    for step, what in {**STEPS, **SEND_STEPS, **RING_STEPS}.items():
         print(f"{figures[step]:10.0f}  {what}")
     if options.json:
         with open(options.json + ".new", "w") as f:

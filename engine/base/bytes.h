@@ -29,6 +29,40 @@ struct bytes_out {
     bool failed;
 };
 
+/* bytes_copy is memcpy for lengths that vary and are mostly short.  Where compilers know a bound they make a string
+ * instruction of memcpy, which takes 30 cycles and more before its first byte.
+ */
+static inline void bytes_copy(void *to, const void *from, size_t len)
+{
+    uint8_t *out = to;
+    const uint8_t *in = from;
+    uint64_t a[2], b[2];
+    if (len > 32) {
+        __asm__("" : "+r"(len)); /* no bound is known */
+        memcpy(out, in, len);
+    } else if (len >= 16) {
+        memcpy(a, in, 16);
+        memcpy(b, in + len - 16, 16);
+        memcpy(out, a, 16);
+        memcpy(out + len - 16, b, 16);
+    } else if (len >= 8) {
+        memcpy(a, in, 8);
+        memcpy(b, in + len - 8, 8);
+        memcpy(out, a, 8);
+        memcpy(out + len - 8, b, 8);
+    } else if (len >= 4) {
+        memcpy(a, in, 4);
+        memcpy(b, in + len - 4, 4);
+        memcpy(out, a, 4);
+        memcpy(out + len - 4, b, 4);
+    } else if (len > 0) {
+        uint8_t first = in[0], middle = in[len / 2], last = in[len - 1];
+        out[0] = first;
+        out[len / 2] = middle;
+        out[len - 1] = last;
+    }
+}
+
 static inline struct bytes_in bytes_in(const void *data, size_t len)
 {
     const uint8_t *p = data;
@@ -103,8 +137,8 @@ static inline uint8_t *bytes_reserve(struct bytes_out *out, size_t len)
 static inline void bytes_put(struct bytes_out *out, const void *data, size_t len)
 {
     uint8_t *p = bytes_reserve(out, len);
-    if (p && len)
-        memcpy(p, data, len);
+    if (p)
+        bytes_copy(p, data, len);
 }
 
 static inline void bytes_put_str(struct bytes_out *out, const char *s)

@@ -129,9 +129,8 @@ static bool check_destination(const struct feed *feed, struct feed_job *job, str
     }
     if (ring_lane_of(name, feed->shape.hash_seed, feed->shape.lanes) != job->lane)
         return refuse(why, "the job", "stands in another lane than its destination's");
-    memcpy(job->domain, name->text, name->bytes + 1u);
-    if (next_hop.len)
-        memcpy(job->next_hop, next_hop.data, next_hop.len);
+    bytes_copy(job->domain, name->text, name->bytes + 1u);
+    bytes_copy(job->next_hop, next_hop.data, next_hop.len);
     job->next_hop[next_hop.len] = 0;
     return true;
 }
@@ -178,8 +177,7 @@ static bool take_tag(struct feed_job *job, struct span tag, struct outcome *why)
     const char *wrong = ring_check_tag(tag);
     if (wrong)
         return refuse(why, "the tag", wrong);
-    if (tag.len)
-        memcpy(job->tag, tag.data, tag.len);
+    bytes_copy(job->tag, tag.data, tag.len);
     job->tag[tag.len] = 0;
     return true;
 }
@@ -190,7 +188,7 @@ bool feed_job_read(const struct feed *feed, struct feed_job *job, const struct r
     set_head(job, head);
     uint8_t *copy = envelope_of(job, &feed->shape);
     size_t bytes = record_bytes - sizeof(*head);
-    memcpy(copy, record + sizeof(*head), bytes);
+    bytes_copy(copy, record + sizeof(*head), bytes);
     feed_copied();
     if (!check_head(feed, head, why))
         return false;

@@ -11,7 +11,7 @@ static void take_text(struct bytes_in *in, char *out, size_t bytes)
 {
     const uint8_t *p = bytes_take(in, bytes);
     if (p)
-        memcpy(out, p, bytes);
+        bytes_copy(out, p, bytes);
     out[p ? bytes : 0] = 0;
 }
 

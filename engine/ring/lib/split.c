@@ -68,7 +68,7 @@ static int aim(hl_feed *feed, const struct hl_job *job, uint32_t i, size_t *name
                     shown(r->address, text), wrong);
     if (!grow_names(feed, *names + name.bytes))
         return fail(error, ENOMEM, "out of memory");
-    memcpy(feed->names + *names, name.text, name.bytes);
+    bytes_copy(feed->names + *names, name.text, name.bytes);
     feed->target[i] = (struct target){
         .recipient = r,
         .name_at = *names,
@@ -92,7 +92,7 @@ static int aim_at_next_hop(hl_feed *feed, const struct hl_job *job, uint32_t cou
         return fail(error, EINVAL, "the next hop \"%s\" %s", shown(job->next_hop, text), wrong);
     if (!grow_names(feed, name.bytes))
         return fail(error, ENOMEM, "out of memory");
-    memcpy(feed->names, name.text, name.bytes);
+    bytes_copy(feed->names, name.text, name.bytes);
     for (uint32_t i = 0; i < count; i++) {
         feed->target[i].name_at = 0;
         feed->target[i].name_bytes = name.bytes;
@@ -128,7 +128,7 @@ static struct batch *begin_batch(hl_feed *feed, const struct hl_job *job, uint32
 {
     const struct target *t = &feed->target[first];
     struct ring_name name = {.bytes = t->name_bytes};
-    memcpy(name.text, t->name, t->name_bytes);
+    bytes_copy(name.text, t->name, t->name_bytes);
     struct batch *b = &feed->batch[number];
     *b = (struct batch){
         .lane = ring_lane_of(&name, feed->region.head.hash_seed, feed->region.head.lanes),

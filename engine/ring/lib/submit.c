@@ -244,8 +244,8 @@ static void write_parts(hl_feed *feed, const struct hl_job *job, struct message 
         to->offset = at;
         if (job->flags & HL_JOB_NORMALISE)
             to->bytes = lines_normalise(&lines, from->copy, from->bytes, out);
-        else if (from->bytes)
-            memcpy(out, from->copy, from->bytes);
+        else
+            bytes_copy(out, from->copy, from->bytes);
         if ((job->flags & HL_JOB_NORMALISE) && i == job->parts_count - 1 && lines_end(&lines))
             out[to->bytes++] = '\n';
         at += to->bytes;
@@ -267,8 +267,7 @@ void write_extents(const hl_feed *feed, const struct message *m, uint8_t *record
 
 static uint8_t *put(uint8_t *at, const void *data, size_t bytes)
 {
-    if (bytes)
-        memcpy(at, data, bytes);
+    bytes_copy(at, data, bytes);
     return at + bytes;
 }
 

@@ -1,5 +1,6 @@
 #include "engine/ring/names.h"
 
+#include "engine/ring/plain.h"
 #include "engine/ring/punycode.h"
 
 #include <arpa/inet.h>
@@ -165,37 +166,19 @@ static const char *check_name(struct span text, struct ring_name *domain)
     return NULL;
 }
 
-/* Nearly every domain: ASCII and sound, in one pass.  False: check_name says what it is. */
-static bool copy_plain_name(struct span text, struct ring_name *domain)
-{
-    size_t label = 0;
-    if (text.len > RING_DOMAIN_MAX)
-        return false;
-    for (size_t i = 0; i < text.len; i++) {
-        uint8_t c = text.data[i];
-        bool dot = c == '.';
-        if (unlikely(!dot && class_of[c] != C_NAME) || unlikely(dot && label == 0) ||
-            unlikely(label > 62 && !dot))
-            return false;
-        label = dot ? 0 : label + 1;
-        domain->text[i] = lower(c);
-    }
-    domain->text[text.len] = 0;
-    domain->bytes = (uint8_t)text.len;
-    return label > 0;
-}
-
 static const char *check_destination(struct span text, struct ring_name *domain)
 {
     if (text.len == 0)
         return "has an empty domain";
     if (text.data[0] == '[')
         return check_literal(text, domain);
-    return likely(copy_plain_name(text, domain)) ? NULL : check_name(text, domain);
+    return check_name(text, domain);
 }
 
 const char *ring_check_domain(struct span text, bool utf8, struct ring_name *domain)
 {
+    if (likely(plain_domain(text, domain)))
+        return NULL;
     const char *wrong = check_bytes(text, classes_in(text), utf8);
     return wrong ? wrong : check_destination(text, domain);
 }
@@ -225,12 +208,14 @@ static const char *check_local(struct span local, uint8_t classes)
 
 const char *ring_check_local(struct span text, bool utf8)
 {
+    if (likely(plain_local(text)))
+        return NULL;
     uint8_t classes = classes_in(text);
     const char *wrong = check_bytes(text, classes, utf8);
     return wrong ? wrong : check_local(text, classes);
 }
 
-const char *ring_check_address(struct span text, bool utf8, struct ring_name *domain)
+static const char *check_address(struct span text, bool utf8, struct ring_name *domain)
 {
     const uint8_t *at = text.len ? memrchr(text.data, '@', text.len) : NULL;
     struct span local = {text.data, at ? (size_t)(at - text.data) : text.len};
@@ -245,6 +230,11 @@ const char *ring_check_address(struct span text, bool utf8, struct ring_name *do
         return text.len ? "has no @ in it" : "is empty";
     wrong = check_local(local, classes);
     return wrong ? wrong : check_destination((struct span){host.data + 1, host.len - 1}, domain);
+}
+
+const char *ring_check_address(struct span text, bool utf8, struct ring_name *domain)
+{
+    return likely(plain_address(text, domain)) ? NULL : check_address(text, utf8, domain);
 }
 
 static bool parse_port(struct span text, uint16_t *port)
@@ -363,8 +353,10 @@ uint32_t ring_lane_of(const struct ring_name *domain, uint64_t seed, uint32_t la
         h = (h ^ word) * 0x9e3779b97f4a7c15u;
         h ^= h >> 29;
     }
-    word = 0;
-    memcpy(&word, domain->text + i, domain->bytes - i);
+    static_assert(RING_DOMAIN_MAX / sizeof(word) * sizeof(word) + sizeof(word) <= sizeof(domain->text),
+                  "room");
+    memcpy(&word, domain->text + i, sizeof(word));
+    word &= (1ull << 8 * (domain->bytes - i)) - 1;
     h = (h ^ word) * 0xbf58476d1ce4e5b9u;
     h = (h ^ (h >> 27)) * 0x94d049bb133111ebu;
     return (uint32_t)(((h >> 32) * lanes) >> 32);

@@ -1,0 +1,273 @@
+#include "engine/ring/plain.h"
+
+#if defined(__x86_64__)
+#include <immintrin.h>
+#endif
+
+#define PLAIN_MAX 64u /* bytes: a bit of a mask each */
+#define BLOCK     16u
+#define inlined   static inline __attribute__((always_inline))
+
+/* Bit i: what byte i is. */
+struct look {
+    uint64_t name, dot, at, more;
+};
+
+#if defined(__x86_64__)
+
+inlined __m128i is(__m128i bytes, char c)
+{
+    return _mm_cmpeq_epi8(bytes, _mm_set1_epi8(c));
+}
+
+/* SSE2 compares signed bytes alone: the range is moved to their lower end. */
+inlined __m128i in_range(__m128i bytes, unsigned char first, unsigned char last)
+{
+    __m128i moved = _mm_add_epi8(bytes, _mm_set1_epi8((char)(0x80u - first)));
+    return _mm_cmplt_epi8(moved, _mm_set1_epi8((char)(0x80u + last - first + 1u)));
+}
+
+inlined __m128i letters(__m128i bytes)
+{
+    return in_range(_mm_or_si128(bytes, _mm_set1_epi8(0x20)), 'a', 'z');
+}
+
+inlined uint64_t bits(__m128i mask)
+{
+    return (uint32_t)_mm_movemask_epi8(mask);
+}
+
+/* Up to seven bytes, zeros behind them; nothing is read in front of or behind the text. */
+inlined uint64_t load_few(const uint8_t *p, size_t len)
+{
+    uint32_t first, last;
+    if (len >= 4) {
+        memcpy(&first, p, sizeof(first));
+        memcpy(&last, p + len - sizeof(last), sizeof(last));
+        return first | (uint64_t)last << 8 * (len - sizeof(last));
+    }
+    if (len == 0)
+        return 0;
+    return p[0] | (uint64_t)p[len / 2] << 8 * (len / 2) | (uint64_t)p[len - 1] << 8 * (len - 1);
+}
+
+inlined __m128i load(const uint8_t *p, size_t len)
+{
+    uint64_t first, last;
+    if (len >= BLOCK)
+        return _mm_loadu_si128((const __m128i *)p);
+    if (len < sizeof(first))
+        return _mm_set_epi64x(0, (long long)load_few(p, len));
+    memcpy(&first, p, sizeof(first));
+    memcpy(&last, p + len - sizeof(last), sizeof(last));
+    last = last >> 1 >> (8 * (BLOCK - len) - 1);
+    return _mm_set_epi64x((long long)last, (long long)first);
+}
+
+inlined struct look look_at(struct span text)
+{
+    struct look l = {0, 0, 0, 0};
+    for (size_t at = 0; at < text.len; at += BLOCK) {
+        __m128i c = load(text.data + at, text.len - at);
+        __m128i name = _mm_or_si128(_mm_or_si128(letters(c), in_range(c, '0', '9')),
+                                    _mm_or_si128(is(c, '-'), is(c, '_')));
+        l.name |= bits(name) << at;
+        l.dot |= bits(is(c, '.')) << at;
+        l.at |= bits(is(c, '@')) << at;
+        l.more |= bits(_mm_or_si128(is(c, '+'), is(c, '='))) << at;
+    }
+    return l;
+}
+
+inlined void lower(struct span text, char *out)
+{
+    for (size_t at = 0; at < text.len; at += BLOCK) {
+        __m128i c = load(text.data + at, text.len - at);
+        c = _mm_or_si128(c, _mm_and_si128(letters(c), _mm_set1_epi8(0x20)));
+        _mm_storeu_si128((__m128i *)(out + at), c);
+    }
+}
+
+#else
+
+static bool is_name(uint8_t c)
+{
+    return (c >= '0' && c <= '9') || ((c | 32) >= 'a' && (c | 32) <= 'z') || c == '-' || c == '_';
+}
+
+inlined struct look look_at(struct span text)
+{
+    struct look l = {0, 0, 0, 0};
+    for (size_t at = 0; at < text.len; at++) {
+        uint8_t c = text.data[at];
+        l.name |= (uint64_t)is_name(c) << at;
+        l.dot |= (uint64_t)(c == '.') << at;
+        l.at |= (uint64_t)(c == '@') << at;
+        l.more |= (uint64_t)(c == '+' || c == '=') << at;
+    }
+    return l;
+}
+
+inlined void lower(struct span text, char *out)
+{
+    for (size_t at = 0; at < text.len; at++)
+        out[at] = (char)(text.data[at] | (text.data[at] >= 'A' && text.data[at] <= 'Z' ? 32 : 0));
+}
+
+#endif
+
+inlined uint64_t first_bits(size_t count)
+{
+    return count >= PLAIN_MAX ? UINT64_MAX : (1ull << count) - 1;
+}
+
+/* Of the bytes from `first` to the end: labels with dots between.  None is longer than 63: the whole would have to be. */
+inlined bool are_labels(const struct look *l, size_t first, size_t end)
+{
+    uint64_t those = first_bits(end) & ~first_bits(first), dot = l->dot & those;
+    return first < end && ((l->name | l->dot) & those) == those && !(dot & dot << 1) && !(dot >> first & 1) &&
+           !(dot >> (end - 1) & 1);
+}
+
+inlined bool is_local(const struct look *l, size_t bytes)
+{
+    return bytes > 0 && (first_bits(bytes) & ~(l->name | l->dot | l->more)) == 0;
+}
+
+/* The bytes up to and with the @ of an address; 0: it is none, or not a plain one. */
+inlined size_t host_at(const struct look *l, size_t bytes)
+{
+    if (!l->at)
+        return 0;
+    size_t at = (size_t)__builtin_ctzll(l->at);
+    return is_local(l, at) && are_labels(l, at + 1, bytes) ? at + 1 : 0;
+}
+
+inlined struct span behind(struct span text, size_t bytes)
+{
+    return (struct span){text.data + bytes, text.len - bytes};
+}
+
+inlined void end_name(struct ring_name *domain, size_t bytes)
+{
+    domain->text[bytes] = 0;
+    domain->bytes = (uint8_t)bytes;
+}
+
+#if defined(__x86_64__) && !defined(PLAIN_NARROW)
+
+/* Processors with AVX-512 load the whole of it, and nothing beside it, at once. */
+#define WIDE __attribute__((target("avx512f,avx512bw,avx512vl,bmi,bmi2")))
+
+static bool has_wide(void)
+{
+    return __builtin_cpu_supports("avx512bw") && __builtin_cpu_supports("avx512vl") &&
+           __builtin_cpu_supports("bmi2");
+}
+
+WIDE static inline __m512i wide_load(struct span text)
+{
+    return _mm512_maskz_loadu_epi8(_bzhi_u64(UINT64_MAX, (uint32_t)text.len), text.data);
+}
+
+WIDE static inline __mmask64 wide_is(__m512i bytes, char c)
+{
+    return _mm512_cmpeq_epi8_mask(bytes, _mm512_set1_epi8(c));
+}
+
+WIDE static inline __mmask64 wide_in_range(__m512i bytes, char first, char last)
+{
+    return _mm512_cmple_epu8_mask(_mm512_sub_epi8(bytes, _mm512_set1_epi8(first)),
+                                  _mm512_set1_epi8((char)(last - first)));
+}
+
+WIDE static inline struct look wide_look(struct span text)
+{
+    __m512i c = wide_load(text);
+    __m512i low = _mm512_or_si512(c, _mm512_set1_epi8(0x20));
+    return (struct look){
+        .name = wide_in_range(low, 'a', 'z') | wide_in_range(c, '0', '9') | wide_is(c, '-') | wide_is(c, '_'),
+        .dot = wide_is(c, '.'),
+        .at = wide_is(c, '@'),
+        .more = wide_is(c, '+') | wide_is(c, '='),
+    };
+}
+
+WIDE static inline void wide_lower(struct span text, struct ring_name *domain)
+{
+    __m512i c = wide_load(text), low = _mm512_or_si512(c, _mm512_set1_epi8(0x20));
+    _mm512_storeu_si512(domain->text, _mm512_mask_mov_epi8(c, wide_in_range(low, 'a', 'z'), low));
+    end_name(domain, text.len);
+}
+
+WIDE static bool wide_domain(struct span text, struct ring_name *domain)
+{
+    struct look l = wide_look(text);
+    if (!are_labels(&l, 0, text.len))
+        return false;
+    wide_lower(text, domain);
+    return true;
+}
+
+WIDE static bool wide_local(struct span text)
+{
+    struct look l = wide_look(text);
+    return is_local(&l, text.len);
+}
+
+WIDE static bool wide_address(struct span text, struct ring_name *domain)
+{
+    struct look l = wide_look(text);
+    size_t host = host_at(&l, text.len);
+    if (host)
+        wide_lower(behind(text, host), domain);
+    return host > 0;
+}
+
+#else
+
+#define has_wide() false
+bool wide_domain(struct span text, struct ring_name *domain);
+bool wide_local(struct span text);
+bool wide_address(struct span text, struct ring_name *domain);
+
+#endif
+
+bool plain_domain(struct span text, struct ring_name *domain)
+{
+    if (text.len >= PLAIN_MAX)
+        return false;
+    if (has_wide())
+        return wide_domain(text, domain);
+    struct look l = look_at(text);
+    if (!are_labels(&l, 0, text.len))
+        return false;
+    lower(text, domain->text);
+    end_name(domain, text.len);
+    return true;
+}
+
+bool plain_local(struct span text)
+{
+    if (text.len > RING_LOCAL_MAX)
+        return false;
+    if (has_wide())
+        return wide_local(text);
+    struct look l = look_at(text);
+    return is_local(&l, text.len);
+}
+
+bool plain_address(struct span text, struct ring_name *domain)
+{
+    if (text.len > PLAIN_MAX)
+        return false;
+    if (has_wide())
+        return wide_address(text, domain);
+    struct look l = look_at(text);
+    size_t host = host_at(&l, text.len);
+    if (!host)
+        return false;
+    lower(behind(text, host), domain->text);
+    end_name(domain, text.len - host);
+    return true;
+}

@@ -43,6 +43,7 @@ struct pkt_tcp {
     uint8_t sends;    /* how often it has left, saturating */
     uint64_t sent_us; /* when it left last */
     uint64_t order;   /* transmission order of that (RACK), or TCP's own use */
+    struct pkt *run;  /* of a SACKed one: itself or a later one, all between them SACKed */
 };
 
 struct pkt {

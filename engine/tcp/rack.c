@@ -85,12 +85,12 @@ bool rack_find_lost(struct tcb *tcb, uint64_t now_us)
     const struct rack *r = &tcb->rack;
     uint64_t wake_us = 0;
     bool found = false;
-    for (struct pkt *p = tcb->txq.head; p != tcb->txq.unsent; p = p->next) {
+    for (struct pkt *p = txq_skip_sacked(tcb->txq.head); p != tcb->txq.unsent; p = txq_skip_sacked(p->next)) {
         bool waiting = (p->tcp.flags & (TXQ_LOST | TXQ_RETRANS)) == TXQ_LOST;
         bool sent_before = p->tcp.order < r->order;
         if (!sent_before && p->tcp.sends == 1)
             break;
-        if (!sent_before || waiting || (p->tcp.flags & TXQ_SACKED))
+        if (!sent_before || waiting)
             continue;
         if (rack_is_recent(tcb, p, now_us)) {
             wake_us = max_u64(wake_us, lost_at_us(tcb, p));

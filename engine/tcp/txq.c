@@ -176,6 +176,7 @@ bool txq_split(struct txq *q, struct pkt *p, struct pkt_pool *pool, uint32_t len
     rest->tcp.payload = rest->buf + PKT_HEADROOM;
     rest->tcp.seq = p->tcp.seq + len;
     rest->tcp.len = (uint16_t)rest_len;
+    rest->tcp.run = rest;
     memcpy(rest->tcp.payload, p->tcp.payload + len, rest_len);
     p->tcp.len = (uint16_t)len;
     p->tcp.flags &= (uint8_t)~TXQ_FIN;
@@ -358,12 +359,39 @@ static void mark_sacked(struct txq *q, struct pkt *p, struct txq_report *report)
     report->sacked += txq_seq_len(p);
     report_delivered(q, p, report);
     txq_set_flags(q, p, (uint8_t)((p->tcp.flags & ~(TXQ_LOST | TXQ_RETRANS)) | TXQ_SACKED));
+    p->tcp.run = p;
+}
+
+static bool is_sacked(const struct pkt *p)
+{
+    return p->tcp.flags & TXQ_SACKED;
+}
+
+/* Where the run ends is kept at its first packet: the walks begin at the head and meet no other one of it.  What `run` names
+ * leaves the queue after who names it: only the head is acknowledged, and what is SACKed is not joined with others.
+ */
+struct pkt *txq_skip_sacked(struct pkt *p)
+{
+    if (!p || !is_sacked(p))
+        return p;
+    struct pkt *last = p;
+    for (;;) {
+        if (last->tcp.run != last)
+            last = last->tcp.run;
+        else if (last->next && is_sacked(last->next))
+            last = last->next;
+        else
+            break;
+    }
+    p->tcp.run = last;
+    return last->next;
 }
 
 static void sack_block(struct txq *q, struct tcp_sack_block b, struct txq_report *report)
 {
-    for (struct pkt *p = q->head; p != q->unsent && seq_lt(p->tcp.seq, b.end); p = p->next)
-        if (!(p->tcp.flags & TXQ_SACKED) && seq_ge(p->tcp.seq, b.start) && seq_le(txq_end(p), b.end))
+    for (struct pkt *p = txq_skip_sacked(q->head); p != q->unsent && seq_lt(p->tcp.seq, b.end);
+         p = txq_skip_sacked(p->next))
+        if (seq_ge(p->tcp.seq, b.start) && seq_le(txq_end(p), b.end))
             mark_sacked(q, p, report);
 }
 
@@ -392,9 +420,9 @@ struct pkt *txq_next_lost(const struct txq *q)
 {
     if (!q->lost_waiting)
         return NULL;
-    struct pkt *p = q->head;
+    struct pkt *p = txq_skip_sacked(q->head);
     while ((p->tcp.flags & (TXQ_LOST | TXQ_RETRANS)) != TXQ_LOST)
-        p = p->next;
+        p = txq_skip_sacked(p->next);
     return p;
 }
 
@@ -417,7 +445,7 @@ void txq_check(const struct txq *q, uint32_t snd_una, uint32_t snd_nxt)
         unsent_seen |= p == q->unsent;
         assert(unsent_seen == !p->tcp.sends);
         assert(p->tcp.seq == seq && txq_seq_len(p) > 0);
-        assert(!(mark & TXQ_SACKED) || mark == TXQ_SACKED);
+        assert(!(mark & TXQ_SACKED) || (mark == TXQ_SACKED && seq_le(p->tcp.seq, p->tcp.run->tcp.seq)));
         assert(p->tcp.sends || !mark);
         assert(p->next || p == q->tail);
         assert(!p->pool ||

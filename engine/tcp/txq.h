@@ -127,6 +127,11 @@ void txq_ack(struct txq *q, uint32_t ack, struct txq_report *report);
 void txq_sack(struct txq *q, const struct tcp_options *opt, uint32_t snd_una, uint32_t snd_nxt, uint32_t ack,
               struct txq_report *report);
 
+/* txq_skip_sacked gives p, or the first packet behind it that is not SACKed; of NULL, NULL.  A run of SACKed ones costs a
+ * step or two, however long it is.
+ */
+struct pkt *txq_skip_sacked(struct pkt *p);
+
 /* txq_forget_sacks takes back every SACK: the receiver may renege (RFC 2018 section 8). */
 void txq_forget_sacks(struct txq *q);
 

@@ -34,9 +34,27 @@ static int teardown(void **state)
     return 0;
 }
 
+static bool is_sacked(const struct pkt *p)
+{
+    return p->tcp.flags & TXQ_SACKED;
+}
+
+/* The walk that leaves out runs of SACKed packets meets all others. */
+static void check_walk(struct fixture *f)
+{
+    struct pkt *walk = txq_skip_sacked(f->q.head);
+    for (struct pkt *p = f->q.head; p; p = p->next)
+        if (!is_sacked(p)) {
+            assert_ptr_equal(walk, p);
+            walk = txq_skip_sacked(walk->next);
+        }
+    assert_null(walk);
+}
+
 static void check(struct fixture *f)
 {
     txq_check(&f->q, f->una, f->nxt);
+    check_walk(f);
     for (struct pkt *p = f->q.head; p; p = p->next)
         for (uint32_t i = 0; i < p->tcp.len; i++)
             assert_int_equal(p->tcp.payload[i], byte_at(p->tcp.seq + i));
@@ -80,7 +98,13 @@ static struct txq_report sack(struct fixture *f, uint32_t start, uint32_t end)
 {
     struct txq_report report = {0};
     struct tcp_options opt = {.sack_blocks = 1, .sack = {{start, end}}};
+    uint32_t expected = f->q.sacked;
+    bool inside = seq_lt(start, end) && seq_ge(start, f->una) && seq_le(end, f->nxt);
+    for (struct pkt *p = f->q.head; inside && p != f->q.unsent; p = p->next)
+        if (!is_sacked(p) && seq_ge(p->tcp.seq, start) && seq_le(txq_end(p), end))
+            expected += txq_seq_len(p);
     txq_sack(&f->q, &opt, f->una, f->nxt, f->una, &report);
+    assert_int_equal(f->q.sacked, expected);
     check(f);
     return report;
 }
@@ -391,7 +415,11 @@ static void random_operations_keep_the_sums(void **state)
     rand_seed(&r, 42);
     for (unsigned i = 0; i < 20000; i++) {
         uint32_t sent = f->nxt - f->una;
-        switch (rand_below(&r, 7)) {
+        switch (rand_below(&r, 8)) {
+        case 7:
+            if (rand_below(&r, 20) == 0)
+                txq_forget_sacks(&f->q);
+            break;
         case 0: put(f, 1 + rand_below(&r, 250)); break;
         case 1:
             if (f->q.unsent)

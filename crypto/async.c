@@ -33,25 +33,25 @@ static void stack_free(void *stack)
 }
 
 /* They are the process's; OpenSSL takes them until the first job of any core has run. */
-static bool use_our_stacks(void)
+bool tls_async_stacks(struct error *err)
 {
     static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
+    if (!ASYNC_is_capable())
+        return error_set(err, "OpenSSL has no asynchronous jobs on this platform; switch them off");
     ASYNC_stack_alloc_fn alloc;
     ASYNC_stack_free_fn release;
     pthread_mutex_lock(&lock);
     ASYNC_get_mem_functions(&alloc, &release);
     bool ok = alloc == stack_alloc || ASYNC_set_mem_functions(stack_alloc, stack_free);
     pthread_mutex_unlock(&lock);
-    return ok;
+    return ok ||
+           error_set(err, "OpenSSL's asynchronous jobs are in use by this process already; switch ours off");
 }
 
 bool tls_async_open(uint32_t jobs_max, struct error *err)
 {
-    if (!ASYNC_is_capable())
-        return error_set(err, "OpenSSL has no asynchronous jobs on this platform; switch them off");
-    if (!use_our_stacks())
-        return error_set(err,
-                         "OpenSSL's asynchronous jobs are in use by this process already; switch ours off");
+    if (!tls_async_stacks(err))
+        return false;
     if (!ASYNC_init_thread(jobs_max, 0))
         return error_set(err, "OpenSSL's asynchronous jobs do not start: %s", tls_reason());
     return true;

@@ -2,19 +2,14 @@
 #include "crypto/batch_inside.h"
 
 #include <openssl/crypto.h>
-#include <stdio.h>
-#include <stdlib.h>
 
 /* ---- running ---- */
 
 static void told(struct batch *b, enum batch_kind kind, unsigned n)
 {
     stat_add(b->stats, STAT_tls_batch_redone, n);
-    if (!b->faulty)
-        snprintf(b->complaint, sizeof(b->complaint),
-                 "%s failed at %u of a batch (%s): libcrypto does such again", b->lanes.name, n,
-                 batch_kind_name(kind));
-    b->faulty = true;
+    batch_complain(b, BATCH_LANES_FAIL, "%s failed at %u of a batch (%s): libcrypto does such again",
+                   b->lanes.name, n, batch_kind_name(kind));
 }
 
 static void finish_singly(struct batch *b, enum batch_kind kind, struct batch_op *const op[], unsigned n)
@@ -78,6 +73,8 @@ static uint64_t deadline_of(const struct batch *b, enum batch_kind kind)
 
 void batch_run(struct batch *b, uint64_t now_us)
 {
+    batch_device_poll(b);
+    batch_device_overdue(b, now_us);
     for (unsigned kind = 0; b->waiting > 0 && kind < BATCH_KINDS; kind++)
         if (now_us >= deadline_of(b, kind))
             run_queue(b, kind, STAT_tls_batch_run_old);
@@ -85,18 +82,20 @@ void batch_run(struct batch *b, uint64_t now_us)
 
 void batch_flush(struct batch *b)
 {
+    batch_device_poll(b);
     run_all(b, STAT_tls_batch_run_all_wait);
 }
 
 void batch_idle(struct batch *b)
 {
+    batch_device_poll(b);
     run_all(b, STAT_tls_batch_run_idle);
     batch_stock_fill(b);
 }
 
 uint64_t batch_deadline(const struct batch *b)
 {
-    uint64_t earliest = DEADLINE_NEVER;
+    uint64_t earliest = batch_device_deadline(b);
     for (unsigned kind = 0; b->waiting > 0 && kind < BATCH_KINDS; kind++)
         earliest = min_u64(earliest, deadline_of(b, kind));
     return earliest;
@@ -104,7 +103,7 @@ uint64_t batch_deadline(const struct batch *b)
 
 uint32_t batch_waiting(const struct batch *b)
 {
-    return b->waiting;
+    return b->waiting + b->device.out;
 }
 
 /* ---- operations ---- */
@@ -121,6 +120,7 @@ static struct batch_op *take(struct batch *b, enum batch_kind kind, void *owner,
     op->owner = owner;
     op->since_us = now_us;
     op->result = BATCH_WAITS;
+    op->flight = NULL;
     return op;
 }
 
@@ -138,6 +138,8 @@ static bool for_lanes(const struct batch *b, const struct batch_op *op)
 /* Where no batch is ever cheaper, waiting for company is lost time. */
 static void queue_up(struct batch *b, struct batch_op *op)
 {
+    if (batch_device_put(b, op, op->since_us))
+        return;
     struct batch_queue *queue = &b->queue[op->kind];
     if (!for_lanes(b, op)) {
         stat_inc(b->stats, STAT_tls_batch_single);
@@ -228,7 +230,9 @@ struct batch_op *batch_ready(struct batch *b)
 void batch_done(struct batch *b, struct batch_op *op)
 {
     list_remove(&op->link);
-    if (op->result == BATCH_WAITS) {
+    if (op->flight) {
+        batch_device_forget(b, op);
+    } else if (op->result == BATCH_WAITS) {
         b->queue[op->kind].count--;
         b->waiting--;
     }
@@ -237,121 +241,4 @@ void batch_done(struct batch *b, struct batch_op *op)
     else
         batch_key_drop(op->sign.key);
     pool_put(&b->ops, op);
-}
-
-/* ---- open, close ---- */
-
-static const char *const kind_name[BATCH_KINDS] = {
-    "X25519 keys",         "P-256 keys",          "P-384 keys",          "X25519 derivations",
-    "P-256 derivations",   "P-384 derivations",   "P-256 signatures",    "P-384 signatures",
-    "RSA-2048 signatures", "RSA-3072 signatures", "RSA-4096 signatures", "other signatures",
-};
-
-const char *batch_kind_name(enum batch_kind kind)
-{
-    return kind_name[kind];
-}
-
-const char *batch_backend_name(const struct batch *b)
-{
-    return b->lanes.run ? b->lanes.name : b->single.name;
-}
-
-unsigned batch_break_even(const struct batch *b, enum batch_kind kind)
-{
-    return b->break_even[kind];
-}
-
-const char *batch_complaint(struct batch *b)
-{
-    if (!b->faulty || b->complained)
-        return NULL;
-    b->complained = true;
-    return b->complaint;
-}
-
-static bool open_hashes(struct batch *b, struct error *err)
-{
-    static const char *const name[BATCH_HASHES] = {"SHA2-256", "SHA2-384", "SHA2-512"};
-    bool ok = (b->hash = EVP_MD_CTX_new());
-    for (unsigned i = 0; i < BATCH_HASHES; i++)
-        ok = (b->md[i] = EVP_MD_fetch(NULL, name[i], NULL)) && ok;
-    return ok || error_set(err, "libcrypto has no SHA-2: is its default provider switched off?");
-}
-
-static bool decide_break_even(struct batch *b, uint8_t wanted, struct error *err)
-{
-    for (unsigned kind = 0; kind < BATCH_KINDS; kind++) {
-        bool has = b->lanes.run && kind != BATCH_OTHER_VERIFY && b->lanes.has(b->lanes.self, kind);
-        b->break_even[kind] = !has ? BATCH_NEVER : wanted ? wanted : 1;
-    }
-    return wanted || !b->lanes.run || batch_measure(b, err);
-}
-
-static bool open_parts(struct batch *b, const struct batch_config *config, struct error *err)
-{
-    return batch_openssl_open(&b->single, err) && open_hashes(b, err) &&
-           pool_open(&b->ops, "public-key operations", sizeof(struct batch_op), config->ops_max, err) &&
-           decide_break_even(b, config->break_even, err);
-}
-
-struct batch *batch_open_with(const struct batch_config *config, const struct batch_backend *lanes,
-                              struct error *err)
-{
-    struct batch *b = calloc(1, sizeof(*b));
-    if (!b) {
-        error_set(err, "no memory for public-key operations");
-        return NULL;
-    }
-    list_init(&b->ready);
-    for (unsigned kind = 0; kind < BATCH_KINDS; kind++)
-        list_init(&b->queue[kind].waiting);
-    if (lanes)
-        b->lanes = *lanes;
-    b->stats = config->stats;
-    b->stock_max = min_u32(config->stock, BATCH_STOCK_MAX);
-    b->wait_us = config->wait_us ? config->wait_us : BATCH_WAIT_US;
-    if (open_parts(b, config, err))
-        return b;
-    batch_close(b);
-    return NULL;
-}
-
-struct batch *batch_open(const struct batch_config *config, struct error *err)
-{
-    struct batch_backend lanes;
-    bool found = !config->libcrypto_only && batch_mb_open(&lanes);
-    return batch_open_with(config, found ? &lanes : NULL, err);
-}
-
-static void drop_all(struct batch *b, struct list *head)
-{
-    for (struct list *it; (it = list_head(head));)
-        batch_done(b, list_entry(it, struct batch_op, link));
-}
-
-static void close_ops(struct batch *b)
-{
-    for (unsigned kind = 0; kind < BATCH_KINDS; kind++)
-        drop_all(b, &b->queue[kind].waiting);
-    drop_all(b, &b->ready);
-    assert(b->ops.in_use == 0);
-    pool_close(&b->ops);
-}
-
-void batch_close(struct batch *b)
-{
-    if (!b)
-        return;
-    if (b->ops.memory)
-        close_ops(b);
-    if (b->lanes.close)
-        b->lanes.close(b->lanes.self);
-    if (b->single.close)
-        b->single.close(b->single.self);
-    for (unsigned i = 0; i < BATCH_HASHES; i++)
-        EVP_MD_free(b->md[i]);
-    EVP_MD_CTX_free(b->hash);
-    batch_stock_wipe(b);
-    free(b);
 }

@@ -6,7 +6,8 @@
  * that every handshake waits for arithmetic (batch_flush) or that there is nothing else to do (batch_idle),
  * or when its oldest has waited wait_us (batch_run).  Eight lanes cost the same however many are filled, so
  * few operations go to libcrypto one at a time: from how many on the lanes are cheaper is measured when the
- * batch is opened.
+ * batch is opened.  Where there is a device (an OpenSSL engine, a DPDK cryptodev) operations go to it at once
+ * and wait for no company.
  *
  * Whatever a peer sent (points, signatures, their encoding) only decides about the operation that it
  * belongs to. Where the other library fails at an operation, libcrypto does it again.
@@ -31,6 +32,8 @@
 #define BATCH_DIGEST_BYTES 64u  /* the most: SHA-512 */
 #define BATCH_SIG_BYTES    512u /* the most that waits: RSA-4096 */
 #define BATCH_STOCK_MAX    64u
+#define BATCH_POLL_US      50u               /* a device is to be asked so often at least */
+#define BATCH_LOST_US      50000u            /* a device that has not answered by then does not answer */
 #define BATCH_NEVER        (BATCH_LANES + 1) /* a break-even that no batch reaches */
 
 enum batch_group { BATCH_X25519, BATCH_P256, BATCH_P384, BATCH_GROUPS };
@@ -72,8 +75,9 @@ struct batch_pair {
 struct batch_key; /* a peer's public key for signatures, prepared once */
 
 struct batch_op {
-    struct list link; /* a queue or the ready list */
-    void *owner;      /* the caller's */
+    struct list link;      /* a queue or the ready list */
+    struct flight *flight; /* batch_device.c's: a device has it; else NULL */
+    void *owner;           /* the caller's */
     uint64_t since_us;
     enum batch_kind kind;
     enum batch_result result;
@@ -100,24 +104,43 @@ struct batch_config {
     uint64_t wait_us;    /* 0: BATCH_WAIT_US */
     uint8_t break_even;  /* for all kinds, in [1, BATCH_NEVER]; 0: measured */
     bool libcrypto_only; /* no other library is looked for */
+    bool no_vectors;     /* as on a CPU without AVX-512 IFMA */
+
+    /* Who computes.  NULL, "auto": crypto_mb where the CPU is for it.  "crypto_mb", "libcrypto".
+     * "engine:ID": an OpenSSL engine, in asynchronous jobs; what it does not have or does not take now is
+     * auto's.  Borrowed until batch_open returns.
+     */
+    const char *backend;
+    bool require;  /* batch_open fails when that cannot be had; else batch_complaint tells it */
+    uint32_t core; /* this core's number, from 0 */
+
+    /* NULL, or a device that is asked before all others, beside any backend but an engine.  Closed with the
+     * batch, also when batch_open fails.
+     */
+    const struct asym_device *device;
+    uint64_t lost_us;    /* 0: BATCH_LOST_US */
     struct stats *stats; /* borrowed */
 };
 
 struct batch;
+struct asym_device;
+struct flight;
 
 /* batch_open takes all memory and, unless told the break-even, measures it: about 20 ms of CPU. */
 struct batch *batch_open(const struct batch_config *config, struct error *err) must_check;
 /* Wipes stock and operations; those that still wait are dropped, keys of theirs too. */
 void batch_close(struct batch *batch);
 
-/* What was found, for people: "crypto_mb 1.0.14" or "libcrypto".  From how many operations of a kind on it
+/* What was found, for people: "crypto_mb 1.0.14", "libcrypto", "engine qatengine, then libcrypto".  From how many operations of a kind on it
  * is used; BATCH_NEVER: not at all.
  */
 const char *batch_backend_name(const struct batch *batch);
 unsigned batch_break_even(const struct batch *batch, enum batch_kind kind);
 const char *batch_kind_name(enum batch_kind kind);
 
-/* What went wrong with the backend, once; NULL: nothing, or it was said.  Borrowed until batch_close. */
+/* What went wrong with a backend, each kind of fault once; NULL: nothing new.  Borrowed until the next call
+ * for this batch.  To be asked behind batch_open and now and then.
+ */
 const char *batch_complaint(struct batch *batch);
 
 /* ---- keys ---- */
@@ -156,13 +179,14 @@ struct batch_op *batch_verify(struct batch *batch, struct batch_key *key, enum b
                               uint64_t now_us) must_check;
 
 /* batch_run, once a turn: what has waited too long.  batch_flush: every handshake waits.  batch_idle: there
- * is nothing to do; it fills the stock too, by eight keys of one group at the most.
+ * is nothing to do; it fills the stock too, by eight keys of one group at the most.  Behind the last two
+ * nothing waits but what a device has, and each of the three asks the device for what it has done.
  */
 void batch_run(struct batch *batch, uint64_t now_us);
 void batch_flush(struct batch *batch);
 void batch_idle(struct batch *batch);
 uint64_t batch_deadline(const struct batch *batch); /* of batch_run; DEADLINE_NEVER: nothing waits */
-uint32_t batch_waiting(const struct batch *batch);
+uint32_t batch_waiting(const struct batch *batch);  /* those that a device has included */
 
 /* batch_ready gives the next operation that has its result, oldest first, or NULL.  It is the caller's
  * until batch_done, which wipes it and takes it back.  batch_done of one that still waits takes it out of

@@ -2,9 +2,8 @@
 #ifndef CRYPTO_BATCH_INSIDE_H
 #define CRYPTO_BATCH_INSIDE_H
 
-#include "crypto/batch.h"
+#include "crypto/batch_device.h"
 #include "crypto/signature.h"
-#include "engine/base/pool.h"
 
 #include <openssl/evp.h>
 
@@ -21,7 +20,7 @@ struct batch_key {
     enum batch_scheme scheme;
     enum batch_hash hash;
     uint64_t word[KEY_WORDS];     /* least first: the modulus, or x and behind it y */
-    uint8_t big[BATCH_SIG_BYTES]; /* the modulus big-endian */
+    uint8_t big[BATCH_SIG_BYTES]; /* big-endian: the modulus, or x and behind it y */
 };
 
 /* A library that computes operations.
@@ -38,6 +37,9 @@ struct batch_backend {
     void (*close)(void *self); /* wipes and frees */
     void *self;
 };
+
+/* What can be wrong with backends; each is told once. */
+enum batch_complaint_of { BATCH_NOT_FOUND, BATCH_LANES_FAIL, BATCH_DEVICE_FAILS, BATCH_DEVICE_RESTS };
 
 struct batch_queue {
     struct list waiting;
@@ -57,13 +59,16 @@ struct batch {
     uint32_t waiting; /* in all queues */
     uint64_t wait_us;
     uint8_t break_even[BATCH_KINDS]; /* in [1, BATCH_NEVER] */
-    struct batch_backend lanes;      /* run NULL: there is none */
-    struct batch_backend single;     /* libcrypto */
+    struct batch_device device;
+    struct batch_backend lanes;  /* run NULL: there is none */
+    struct batch_backend single; /* libcrypto */
     EVP_MD *md[BATCH_HASHES];
     EVP_MD_CTX *hash;
     struct stats *stats;
-    bool faulty, complained;
-    char complaint[128];
+    unsigned complained; /* bits of enum batch_complaint_of: each once */
+    bool untold;
+    char name[128];
+    char complaint[ERROR_TEXT_MAX];
     uint32_t stock_max;
     struct batch_stock stock[BATCH_GROUPS];
     struct batch_op making[BATCH_LANES]; /* keys for the stock */
@@ -93,14 +98,24 @@ static inline const struct curve *batch_curve(enum batch_kind kind)
 /* batch.c: computes operations that stand in no queue; none is left waiting. */
 void batch_compute(struct batch *batch, enum batch_kind kind, struct batch_op *const op[], unsigned n);
 
-/* batch_open with a library of a test's own instead of those that are looked for; it is closed with the
- * batch.
+void batch_complain(struct batch *batch, enum batch_complaint_of what, const char *fmt, ...)
+    printf_like(3, 4);
+
+/* batch_open with a library and a device of a test's own instead of those that are looked for; each may be
+ * NULL; they are closed with the batch, also with one that does not open.
  */
 struct batch *batch_open_with(const struct batch_config *config, const struct batch_backend *lanes,
-                              struct error *err) must_check;
+                              const struct asym_device *device, struct error *err) must_check;
 
 /* batch_mb.c: false when the library is not there or the CPU lacks what it needs: no fault. */
 bool batch_mb_open(struct batch_backend *backend) must_check;
+
+/* asym_engine.c: an OpenSSL engine by its id, for one core; at most jobs in flight.
+ *   core   numbers of cores count from 0 without gaps: which of the engine's instances
+ *   false  it is not there or does not start, or serves another core and cannot serve two
+ */
+bool asym_engine_open(const char *id, uint32_t core, uint32_t jobs, struct asym_device *device,
+                      struct error *err) must_check;
 
 /* batch_openssl.c: knows every kind. */
 bool batch_openssl_open(struct batch_backend *backend, struct error *err) must_check;
@@ -111,6 +126,9 @@ bool batch_key_verify(struct batch_key *key, enum batch_scheme scheme, enum batc
 bool batch_key_verify_message(struct batch_key *key, struct span message, struct span sig) must_check;
 bool batch_key_fits(const struct batch_key *key, enum batch_scheme scheme) must_check;
 size_t batch_hash_bytes(enum batch_hash hash);
+/* em: the signature to the 65537th; hash, md: scratch of the caller's. */
+bool batch_padding_is_right(EVP_MD_CTX *hash, EVP_MD *const md[BATCH_HASHES], const struct batch_signed *sign,
+                            const uint8_t *em) must_check;
 
 /* batch_stock.c */
 void batch_stock_fill(struct batch *batch);

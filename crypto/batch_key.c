@@ -15,6 +15,12 @@ static bool take_number(EVP_PKEY *pkey, const char *name, uint64_t *word, size_t
     return ok;
 }
 
+static void turn_round(uint8_t *big, const uint64_t *word, size_t bytes)
+{
+    for (size_t i = 0; i < bytes; i++)
+        big[i] = ((const uint8_t *)word)[bytes - 1 - i];
+}
+
 /* The on-curve check is this one: crypto_mb's verification has none. */
 static bool check_point(EVP_PKEY *pkey)
 {
@@ -36,9 +42,13 @@ static bool take_point(struct batch_key *key)
         return true;
     key->kind = p256 ? BATCH_P256_VERIFY : BATCH_P384_VERIFY;
     key->bytes = batch_curve(key->kind)->bytes;
-    return take_number(key->pkey, OSSL_PKEY_PARAM_EC_PUB_X, key->word, key->bytes) &&
-           take_number(key->pkey, OSSL_PKEY_PARAM_EC_PUB_Y, key->word + key->bytes / sizeof(uint64_t),
-                       key->bytes);
+    uint64_t *y = key->word + key->bytes / sizeof(uint64_t);
+    if (!take_number(key->pkey, OSSL_PKEY_PARAM_EC_PUB_X, key->word, key->bytes) ||
+        !take_number(key->pkey, OSSL_PKEY_PARAM_EC_PUB_Y, y, key->bytes))
+        return false;
+    turn_round(key->big, key->word, key->bytes);
+    turn_round(key->big + key->bytes, y, key->bytes);
+    return true;
 }
 
 static enum batch_kind kind_of_rsa(EVP_PKEY *pkey)
@@ -67,8 +77,7 @@ static bool take_modulus(struct batch_key *key)
         return false;
     if (key->word[0] % 2 == 0)
         return true;
-    for (size_t i = 0; i < bytes; i++)
-        key->big[i] = ((const uint8_t *)key->word)[bytes - 1 - i];
+    turn_round(key->big, key->word, bytes);
     key->kind = kind;
     key->bytes = bytes;
     return true;
@@ -126,6 +135,15 @@ size_t batch_hash_bytes(enum batch_hash hash)
 {
     static const size_t bytes[BATCH_HASHES] = {32, 48, 64};
     return bytes[hash];
+}
+
+bool batch_padding_is_right(EVP_MD_CTX *hash, EVP_MD *const md[BATCH_HASHES], const struct batch_signed *sign,
+                            const uint8_t *em)
+{
+    const struct span digest = {sign->digest, batch_hash_bytes(sign->hash)};
+    const struct span encoded = {em, sign->key->bytes};
+    return sign->scheme == BATCH_RSA_PSS ? signature_pss(hash, md[sign->hash], encoded, digest)
+                                         : signature_pkcs1(encoded, digest);
 }
 
 bool batch_key_fits(const struct batch_key *key, enum batch_scheme scheme)

@@ -195,14 +195,6 @@ static void curve_verify(const struct mb_curve *f, const struct curve *curve, st
 
 /* ---- RSA ---- */
 
-static bool padding_is_right(struct mb *mb, const struct batch_signed *sign, const uint8_t *em)
-{
-    const struct span digest = {sign->digest, batch_hash_bytes(sign->hash)};
-    const struct span encoded = {em, sign->key->bytes};
-    return sign->scheme == BATCH_RSA_PSS ? signature_pss(mb->hash, mb->md[sign->hash], encoded, digest)
-                                         : signature_pkcs1(encoded, digest);
-}
-
 static void rsa_verify(struct mb *mb, unsigned size, struct batch_op *const op[], unsigned n)
 {
     uint8_t em[BATCH_LANES][BATCH_SIG_BYTES];
@@ -218,7 +210,8 @@ static void rsa_verify(struct mb *mb, unsigned size, struct batch_op *const op[]
                                     mb->rsa_scratch);
     for (unsigned i = 0; i < n; i++)
         if (MBX_GET_STS(all, (int)i) == MBX_STATUS_OK)
-            op[i]->result = padding_is_right(mb, &op[i]->sign, em[i]) ? BATCH_GOOD : BATCH_BAD;
+            op[i]->result =
+                batch_padding_is_right(mb->hash, mb->md, &op[i]->sign, em[i]) ? BATCH_GOOD : BATCH_BAD;
 }
 
 /* ---- the library ---- */

@@ -91,7 +91,8 @@ void tls_keylog_close(struct tls_core *core);
 bool tls_engine_hold(const char *id, struct error *err) must_check;
 void tls_engine_drop(void);
 
-/* async.c: ASYNC jobs of this thread, their stacks guarded. */
+/* async.c: ASYNC jobs of this thread; of the process, their guarded stacks alone. */
+bool tls_async_stacks(struct error *err) must_check;
 bool tls_async_open(uint32_t jobs_max, struct error *err) must_check;
 void tls_async_close(void);
 

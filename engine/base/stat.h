@@ -114,6 +114,9 @@
     X(tls_batch_run_idle, "batches run because the core had nothing to do")             \
     X(tls_batch_run_old, "batches run because the oldest had waited too long")          \
     X(tls_batch_redone, "operations that libcrypto did again")                          \
+    X(tls_batch_device, "operations given to a device or an engine")                    \
+    X(tls_batch_lost, "operations that it did not answer in time")                      \
+    X(tls_batch_late, "answers when nobody waited any more")                            \
     X(tls_batch_pool_full, "operations not taken: too many in the batch")               \
     X(tls_batch_keys, "ephemeral keys taken from the stock")                            \
     X(tls_batch_keys_late, "times that the stock was empty")                            \

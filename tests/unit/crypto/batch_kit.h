@@ -9,9 +9,10 @@ struct kit {
     struct stats stats;
 };
 
-enum kit_library { KIT_LIBCRYPTO, KIT_LANES, KIT_LIBRARIES }; /* lanes: crypto_mb even for one operation */
+/* Lanes: crypto_mb even for one operation.  The two engines: the tests' own, and Debian's. */
+enum kit_library { KIT_LIBCRYPTO, KIT_LANES, KIT_ENGINE, KIT_QATENGINE, KIT_LIBRARIES };
 
-/* False: this machine has no crypto_mb or no CPU for it; the test says so and skips that half. */
+/* False: this machine has no such library, or no CPU for it; the test says so and leaves that part out. */
 bool kit_open(struct kit *kit, enum kit_library library);
 void kit_close(struct kit *kit);
 
@@ -35,6 +36,12 @@ size_t kit_sign(EVP_PKEY *key, enum batch_scheme scheme, enum batch_hash hash, s
 bool kit_evp_verify(EVP_PKEY *key, enum batch_scheme scheme, enum batch_hash hash, struct span message,
                     struct span sig);
 bool kit_evp_derive(enum batch_group group, const struct batch_pair *own, struct span peer, uint8_t *shared);
+
+/* Flushes until nothing waits, in a device neither. */
+void kit_settle(struct kit *kit);
+
+/* How many of a long row of questions that come one by one are passed over: more where each takes long. */
+unsigned kit_stride(enum kit_library library);
 
 /* Flushes and takes the one operation that is expected. */
 enum batch_result kit_answer(struct kit *kit, struct batch_op *op);

@@ -51,7 +51,7 @@ static struct batch *toy_batch(struct batch_config config)
     stats = (struct stats){0};
     config.stats = &stats;
     assert_true(batch_openssl_open(&toy.libcrypto, &err));
-    struct batch *b = batch_open_with(&config, &lanes, &err);
+    struct batch *b = batch_open_with(&config, &lanes, NULL, &err);
     assert_non_null(b);
     return b;
 }

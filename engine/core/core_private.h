@@ -11,6 +11,7 @@
 #define INTAKE_BURST      64u /* jobs a turn */
 #define CORE_COMMAND_MASK 7u  /* the bits of a queued command's subject that tell the command */
 #define JOB_SCAN_MAX      64u /* waiting jobs looked at for one that a connection satisfies */
+#define OPEN_BURST        64u /* connections that a destination opens in a turn */
 
 /* A job from a feed: waits at a destination, then is a connection's message. */
 struct job {

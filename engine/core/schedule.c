@@ -77,10 +77,12 @@ static bool give_job(struct core *core, struct conn *conn)
 
 /* ---- opening ---- */
 
-/* The first waiting job that no connection under way is meant for. */
+/* The first waiting job that no connection under way is meant for.  Connections look at the first JOB_SCAN_MAX when they
+ * come up: where more are under way these have theirs in turn, so that none costs a walk past all before it.
+ */
 static struct job *unserved_job(struct dest *dest)
 {
-    uint32_t skip = dest->connecting;
+    uint32_t skip = dest->connecting % JOB_SCAN_MAX;
     list_for_each(it, &dest->waiting)
         if (skip-- == 0)
             return list_entry(it, struct job, link);
@@ -148,12 +150,24 @@ static bool open_connection(struct core *core, struct dest *dest)
     return true;
 }
 
-/* ---- making room ---- */
-
 static bool full(const struct core *core)
 {
     return core->connections.in_use == core->connections.capacity;
 }
+
+/* Opens what the destination wants, as much as a turn allows; true: there is more to open in the next one. */
+static bool open_some(struct core *core, struct dest *dest)
+{
+    for (uint32_t n = 0; dest_wants_connection(dest) && !full(core); n++) {
+        if (n == OPEN_BURST)
+            return true;
+        if (!open_connection(core, dest))
+            break;
+    }
+    return false;
+}
+
+/* ---- making room ---- */
 
 static void send_away(struct core *core, struct conn *conn)
 {
@@ -202,10 +216,9 @@ static void serve(struct core *core, struct dest *dest)
 {
     use_waiting(core, dest, &dest->idle);
     use_waiting(core, dest, &dest->ahead);
-    while (dest_wants_connection(dest) && !full(core))
-        if (!open_connection(core, dest))
-            break;
-    if (dest_wants_connection(dest) && full(core)) {
+    if (open_some(core, dest)) {
+        dest_mark(&core->dests, dest);
+    } else if (dest_wants_connection(dest) && full(core)) {
         stat_inc(&core->stats, STAT_core_pool_full);
         dest_starve(&core->dests, dest);
     } else if (dest_lacks_connection(dest)) {

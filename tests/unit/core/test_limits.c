@@ -413,6 +413,80 @@ static void a_host_that_answers_gets_as_many_as_its_limit(void **state)
     world_close(w);
 }
 
+/* ---- a crowd for one host ---- */
+
+#define CROWD 125u /* messages; more than a turn opens connections for */
+#define FIRST 70u  /* of these, more than a connection looks at */
+
+/* One has come up, and is busy; the rule of a second domain demands less than that of the first. */
+static struct world *crowd(struct mx_host **mx)
+{
+    struct world_options o = world_defaults();
+    o.core.connections_max = o.core.connections_per_destination = CROWD + 1;
+    struct world *w = world_simple(&o, mx);
+    world_rule(w, "d2.test", POLICY_ENCRYPT);
+    world_publish(w);
+    world_send(w, "a@d1.test");
+    world_settle(w, MINUTE);
+    (*mx)->think_us = SECOND;
+    world_send(w, "a@d1.test");
+    world_run(w, 1000);
+    return w;
+}
+
+static unsigned opened_with(const struct world *w, enum policy_level level)
+{
+    unsigned count = 0;
+    const struct pool *connections = &w->core[0]->connections;
+    for (uint32_t i = 0; i < connections->capacity; i++) {
+        const struct conn *conn = pool_at(connections, i);
+        count += conn->env && conn->phase == CONN_CONNECTING && conn->demand.level == level;
+    }
+    return count;
+}
+
+/* Connections ask the first JOB_SCAN_MAX: what is opened is for one of them, and nobody walks past all that wait. */
+static void connections_are_opened_for_the_first_in_line(void **state)
+{
+    (void)state;
+    struct mx_host *mx;
+    struct world *w = crowd(&mx);
+    mx->silent = true;
+    for (unsigned i = 0; i < CROWD; i++)
+        world_send(w, i < FIRST ? "a@d1.test" : "a@d2.test");
+    world_run(w, 1000);
+    assert_int_equal(opened_with(w, POLICY_VERIFY), CROWD);
+    assert_int_equal(opened_with(w, POLICY_ENCRYPT), 0);
+    mx->silent = false;
+    mx->think_us = 0;
+    world_settle(w, MINUTE);
+    world_delivered(w, 0, CROWD + 1);
+    world_close(w);
+}
+
+/* What a turn does is bounded: however many wait for the first to come up, segments and timers are not kept waiting. */
+static void a_turn_opens_no_more_than_its_portion(void **state)
+{
+    (void)state;
+    struct mx_host *mx;
+    struct world_options o = world_defaults();
+    o.core.connections_max = o.core.connections_per_destination = CROWD;
+    struct world *w = world_simple(&o, &mx);
+    mx->think_us = 100000;
+    submit_many(w, CROWD);
+    uint64_t most = 0;
+    while (!world_settled(w, NULL)) {
+        uint64_t before = world_stat(w, STAT_tcp_opened);
+        if (!world_step(w))
+            w->now_us += 1000;
+        most = max_u64(most, world_stat(w, STAT_tcp_opened) - before);
+    }
+    assert_int_equal(most, OPEN_BURST);
+    assert_int_equal(mx->standing_max, CROWD);
+    world_delivered(w, 0, CROWD - 1);
+    world_close(w);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -433,6 +507,8 @@ int main(void)
         cmocka_unit_test(a_silent_host_gets_one_attempt_at_a_time),
         cmocka_unit_test(a_refusing_host_gets_no_more_syns_than_there_are_jobs),
         cmocka_unit_test(a_host_that_answers_gets_as_many_as_its_limit),
+        cmocka_unit_test(connections_are_opened_for_the_first_in_line),
+        cmocka_unit_test(a_turn_opens_no_more_than_its_portion),
         cmocka_unit_test(few_packets_delay_and_lose_nothing),
         cmocka_unit_test(without_packets_a_new_connection_waits),
         cmocka_unit_test(what_finds_no_packet_leaves_when_there_is_one),

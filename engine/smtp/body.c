@@ -1,8 +1,10 @@
 #include "engine/smtp/body.h"
+#include "engine/smtp/blocks.h"
 
-#define LANES 16u /* bytes that are looked at together */
+#define CLOSELY 16u /* bytes that are looked at one by one before the short way is tried again */
+#define LANES   16u
 
-static_assert(SMTP_BODY_ROOM_MIN >= 2 * LANES, "every byte of a block may become two");
+static_assert(SMTP_BODY_ROOM_MIN >= 2 * CLOSELY, "every one of them may become two");
 
 typedef uint8_t block __attribute__((vector_size(LANES)));
 typedef int8_t mask __attribute__((vector_size(LANES))); /* 0 or -1 in each lane */
@@ -22,22 +24,11 @@ static inline block read_once(const uint8_t *at)
     return ((const volatile struct unaligned_block *)at)->bytes;
 }
 
-static inline void store(uint8_t *at, block bytes)
-{
-    ((struct unaligned_block *)at)->bytes = bytes;
-}
-
 static inline bool any(mask m)
 {
     typedef uint64_t pair __attribute__((vector_size(LANES)));
     pair halves = (pair)m;
     return (halves[0] | halves[1]) != 0;
-}
-
-/* Every lane gets what the lane before it has; the first gets the last of the block before. */
-static inline mask one_later(mask before, mask m)
-{
-    return __builtin_shufflevector(before, m, 15, 16, 17, 18, 19, 20, 21, 22, 23, 24, 25, 26, 27, 28, 29, 30);
 }
 
 /* False on a CR without LF or an LF without CR.  A CR is held back until its LF has been seen. */
@@ -59,44 +50,22 @@ static bool put_byte(struct smtp_body *body, struct bytes_out *out, uint8_t c)
     return true;
 }
 
-/* The short way: copies blocks in which every LF has its CR before it, every CR its LF behind it, and no line
- * begins with a dot that would have to be doubled.  A CR in the last lane is left for the next block.
- */
-static void put_plain_blocks(struct smtp_body *body, struct bytes_out *out, struct bytes_in *in)
+/* The short way: blocks of bytes that can leave as they are. */
+static void put_plain(struct smtp_body *body, struct bytes_out *out, struct bytes_in *in)
 {
-    const mask none = {0};
-    const mask stuffs = body->stuffs ? ~none : none;
-    const uint8_t *from = in->at;
-    uint8_t *to = out->at;
-    mask lf_before = none;
-    lf_before[LANES - 1] = body->line_start ? -1 : 0;
-    while ((size_t)(in->end - from) >= LANES && (size_t)(out->end - to) >= LANES) {
-        block bytes = read_once(from);
-        mask cr = bytes == '\r', lf = bytes == '\n', dot = bytes == '.';
-        mask line_start = one_later(lf_before, lf);
-        if (any((lf ^ one_later(none, cr)) | (dot & line_start & stuffs)))
-            break;
-        store(to, bytes);
-        bool cr_is_last = cr[LANES - 1];
-        if (unlikely(cr_is_last)) { /* a branch: the next load should not have to wait for this one */
-            lf_before = line_start;
-            from += LANES - 1;
-            to += LANES - 1;
-            continue;
-        }
-        lf_before = lf;
-        from += LANES;
-        to += LANES;
-    }
-    body->line_start = lf_before[LANES - 1];
-    in->at = from;
-    out->at = to;
+    size_t len = min_size(bytes_left(in), bytes_room(out));
+    size_t n = blocks_copy(out->at, in->at, len, body->line_start, body->stuffs);
+    if (n == 0)
+        return;
+    body->line_start = out->at[n - 1] == '\n';
+    out->at += n;
+    in->at += n;
 }
 
-/* The long way, byte by byte, for a block that is not plain and for the ends of extents. */
+/* The long way, byte by byte, for what stops the short one and for the ends of extents. */
 static bool put_closely(struct smtp_body *body, struct bytes_out *out, struct bytes_in *in)
 {
-    for (size_t n = min_size(bytes_left(in), LANES); n; n--)
+    for (size_t n = min_size(bytes_left(in), CLOSELY); n; n--)
         if (!put_byte(body, out, *(const volatile uint8_t *)in->at++))
             return false;
     return true;
@@ -109,7 +78,7 @@ static bool put_extent(struct smtp_body *body, struct bytes_out *out)
     bool sound = true;
     while (sound && bytes_left(&in) && bytes_room(out) >= SMTP_BODY_ROOM_MIN) {
         if (!body->held_cr)
-            put_plain_blocks(body, out, &in);
+            put_plain(body, out, &in);
         if (bytes_room(out) >= SMTP_BODY_ROOM_MIN)
             sound = put_closely(body, out, &in);
     }

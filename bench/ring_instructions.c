@@ -31,7 +31,7 @@ static struct feed *engine;
 static hl_feed *producer;
 static struct feed_job *memory;
 static struct outcome ok;
-static struct hl_job job;
+static struct hl_job job[JOBS];
 
 static void die(const char *what)
 {
@@ -101,9 +101,8 @@ static void open_both(void)
 static noinline void step_submit(void)
 {
     struct hl_error error;
-    for (unsigned i = 0; i < JOBS; i++)
-        if (hl_submit(producer, &job, &error) != 0)
-            die(error.text);
+    if (hl_submit_many(producer, job, JOBS, &error) != JOBS)
+        die(error.text);
 }
 
 static noinline void step_engine(void)
@@ -138,12 +137,14 @@ int main(int argc, char **argv)
         die("out of memory");
     outcome_set(&ok, VERDICT_DELIVERED, STAGE_DOT, FAULT_NONE, REASON_REPLY, "2.0.0 queued as 4711");
     open_both();
-    job = hl_job_init();
-    job.sender = hl_str("sender@example.com");
-    job.recipients = &to;
-    job.recipients_count = 1;
-    job.parts = &part;
-    job.parts_count = 1;
+    for (unsigned i = 0; i < JOBS; i++) {
+        job[i] = hl_job_init();
+        job[i].sender = hl_str("sender@example.com");
+        job[i].recipients = &to;
+        job[i].recipients_count = 1;
+        job[i].parts = &part;
+        job[i].parts_count = 1;
+    }
     for (unsigned i = 0; i < steps; i++) {
         step_submit();
         step_engine();

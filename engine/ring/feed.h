@@ -216,6 +216,14 @@ struct hl_job {
  */
 HL_API int hl_submit(hl_feed *feed, const struct hl_job *job, struct hl_error *error);
 
+/* hl_submit_many submits jobs in their order, as hl_submit would each, and shows them to the engine together: cheaper where
+ * several are at hand.
+ *
+ *   returns   how many were submitted; fewer than count when one could not be: *error says why, and those behind it were
+ *             not looked at.  When it is the first, its error
+ */
+HL_API int hl_submit_many(hl_feed *feed, const struct hl_job *jobs, size_t count, struct hl_error *error);
+
 /* ---- results ---- */
 
 enum hl_verdict {

@@ -94,6 +94,7 @@ bool arena_open(struct arena *a, uint64_t bytes)
 {
     memset(a, 0, sizeof(*a));
     memset(a->head, 0xff, sizeof(a->head));
+    memset(a->keep, 0xff, sizeof(a->keep));
     if (bytes < ARENA_UNIT || bytes / ARENA_UNIT > 1u << 30)
         return false;
     a->units = (uint32_t)(bytes / ARENA_UNIT);
@@ -119,14 +120,57 @@ void arena_close(struct arena *a)
     memset(a, 0, sizeof(*a));
 }
 
+/* A piece that is free, for others to take. */
+static void release(struct arena *a, uint32_t first)
+{
+    uint32_t units = a->size[first] >> 1, after = first + units;
+    if (after < a->units && !(a->size[after] & 1)) {
+        units += a->size[after] >> 1;
+        detach(a, after);
+    }
+    if (first > 0 && !(a->size[first - 1] & 1)) {
+        uint32_t before = a->size[first - 1] >> 1;
+        first -= before;
+        units += before;
+        detach(a, first);
+    }
+    insert(a, first, units);
+}
+
+static void release_kept(struct arena *a)
+{
+    for (uint32_t units = 1; units <= ARENA_SMALL; units++)
+        while (a->keep[units] != NIL) {
+            uint32_t first = a->keep[units];
+            a->keep[units] = a->next[first];
+            release(a, first);
+        }
+    a->kept = 0;
+}
+
+static uint32_t find_any(const struct arena *a, uint32_t units)
+{
+    uint32_t first = find(a, units);
+    return first != NIL ? first : find_tight(a, units);
+}
+
 uint64_t arena_take(struct arena *a, uint64_t bytes)
 {
     if (bytes > (uint64_t)a->free_units * ARENA_UNIT)
         return ARENA_NONE;
     uint32_t units = max_u32(1, (uint32_t)((bytes + ARENA_UNIT - 1) / ARENA_UNIT));
-    uint32_t first = find(a, units);
-    if (first == NIL)
-        first = find_tight(a, units);
+    if (units <= ARENA_SMALL && a->keep[units] != NIL) {
+        uint32_t kept = a->keep[units];
+        a->keep[units] = a->next[kept];
+        a->kept--;
+        a->free_units -= units;
+        return (uint64_t)kept * ARENA_UNIT;
+    }
+    uint32_t first = find_any(a, units);
+    if (first == NIL && a->kept > 0) {
+        release_kept(a);
+        first = find_any(a, units);
+    }
     if (first == NIL)
         return ARENA_NONE;
 
@@ -145,19 +189,13 @@ void arena_give(struct arena *a, uint64_t offset)
     assert(offset % ARENA_UNIT == 0 && first < a->units && (a->size[first] & 1));
     uint32_t units = a->size[first] >> 1;
     a->free_units += units;
-
-    uint32_t after = first + units;
-    if (after < a->units && !(a->size[after] & 1)) {
-        units += a->size[after] >> 1;
-        detach(a, after);
+    if (units > ARENA_SMALL || a->kept == ARENA_KEEP) {
+        release(a, first);
+        return;
     }
-    if (first > 0 && !(a->size[first - 1] & 1)) {
-        uint32_t before = a->size[first - 1] >> 1;
-        first -= before;
-        units += before;
-        detach(a, first);
-    }
-    insert(a, first, units);
+    a->next[first] = a->keep[units];
+    a->keep[units] = first;
+    a->kept++;
 }
 
 static uint32_t count_lists(const struct arena *a)
@@ -177,9 +215,19 @@ static uint32_t count_lists(const struct arena *a)
     return listed;
 }
 
+static uint32_t count_kept(const struct arena *a)
+{
+    uint32_t count = 0, sum = 0;
+    for (uint32_t units = 1; units <= ARENA_SMALL; units++)
+        for (uint32_t at = a->keep[units]; at != NIL; at = a->next[at], count++, sum += units)
+            assert(a->size[at] == (units << 1 | 1));
+    assert(count == a->kept && count <= ARENA_KEEP);
+    return sum;
+}
+
 void arena_check(const struct arena *a)
 {
-    uint32_t free_units = 0, free_pieces = 0;
+    uint32_t free_units = count_kept(a), free_pieces = 0;
     bool free_before = false;
     for (uint32_t at = 0; at < a->units;) {
         uint32_t units = a->size[at] >> 1;

@@ -76,6 +76,7 @@ size_t hl_feed_detach(hl_feed *feed)
     /* An engine that is alive wipes when it has let go; what it may still read stays until then. */
     region_close(&feed->region, feed->gone != ENGINE_ALIVE);
     close(feed->epoll);
+    messages_close(feed);
     free(feed->stranded);
     free(feed->target);
     free(feed->batch);

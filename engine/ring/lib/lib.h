@@ -9,7 +9,9 @@
 #include "engine/ring/lib/arena.h"
 #include "engine/ring/names.h"
 
-#define RECIPIENT_DONE UINT32_MAX
+#define RECIPIENT_DONE   UINT32_MAX
+#define SMALL_PARTS      2u /* of a message whose memory is kept for the next one */
+#define SMALL_RECIPIENTS 8u
 
 /* A piece of the arena that a caller reserved. */
 struct hl_body {
@@ -37,8 +39,10 @@ struct message {
     uint64_t engine_epoch; /* whose memory holds it */
     uint32_t left;         /* recipients without result */
     uint32_t parts;        /* of part[] */
+    bool is_small;         /* has memory for SMALL_PARTS and SMALL_RECIPIENTS */
     uint32_t
         *index; /* caller's index of each recipient, batch by batch; RECIPIENT_DONE once it has its result */
+    struct message *spare_next;
     struct message_part part[];
 };
 
@@ -99,8 +103,10 @@ struct hl_feed {
     uint32_t verdict_lane, verdict_slot; /* how far verdicts are given */
     uint32_t recipients_in_flight;
     uint64_t next_cookie;
+    uint64_t unpublished; /* bit l: lane l has jobs that the engine does not see yet */
     struct list bodies;
-    struct job *stranded; /* could not move to a new engine: not sent */
+    struct message *spare; /* small ones, linked by spare_next */
+    struct job *stranded;  /* could not move to a new engine: not sent */
     uint32_t stranded_count;
     char goodbye[HL_ERROR_TEXT_MAX];
     int timeout_ms;
@@ -108,6 +114,7 @@ struct hl_feed {
     char name[64];
 
     /* Scratch of split.c, grown as needed. */
+    struct ring_name destination; /* of a message of one recipient */
     struct target *target;
     struct batch *batch;
     char *names;
@@ -172,15 +179,17 @@ int split(hl_feed *feed, const struct hl_job *job, uint32_t *batches, struct hl_
 void write_extents(const hl_feed *feed, const struct message *message, uint8_t *record);
 
 /* place.c: jobs onto the ring. */
-struct message *message_new(uint64_t cookie, uint32_t parts, uint32_t recipients); /* NULL: out of memory */
+struct message *message_new(hl_feed *feed, uint64_t cookie, uint32_t parts, uint32_t recipients);
 void message_free(hl_feed *feed, struct message *message);
+void message_drop(hl_feed *feed, struct message *message); /* one that has nothing yet */
+void messages_close(hl_feed *feed);                        /* the memory that is kept */
 
 /* job_place gives a job, whose record stands in its message's piece, one of the lane's free slots, which there must
- * be; its ring cookie is chosen here.  The engine sees it at the next lane_publish.
+ * be; its ring cookie is chosen here.  The engine sees it at the next publish.
  */
 void job_place(hl_feed *feed, uint32_t lane, const struct job *job);
 void job_settle(hl_feed *feed, uint32_t lane, uint32_t slot); /* all its results are in */
-void lane_publish(hl_feed *feed, uint32_t lane);
+void publish(hl_feed *feed);
 
 static inline struct ring_slot *lane_slot(const struct lane *lane, uint32_t slot)
 {

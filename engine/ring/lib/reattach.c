@@ -128,8 +128,7 @@ static void move_jobs(hl_feed *feed, const struct region *old, struct job *jobs,
         if (!move_job(feed, &jobs[i]))
             jobs[stranded++] = jobs[i];
     }
-    for (uint32_t l = 0; l < feed->region.head.lanes; l++)
-        lane_publish(feed, l);
+    publish(feed);
     feed->stranded = jobs;
     feed->stranded_count = stranded;
 }

@@ -55,6 +55,18 @@ static const char *shown(struct hl_text text, char out[80])
     return out;
 }
 
+static uint32_t recipient_bytes(const struct hl_recipient *r)
+{
+    return (uint32_t)(sizeof(struct ring_recipient) + r->address.bytes + r->dsn.bytes + (r->dsn.bytes != 0));
+}
+
+/* Of a record, without its recipients. */
+static uint32_t head_bytes(const struct hl_job *job, size_t name_bytes)
+{
+    return (uint32_t)(sizeof(struct ring_record) + job->parts_count * sizeof(struct ring_extent) +
+                      name_bytes + job->next_hop.bytes + job->tag.bytes + job->sender.bytes);
+}
+
 static int aim(hl_feed *feed, const struct hl_job *job, uint32_t i, size_t *names, struct hl_error *error)
 {
     const struct hl_recipient *r = &job->recipients[i];
@@ -74,8 +86,7 @@ static int aim(hl_feed *feed, const struct hl_job *job, uint32_t i, size_t *name
         .name_at = *names,
         .name_bytes = name.bytes,
         .index = i,
-        .bytes =
-            (uint32_t)(sizeof(struct ring_recipient) + r->address.bytes + r->dsn.bytes + (r->dsn.bytes != 0)),
+        .bytes = recipient_bytes(r),
     };
     *names += name.bytes;
     return 0;
@@ -133,9 +144,7 @@ static struct batch *begin_batch(hl_feed *feed, const struct hl_job *job, uint32
     *b = (struct batch){
         .lane = ring_lane_of(&name, feed->region.head.hash_seed, feed->region.head.lanes),
         .first = first,
-        .record_bytes =
-            (uint32_t)(sizeof(struct ring_record) + job->parts_count * sizeof(struct ring_extent) +
-                       t->name_bytes + job->next_hop.bytes + job->tag.bytes + job->sender.bytes),
+        .record_bytes = head_bytes(job, t->name_bytes),
     };
     return b;
 }
@@ -159,8 +168,39 @@ static int make_batches(hl_feed *feed, const struct hl_job *job, uint32_t count,
     return 0;
 }
 
+/* One recipient, one destination: nothing to sort. */
+static int split_one(hl_feed *feed, const struct hl_job *job, struct hl_error *error)
+{
+    const struct hl_recipient *r = job->recipients;
+    char text[80];
+    const char *wrong =
+        ring_check_address(span_of(r->address), job->flags & HL_JOB_SMTPUTF8, &feed->destination);
+    if (wrong)
+        return fail(error, EINVAL, "recipient 1, \"%s\", %s", shown(r->address, text), wrong);
+    if (r->dsn.bytes && (wrong = ring_check_dsn(span_of(r->dsn))))
+        return fail(error, EINVAL, "recipient 1, \"%s\": its DSN parameters %s", shown(r->address, text),
+                    wrong);
+    if (!grow_targets(feed, 1) || !grow_batches(feed, 1))
+        return fail(error, ENOMEM, "out of memory");
+    struct target *t = &feed->target[0];
+    *t = (struct target){.recipient = r,
+                         .name = feed->destination.text,
+                         .name_bytes = feed->destination.bytes,
+                         .bytes = recipient_bytes(r)};
+    feed->batch[0] = (struct batch){
+        .lane = ring_lane_of(&feed->destination, feed->region.head.hash_seed, feed->region.head.lanes),
+        .count = 1,
+        .record_bytes = head_bytes(job, t->name_bytes) + t->bytes,
+    };
+    return 0;
+}
+
 int split(hl_feed *feed, const struct hl_job *job, uint32_t *batches, struct hl_error *error)
 {
+    if (job->recipients_count == 1 && job->next_hop.bytes == 0) {
+        *batches = 1;
+        return split_one(feed, job, error);
+    }
     if (job->recipients_count == 0)
         return fail(error, EINVAL, "the job has no recipients: give at least one");
     if (job->recipients_count > 1u << 24)

@@ -124,6 +124,46 @@ static void random_pieces_never_overlap(void **state)
         random_life(seed);
 }
 
+/* Small pieces come back as they were, and are one piece again when something larger needs the room. */
+static void kept_pieces_make_room(void **state)
+{
+    (void)state;
+    struct arena a;
+    uint64_t piece[64];
+    assert_true(arena_open(&a, 64 * 3 * ARENA_UNIT));
+    for (unsigned i = 0; i < 64; i++)
+        assert_int_not_equal(piece[i] = arena_take(&a, 3 * ARENA_UNIT), ARENA_NONE);
+    assert_int_equal(arena_take(&a, 1), ARENA_NONE);
+    for (unsigned i = 0; i < 64; i++)
+        arena_give(&a, piece[i]);
+    arena_check(&a);
+    assert_int_equal(a.free_units, 64 * 3);
+    assert_int_equal(a.kept, 64);
+    assert_int_equal(arena_take(&a, 2 * ARENA_UNIT + 1),
+                     piece[63]); /* the last one is the likeliest in the cache */
+    arena_give(&a, piece[63]);
+    assert_int_equal(arena_take(&a, 64 * 3 * ARENA_UNIT), 0);
+    assert_int_equal(a.kept, 0);
+    arena_check(&a);
+    arena_close(&a);
+}
+
+static void no_more_are_kept_than_may_be(void **state)
+{
+    (void)state;
+    struct arena a;
+    static uint64_t piece[ARENA_KEEP + 8];
+    assert_true(arena_open(&a, ARRAY_LEN(piece) * ARENA_UNIT));
+    for (unsigned i = 0; i < ARRAY_LEN(piece); i++)
+        assert_int_not_equal(piece[i] = arena_take(&a, 1), ARENA_NONE);
+    for (unsigned i = 0; i < ARRAY_LEN(piece); i++)
+        arena_give(&a, piece[i]);
+    assert_int_equal(a.kept, ARENA_KEEP);
+    arena_check(&a);
+    assert_int_equal(arena_take(&a, 8 * ARENA_UNIT), ARENA_KEEP * ARENA_UNIT);
+    arena_close(&a);
+}
+
 /* Messages of mixed sizes that end in any order: how full is the arena when the first one finds no place? */
 static void fragmentation_stays_low(void **state)
 {
@@ -160,6 +200,7 @@ static void fragmentation_stays_low(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(kept_pieces_make_room),    cmocka_unit_test(no_more_are_kept_than_may_be),
         cmocka_unit_test(whole_arena_is_one_piece), cmocka_unit_test(neighbours_merge_in_every_order),
         cmocka_unit_test(tight_fit_is_found),       cmocka_unit_test(random_pieces_never_overlap),
         cmocka_unit_test(fragmentation_stays_low),

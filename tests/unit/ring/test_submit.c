@@ -438,6 +438,37 @@ static void too_many_for_the_lane_is_final(void **state)
     submit(&job);
 }
 
+static void jobs_submitted_together_stop_at_the_first_bad_one(void **state)
+{
+    (void)state;
+    struct hl_job job[4];
+    struct hl_result result[4];
+    for (unsigned i = 0; i < 4; i++)
+        job[i] = pair_job(10 + i);
+    assert_int_equal(hl_submit_many(pair.producer, job, 0, &pair.error), 0);
+    job[2].parts_count = 0;
+    assert_int_equal(hl_submit_many(pair.producer, job, 4, &pair.error), 2);
+    assert_non_null(strstr(pair.error.text, "the body has 0 parts"));
+    assert_int_equal(hl_submit_many(pair.producer, job + 2, 2, &pair.error), -EINVAL);
+    for (unsigned i = 0; i < 2; i++)
+        pair_deliver(pair_take(&pair, 0)); /* both are there, and no third */
+    assert_int_equal(hl_reap(pair.producer, result, 4, NULL), 2);
+    assert_int_equal(result[0].cookie, 10);
+    assert_int_equal(result[1].cookie, 11);
+    assert_int_equal(pair.producer->recipients_in_flight, 0);
+}
+
+static void jobs_submitted_together_stop_at_a_full_lane(void **state)
+{
+    (void)state;
+    struct hl_job job[12];
+    for (unsigned i = 0; i < 12; i++)
+        job[i] = pair_job(i);
+    assert_int_equal(hl_submit_many(pair.producer, job, 12, &pair.error), 8);
+    assert_non_null(strstr(pair.error.text, "is full"));
+    assert_int_equal(hl_submit_many(pair.producer, job + 8, 4, &pair.error), -EAGAIN);
+}
+
 int main(void)
 {
 #define T(name) cmocka_unit_test_setup_teardown(name, open_pair, close_pair)
@@ -455,6 +486,8 @@ int main(void)
         T(long_envelopes_are_split_by_bytes),
         T(a_next_hop_keeps_recipients_together),
         T(too_many_for_the_lane_is_final),
+        T(jobs_submitted_together_stop_at_the_first_bad_one),
+        T(jobs_submitted_together_stop_at_a_full_lane),
         T(normalising_crosses_parts),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

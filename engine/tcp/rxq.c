@@ -219,12 +219,18 @@ unsigned rxq_sack_blocks(const struct rxq *q, struct tcp_sack_block *blocks, uns
     return n;
 }
 
-void rxq_drop_early(struct rxq *q)
+void rxq_cut_early(struct rxq *q, uint32_t end)
 {
-    free_list(q->early);
-    q->early = q->early_tail = NULL;
-    q->early_packets = 0;
-    q->early_bytes = 0;
+    struct pkt *last = NULL;
+    for (struct pkt *p = q->early; p && seq_lt(p->tcp.seq, end); p = p->next)
+        last = p;
+    while ((last ? last->next : q->early))
+        drop_after(q, last, last ? last->next : q->early);
+    if (last && seq_gt(end_of(last), end)) {
+        uint32_t over = end_of(last) - end;
+        last->tcp.len = (uint16_t)(last->tcp.len - over);
+        q->early_bytes -= over;
+    }
 }
 
 uint8_t *rxq_peek(const struct rxq *q, size_t *len)

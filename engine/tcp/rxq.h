@@ -43,8 +43,8 @@ uint32_t rxq_join(struct rxq *q, uint32_t rcv_nxt);
 /* rxq_sack_blocks writes up to max blocks, the one with the newest arrival first; returns how many. */
 unsigned rxq_sack_blocks(const struct rxq *q, struct tcp_sack_block *blocks, unsigned max);
 
-/* rxq_drop_early forgets them: the peer has sent its FIN, and nothing can come behind it. */
-void rxq_drop_early(struct rxq *q);
+/* rxq_cut_early forgets what is early and at or behind end: the peer's FIN is there. */
+void rxq_cut_early(struct rxq *q, uint32_t end);
 
 uint8_t *rxq_peek(const struct rxq *q, size_t *len);
 

@@ -339,7 +339,6 @@ static void take_fin(struct tcb *tcb, uint64_t now_us)
     tcb->rcv_wnd -= tcb->rcv_wnd > 0;
     tcb->ack_now = true;
     tcb->events |= TCP_EV_PEER_FIN;
-    rxq_drop_early(&tcb->rxq);
     switch (tcb->state) {
     case TCP_ESTABLISHED: tcb->state = TCP_CLOSE_WAIT; break;
     case TCP_FIN_WAIT_1: tcb->state = TCP_CLOSING; break; /* our FIN is not acknowledged: else FIN_WAIT_2 */
@@ -374,6 +373,16 @@ static bool keep_text(struct tcb *tcb, const struct text *t, struct pkt *pkt, ui
     return t->seq == tcb->rcv_nxt ? take_in_order(tcb, t, pkt, now_us) : take_early(tcb, t, pkt);
 }
 
+/* The first FIN counts, and nothing lies behind it.  One where text has been taken already contradicts that text. */
+static void note_fin(struct tcb *tcb, uint32_t seq)
+{
+    if (tcb->rcv_fin_known || seq_lt(seq, tcb->rcv_nxt))
+        return;
+    tcb->rcv_fin_known = true;
+    tcb->rcv_fin_seq = seq;
+    rxq_cut_early(&tcb->rxq, seq);
+}
+
 static void take_text(struct tcb *tcb, const struct tcp_segment *seg, uint64_t now_us)
 {
     if (seg->len == 0 && !(seg->flags & TCP_FIN))
@@ -387,12 +396,10 @@ static void take_text(struct tcb *tcb, const struct tcp_segment *seg, uint64_t n
         ecn_take_text(tcb, seg);
     if (tcb->state == TCP_FIN_WAIT_2) /* the peer is alive and still sending */
         timer_set(tcb, TIMER_LIFE, now_us + tcb->config->fin_wait_2_us);
+    if (t.fin)
+        note_fin(tcb, t.seq + t.len);
     if (!keep_text(tcb, &t, seg->pkt, now_us))
         return;
-    if (t.fin && !tcb->rcv_fin_known) {
-        tcb->rcv_fin_known = true;
-        tcb->rcv_fin_seq = t.seq + t.len;
-    }
     if (tcb->rcv_fin_known && tcb->rcv_nxt == tcb->rcv_fin_seq)
         take_fin(tcb, now_us);
 }

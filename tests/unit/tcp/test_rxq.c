@@ -162,7 +162,23 @@ static void early_packets_are_bounded(void **state)
         assert_int_equal(give(f, f->rcv_nxt + 2 + 2 * i, 1), RXQ_KEPT);
     assert_int_equal(give(f, f->rcv_nxt + 100, 1), RXQ_NO_ROOM);
     assert_int_equal(f->q.early_packets, 32);
-    rxq_drop_early(&f->q);
+    rxq_cut_early(&f->q, f->rcv_nxt);
+    assert_int_equal(free_packets(f), 64);
+}
+
+/* 10..20, 30..40 and 50..60 ahead: an end in a gap, within a packet, at a packet's start. */
+static void early_packets_end_where_they_are_cut(void **state)
+{
+    static const uint32_t ends[] = {45, 35, 30, 20, 5}, bytes[] = {20, 15, 10, 10, 0};
+    struct fixture *f = *state;
+    uint32_t start = f->rcv_nxt;
+    for (uint32_t i = 0; i < 3; i++)
+        assert_int_equal(give(f, start + 10 + 20 * i, 10), RXQ_KEPT);
+    for (size_t i = 0; i < ARRAY_LEN(ends); i++) {
+        rxq_cut_early(&f->q, start + ends[i]);
+        assert_int_equal(f->q.early_bytes, bytes[i]);
+        rxq_check(&f->q, start);
+    }
     assert_int_equal(free_packets(f), 64);
 }
 
@@ -190,7 +206,7 @@ static void gaps_filled_again_and_again_stay_bounded(void **state)
         give(f, at + 610, 40); /* the next gap's bytes fit behind these */
         give(f, at, 10);       /* rxq_check asserts the bound */
     }
-    rxq_drop_early(&f->q);
+    rxq_cut_early(&f->q, f->rcv_nxt);
     expect_bytes(f, start, f->rcv_nxt - start);
 }
 
@@ -263,7 +279,7 @@ static void any_order_gives_the_same_stream(void **state)
             }
         }
         expect_bytes(f, read, f->rcv_nxt - read);
-        rxq_drop_early(&f->q);
+        rxq_cut_early(&f->q, f->rcv_nxt);
         assert_int_equal(free_packets(f), 64);
     }
 }
@@ -279,6 +295,7 @@ int main(void)
         TEST(duplicates_are_told),
         TEST(a_larger_segment_replaces_what_it_covers),
         TEST(early_packets_are_bounded),
+        TEST(early_packets_end_where_they_are_cut),
         TEST(in_order_packets_are_bounded),
         TEST(gaps_filled_again_and_again_stay_bounded),
         TEST(early_packets_leave_the_last_quarter_of_the_pool),

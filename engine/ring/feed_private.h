@@ -18,8 +18,8 @@ struct feed_lane {
     uint32_t head_published; /* of submit_head */
     uint32_t complete_head;  /* as last seen */
     uint32_t owed;           /* results of the jobs in flight that are not written yet */
-    uint32_t in_flight;      /* jobs; in [0, submit_slots] */
     bool starved;            /* the last take found a job and no room for its results */
+    uint32_t in_flight;      /* jobs; in [0, submit_slots] */
 };
 
 struct feed {

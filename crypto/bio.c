@@ -21,8 +21,8 @@ static size_t read_bytes(struct tls *tls, uint8_t *out, size_t cap)
 static size_t read_record(struct tls *tls, uint8_t *out, size_t cap)
 {
     struct opening *o = &tls->opening;
-    if (tls->status == TLS_HANDSHAKE && !open_has_text(o) && open_next(tls) == OPEN_RECORD)
-        open_give(o);
+    if (tls->status == TLS_HANDSHAKE && !open_has_text(o) && open_next(tls) == OPEN_RECORD && !open_give(tls))
+        return 0;
     return o->given ? open_take(o, out, cap) : 0;
 }
 

@@ -1,5 +1,6 @@
 /* core.c: what one core keeps for its sessions. */
 #include "crypto/proven.h"
+#include "crypto/ticket.h"
 
 #include <openssl/err.h>
 #include <stdlib.h>
@@ -9,7 +10,7 @@
 
 static bool make_context(struct tls_core *core, const struct tls_core_config *config, struct error *err)
 {
-    core->ctx = tls_ctx_make(config->pq_share, err);
+    core->ctx = tls_ctx_make(config->pq_share, config->tickets_max > 0, err);
     if (!core->ctx)
         return false;
     core->bio_method = tls_bio_method();
@@ -32,6 +33,15 @@ static bool open_record_ciphers(struct tls_core *core, struct error *err)
     return true;
 }
 
+static bool open_tickets(struct tls_core *core, const struct tls_core_config *config, struct error *err)
+{
+    const struct tickets_config tickets = {.tickets_max = config->tickets_max,
+                                           .per_destination_max = max_u32(config->tickets_per_destination, 1),
+                                           .lifetime_s = config->ticket_lifetime_s};
+    core->tickets = tickets_open(&tickets, core->stats, err);
+    return core->tickets != NULL;
+}
+
 static bool open_parts(struct tls_core *core, const struct tls_core_config *config, struct error *err)
 {
     if (config->engine) {
@@ -45,7 +55,8 @@ static bool open_parts(struct tls_core *core, const struct tls_core_config *conf
             return false;
     }
     core->proven = proven_open(config->proven_chains, config->proven_lifetime_s, err);
-    return core->proven && open_record_ciphers(core, err) && make_context(core, config, err) &&
+    return core->proven && open_tickets(core, config, err) && open_record_ciphers(core, err) &&
+           make_context(core, config, err) &&
            pool_open(&core->sessions, "TLS sessions", sizeof(struct tls), config->sessions_max, err);
 }
 
@@ -65,6 +76,11 @@ struct tls_core *tls_core_open(const struct tls_core_config *config, struct erro
         return NULL;
     }
     return core;
+}
+
+void tls_core_sweep(struct tls_core *core)
+{
+    tickets_sweep(core->tickets);
 }
 
 static bool finish_abandoned(struct tls_core *core)
@@ -88,6 +104,7 @@ void tls_core_close(struct tls_core *core)
     if (core->sessions.memory)
         pool_close(&core->sessions);
     proven_close(core->proven);
+    tickets_close(core->tickets);
     if (core->mb)
         free_mb_mgr(core->mb);
     tls_keylog_close(core);

@@ -39,37 +39,72 @@ bool open_within_message(const struct opening *o)
     return o->message_left > 0 || o->message_header_have > 0;
 }
 
-/* Follows the lengths of handshake messages, RFC 8446 section 4. */
-static void follow_messages(struct opening *o)
+/* A ticket that is not wanted.  RFC 8446 section 4.6.1: nothing else depends on it, no transcript has it. */
+static bool is_unwanted(struct tls *tls, uint8_t type)
 {
-    for (size_t at = o->text_at; at < o->text_end;) {
-        if (o->message_left > 0) {
-            size_t n = min_size(o->message_left, o->text_end - at);
-            o->message_left -= (uint32_t)n;
-            at += n;
-            continue;
-        }
-        uint8_t byte = o->text[at++];
-        if (o->message_header_have++ > 0) /* the type, then three bytes of length */
-            o->message_size = o->message_size << 8 | byte;
-        if (o->message_header_have < MESSAGE_HEADER_BYTES)
-            continue;
+    struct opening *o = &tls->opening;
+    if (type != SSL3_MT_NEWSESSION_TICKET || !tls->read_key.version_13)
+        return false;
+    if (o->tickets_left > 0) {
+        o->tickets_left--;
+        return false;
+    }
+    stat_inc(tls->core->stats, STAT_tls_tickets_drop_unwanted);
+    return true;
+}
+
+/* How many bytes from data on belong to one message, or are one of its header's; RFC 8446 section 4. */
+static size_t follow_message(struct tls *tls, const uint8_t *data, size_t len)
+{
+    struct opening *o = &tls->opening;
+    if (o->message_left > 0) {
+        size_t n = min_size(o->message_left, len);
+        o->message_left -= (uint32_t)n;
+        return n;
+    }
+    if (o->message_header_have++ == 0)
+        o->message_dropped = is_unwanted(tls, data[0]);
+    else
+        o->message_size = o->message_size << 8 | data[0]; /* the type, then three bytes of length */
+    if (o->message_header_have == MESSAGE_HEADER_BYTES) {
         o->message_left = o->message_size;
         o->message_size = o->message_header_have = 0;
     }
+    return 1;
 }
 
-void open_give(struct opening *o)
+static void follow_messages(struct tls *tls)
 {
-    size_t len = o->text_end - o->text_at;
+    struct opening *o = &tls->opening;
+    size_t to = o->text_at;
+    for (size_t at = to, n; at < o->text_end; at += n) {
+        n = follow_message(tls, o->text + at, o->text_end - at);
+        if (o->message_dropped)
+            continue;
+        if (to != at)
+            memmove(o->text + to, o->text + at, n);
+        to += n;
+    }
+    o->text_end = to;
+}
+
+bool open_give(struct tls *tls)
+{
+    struct opening *o = &tls->opening;
+    bool had_text = open_has_text(o);
     assert(o->text_at == RECORD_HEADER_BYTES);
+    if (o->type == SSL3_RT_HANDSHAKE)
+        follow_messages(tls);
+    if (had_text && !open_has_text(o)) {
+        drop_text(o);
+        return false;
+    }
     o->text[0] = o->type;
     record_put_be16(o->text + 1, TLS1_2_VERSION);
-    record_put_be16(o->text + 3, len);
-    if (o->type == SSL3_RT_HANDSHAKE)
-        follow_messages(o);
+    record_put_be16(o->text + 3, o->text_end - o->text_at);
     o->text_at = 0;
     o->given = true;
+    return true;
 }
 
 void open_close(struct opening *o)

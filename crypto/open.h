@@ -24,6 +24,8 @@ struct opening {
     uint8_t message_header_have; /* of a handshake message: bytes of its header that have come, in [0, 4] */
     uint32_t message_size;       /* as far as its header tells */
     uint32_t message_left;       /* of its body, bytes still to come */
+    bool message_dropped;        /* it is a ticket that nobody wants */
+    uint8_t tickets_left;        /* that OpenSSL still gets */
     int error;                   /* errno for OpenSSL: EBADMSG, EMSGSIZE or EINVAL; 0: none */
 };
 
@@ -41,7 +43,12 @@ bool open_has_text(const struct opening *o);
 /* RFC 8446 section 5.1: a handshake message that spans records must not be interrupted. */
 bool open_within_message(const struct opening *o);
 size_t open_take(struct opening *o, uint8_t *out, size_t cap); /* frees what has been taken whole */
-void open_give(struct opening *o); /* puts the header of OpenSSL's form before the text */
+
+/* open_give puts the header of OpenSSL's form before the text, out of which it takes the tickets that are not wanted: to
+ * OpenSSL each is a derivation and a copy of all that it holds of the session, and a server may send any number.
+ * False: nothing is left of it.
+ */
+bool open_give(struct tls *tls);
 void open_close(struct opening *o);
 
 #endif

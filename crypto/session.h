@@ -12,6 +12,15 @@
 #include <openssl/ssl.h>
 
 struct proven;
+struct tickets;
+struct ticket;
+
+#define TICKET_KEY_BYTES 32u
+
+struct ticket_clock {
+    uint64_t wall_s; /* time(), by which OpenSSL judges chains */
+    uint64_t up_s;   /* since boot, sleep included; nobody sets it */
+};
 
 struct tls_core {
     SSL_CTX *ctx;
@@ -19,6 +28,7 @@ struct tls_core {
     struct pool sessions;
     struct list abandoned; /* struct tls.link: freed by the caller while a job of theirs was suspended */
     struct proven *proven;
+    struct tickets *tickets;
     IMB_MGR *mb;               /* IPSec_MB, for records */
     uint64_t seal_records_max; /* under one key */
     struct stats *stats;
@@ -59,6 +69,13 @@ struct tls {
     char name[TLS_NAMES_MAX][TLS_NAME_MAX];
     char peer[TLS_NAME_MAX]; /* whom messages are about: SNI, else the first name */
 
+    bool resumable;         /* ticket_key is set: tickets are looked for and kept */
+    struct ticket *offered; /* taken from the table, until the handshake is over; NULL: none */
+    struct ticket_clock
+        proved; /* when the full handshake was, of this session or of the one that it resumes */
+    uint64_t ticket_generation;
+    uint8_t ticket_key[TICKET_KEY_BYTES];
+
     struct tls_verified verified; /* true from TLS_OPEN on */
     struct outcome failure;       /* verdict VERDICT_NONE until something failed */
 };
@@ -81,7 +98,7 @@ static inline const char *tls_reason(void)
 }
 
 /* tls_ctx.c: the one place that says which TLS is spoken. */
-SSL_CTX *tls_ctx_make(bool pq_share, struct error *err) must_check;
+SSL_CTX *tls_ctx_make(bool pq_share, bool resume, struct error *err) must_check;
 
 /* keylog.c */
 bool tls_keylog_open(struct tls_core *core, const char *path, struct error *err) must_check;
@@ -119,6 +136,15 @@ uint64_t tls_trust_id(const struct tls_trust *trust); /* never the same for two 
 /* verify.c: OpenSSL's certificate callback, and the maker of proofs. */
 int verify_peer(X509_STORE_CTX *chain, void *unused);
 bool verify_finish(struct tls *tls) must_check;
+
+/* resume.c: tickets.  Offered when a session is made, before its first flight; resume_done behind verify_finish. */
+void resume_offer(struct tls *tls, const struct tls_scope *scope, const char *sni);
+int resume_new_session(SSL *ssl, SSL_SESSION *session);
+bool resume_is_ours(const struct tls *tls)
+    must_check;                     /* resumed with what our table gave, and that is still good */
+void resume_proof(struct tls *tls); /* what the full handshake had proven, into verified */
+void resume_done(struct tls *tls);
+void resume_drop(struct tls *tls); /* a session ends; in its handshake: so do its destination's tickets */
 
 /* explain.c: failures as an operator reads them; the first one of a session stays. */
 void explain(struct tls *tls, enum fault fault, enum reason reason, const char *fmt, ...) printf_like(4, 5);

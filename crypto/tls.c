@@ -16,6 +16,7 @@ static enum tls_status fail(struct tls *tls)
 {
     if (tls->failure.verdict == VERDICT_NONE)
         explain_library(tls);
+    resume_drop(tls);
     if (tls->status == TLS_HANDSHAKE || tls->status == TLS_WANT_WORK)
         stat_inc(tls->core->stats, STAT_tls_handshakes_failed);
     tls_clear_errors();
@@ -104,13 +105,16 @@ struct tls *tls_open(struct tls_core *core, const struct tls_demand *demand)
         explain(tls, FAULT_LOCAL, REASON_LIMIT, "no TLS session for %s could be made: %s", tls->peer,
                 tls_reason());
         fail(tls);
+        return tls;
     }
+    resume_offer(tls, demand->scope, demand->sni);
     return tls;
 }
 
 static void release(struct tls *tls)
 {
     struct tls_core *core = tls->core;
+    resume_drop(tls);
     SSL_free(tls->ssl);
     tls_waiting_free(tls);
     open_close(&tls->opening);
@@ -154,6 +158,7 @@ static enum tls_status handshake_done(struct tls *tls)
         return fail(tls);
     }
     stat_inc(tls->core->stats, STAT_tls_handshakes);
+    resume_done(tls);
     return tls->status = TLS_OPEN;
 }
 
@@ -218,8 +223,8 @@ static void open_records(struct tls *tls)
             open_take(o, NULL, 0); /* an empty record, RFC 8446 section 5.1: allowed, and nothing */
             continue;
         }
-        if (result == OPEN_RECORD)
-            open_give(o);
+        if (result == OPEN_RECORD && !open_give(tls))
+            continue;
         give_record(tls);
     }
 }

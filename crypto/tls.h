@@ -41,7 +41,10 @@ struct tls_core_config {
     uint32_t proven_chains;     /* verified chains remembered; 0: every handshake verifies its own */
     uint64_t seal_records_max;  /* records under one key, for tests; 0: RFC 8446 section 5.5 */
     uint32_t proven_lifetime_s; /* for so long at the most */
-    bool pq_share;              /* send the X25519MLKEM768 key share at once, not only when it is asked for */
+    uint32_t tickets_max;       /* kept to resume sessions with; 0: none is, and none is offered */
+    uint32_t tickets_per_destination; /* of these, for one; at least 1 */
+    uint32_t ticket_lifetime_s;       /* from the full handshake on; at most 604800 */
+    bool pq_share;           /* send the X25519MLKEM768 key share at once, not only when it is asked for */
     bool async;              /* run handshakes as ASYNC jobs (SSL_MODE_ASYNC); needs an engine that pauses */
     const char *keylog_path; /* NSS key log; NULL (the default) for none.  Logged loudly by whoever sets it */
     struct stats *stats;     /* the core's counters */
@@ -51,7 +54,19 @@ struct tls_core_config {
 struct tls_core *tls_core_open(const struct tls_core_config *config, struct error *err) must_check;
 void tls_core_close(struct tls_core *core);
 
+/* tls_core_sweep drops a few tickets that are of no use any more; for the loop's housekeeping. */
+void tls_core_sweep(struct tls_core *core);
+
 /* ---- a session ---- */
+
+/* Where a session goes, and by whose word: one is resumed only where all of it and of the demand is what it was. */
+struct tls_scope {
+    uint8_t addr[16]; /* IPv4-mapped where IPv4 */
+    uint16_t port;
+    uint8_t level;       /* the policy's own number for it */
+    const char *policy;  /* whose demand it is */
+    uint64_t generation; /* grows when policy or trust is loaded anew */
+};
 
 /* What a connection must prove: a conjunction, every member demands on its own. */
 struct tls_demand {
@@ -66,6 +81,9 @@ struct tls_demand {
      */
     const char *name[TLS_NAMES_MAX];
     uint8_t group[TLS_NAMES_MAX]; /* of name[i], in [0, TLS_NAMES_MAX) */
+
+    const struct tls_scope
+        *scope; /* borrowed until tls_open returns; NULL: neither resumed nor kept for it */
     /* part 5 adds: TLSA records, pins, OCSP demands */
 };
 
@@ -138,12 +156,13 @@ void tls_failure(const struct tls *tls, struct outcome *outcome);
  * mail cannot be encoded without it (engine/smtp/command.c).
  */
 struct tls_verified {
-    uint16_t version; /* 0x0303, 0x0304 */
-    bool resumed;
-    bool pkix;                       /* chain and name verified */
-    char cipher[48];                 /* IANA name, "TLS_AES_256_GCM_SHA384" */
-    char group[32];                  /* key exchange group, "x25519" */
-    char signature[32];              /* peer's handshake signature algorithm */
+    uint16_t version;   /* 0x0303, 0x0304 */
+    bool resumed;       /* the server's certificate was proven by an earlier handshake: all below but
+                                        version, cipher and TLS 1.3's group is what that one has proven */
+    bool pkix;          /* chain and name verified */
+    char cipher[48];    /* IANA name, "TLS_AES_256_GCM_SHA384" */
+    char group[32];     /* key exchange group, "x25519" */
+    char signature[32]; /* peer's handshake signature algorithm */
     char matched_name[TLS_NAME_MAX]; /* the certificate's name that matched; "" when none was demanded */
     uint8_t cert_sha256[TLS_DIGEST_BYTES];
     uint8_t spki_sha256[TLS_DIGEST_BYTES];

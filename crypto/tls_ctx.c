@@ -46,7 +46,8 @@ static bool set_limits(SSL_CTX *ctx, bool pq_share)
 static void set_options(SSL_CTX *ctx)
 {
     SSL_CTX_clear_options(ctx, SSL_OP_LEGACY_SERVER_CONNECT | SSL_OP_ALLOW_UNSAFE_LEGACY_RENEGOTIATION |
-                                   SSL_OP_NO_EXTENDED_MASTER_SECRET | SSL_OP_IGNORE_UNEXPECTED_EOF);
+                                   SSL_OP_NO_EXTENDED_MASTER_SECRET | SSL_OP_IGNORE_UNEXPECTED_EOF |
+                                   SSL_OP_ALLOW_NO_DHE_KEX);
     SSL_CTX_set_options(ctx, SSL_OP_ENABLE_KTLS | SSL_OP_NO_COMPRESSION | SSL_OP_NO_RENEGOTIATION |
                                  SSL_OP_NO_TICKET | SSL_OP_NO_RX_CERTIFICATE_COMPRESSION |
                                  SSL_OP_NO_TX_CERTIFICATE_COMPRESSION);
@@ -56,7 +57,16 @@ static void set_options(SSL_CTX *ctx)
     SSL_CTX_set_read_ahead(ctx, 0); /* tls_input counts what was consumed: never more than whole records */
 }
 
-SSL_CTX *tls_ctx_make(bool pq_share, struct error *err)
+/* OpenSSL finds no session by itself: it shows what it gets, and offers what resume.c sets. */
+static void set_resumption(SSL_CTX *ctx)
+{
+    SSL_CTX_clear_options(ctx, SSL_OP_NO_TICKET);
+    SSL_CTX_set_session_cache_mode(ctx, SSL_SESS_CACHE_CLIENT | SSL_SESS_CACHE_NO_INTERNAL |
+                                            SSL_SESS_CACHE_NO_AUTO_CLEAR);
+    SSL_CTX_sess_set_new_cb(ctx, resume_new_session);
+}
+
+SSL_CTX *tls_ctx_make(bool pq_share, bool resume, struct error *err)
 {
     ERR_clear_error();
     SSL_CTX *ctx = SSL_CTX_new(TLS_client_method());
@@ -66,6 +76,8 @@ SSL_CTX *tls_ctx_make(bool pq_share, struct error *err)
         return NULL;
     }
     set_options(ctx);
+    if (resume)
+        set_resumption(ctx);
     SSL_CTX_set_verify(ctx, SSL_VERIFY_PEER, NULL);
     SSL_CTX_set_cert_verify_callback(ctx, verify_peer, NULL);
     return ctx;

@@ -4,6 +4,7 @@
  * complete.  verify_finish runs once behind the handshake and before TLS_OPEN; what it cannot vouch for fails.
  */
 #include "crypto/proven.h"
+#include "crypto/ticket.h"
 
 #include <openssl/bn.h>
 #include <openssl/core_names.h>
@@ -104,7 +105,7 @@ static bool names_match(struct tls *tls, X509 *leaf)
         if ((found & group) || !name_matches(leaf, tls->name[i], matched))
             continue;
         if (!found)
-            memcpy(tls->verified.matched_name, matched, sizeof(matched));
+            memcpy(tls->verified.matched_name, matched, strlen(matched) + 1);
         found |= group;
     }
     return wanted != 0 && found == wanted;
@@ -255,23 +256,39 @@ static void copy_name(char *out, size_t cap, const char *name)
 static void fill_evidence(struct tls *tls)
 {
     struct tls_verified *v = &tls->verified;
-    const char *signature = NULL;
+    const char *signature = NULL, *group = SSL_get0_group_name(tls->ssl);
     v->version = (uint16_t)SSL_version(tls->ssl);
-    v->resumed = false;
     v->pkix = tls->pkix;
     v->trust_name = tls->pkix ? tls_trust_name(tls->trust) : "";
-    SSL_get0_peer_signature_name(tls->ssl, &signature);
     copy_name(v->cipher, sizeof(v->cipher), SSL_CIPHER_standard_name(SSL_get_current_cipher(tls->ssl)));
-    copy_name(v->group, sizeof(v->group), SSL_get0_group_name(tls->ssl));
+    if (!v->resumed || v->version == TLS1_3_VERSION) /* TLS 1.2 resumes without another exchange */
+        copy_name(v->group, sizeof(v->group), group);
+    if (v->resumed)
+        return;
+    SSL_get0_peer_signature_name(tls->ssl, &signature);
     copy_name(v->signature, sizeof(v->signature), signature);
+}
+
+/* A resumed session shows no certificate: it was judged when what resumes it was given to us, for the same question. */
+static bool judged_before(struct tls *tls)
+{
+    if (!resume_is_ours(tls))
+        return false;
+    resume_proof(tls);
+    tls->verified.resumed = true;
+    return true;
+}
+
+static bool judged_now(struct tls *tls)
+{
+    tls->proved = ticket_now();
+    return SSL_get0_peer_certificate(tls->ssl) && tls->peer_accepted;
 }
 
 bool verify_finish(struct tls *tls)
 {
-    X509 *leaf = SSL_get0_peer_certificate(tls->ssl);
-    bool judged = leaf && tls->peer_accepted && !SSL_session_reused(tls->ssl) &&
-                  (!tls->pkix || SSL_get_verify_result(tls->ssl) == X509_V_OK);
-    if (!judged) {
+    bool judged = SSL_session_reused(tls->ssl) ? judged_before(tls) : judged_now(tls);
+    if (!judged || (tls->pkix && SSL_get_verify_result(tls->ssl) != X509_V_OK)) {
         explain(tls, FAULT_LOCAL, REASON_TLS_HANDSHAKE, "the certificate of %s has not been judged",
                 tls->peer);
         return false;

@@ -104,6 +104,16 @@
     X(tls_chains_verified, "certificate chains verified")                               \
     X(tls_chains_proven, "certificate chains that had been verified before")            \
     X(tls_resumed, "of the completed ones, resumed")                                    \
+    X(tls_tickets_stored, "tickets kept to resume sessions with")                       \
+    X(tls_tickets_used, "tickets shown to their server")                                \
+    X(tls_tickets_refused, "of these, not taken: a full handshake followed")            \
+    X(tls_tickets_drop_room, "tickets dropped for newer ones")                          \
+    X(tls_tickets_drop_old, "tickets dropped at their or a certificate's end")          \
+    X(tls_tickets_drop_clock, "tickets dropped because the clock was set back")         \
+    X(tls_tickets_drop_policy, "tickets dropped because policy or trust was reloaded")  \
+    X(tls_tickets_drop_failed, "tickets dropped because a handshake with one failed")   \
+    X(tls_tickets_drop_unfit, "tickets not kept: too large, or of no lifetime")         \
+    X(tls_tickets_drop_unwanted, "tickets not looked at: no more were wanted")          \
     X(tls_sealed_bytes, "plain bytes encrypted")                                        \
     X(tls_opened_bytes, "plain bytes decrypted")                                        \
     X(tls_batch_lanes, "public-key operations computed side by side")                   \

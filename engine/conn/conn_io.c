@@ -62,8 +62,18 @@ static void look_at_tls(struct conn *conn, uint64_t now_us)
         secured(conn, now_us);
 }
 
+static struct tls_scope scope_for_tls(const struct conn *conn)
+{
+    struct tls_scope scope = {.port = conn->hop.port,
+                              .level = conn->demand.level,
+                              .policy = conn->demand.source,
+                              .generation = conn->demand.generation};
+    memcpy(scope.addr, conn->hop.addr, sizeof(scope.addr));
+    return scope;
+}
+
 /* crypto and policy do not know each other: here the demand crosses as plain values. */
-static struct tls_demand demand_for_tls(const struct conn *conn)
+static struct tls_demand demand_for_tls(const struct conn *conn, const struct tls_scope *scope)
 {
     const struct policy_demand *from = &conn->demand;
     struct tls_demand to = {
@@ -72,6 +82,7 @@ static struct tls_demand demand_for_tls(const struct conn *conn)
         .pkix = from->pkix,
         .trust = from->trust,
         .names = from->names,
+        .scope = scope,
     };
     static_assert(TLS_NAMES_MAX >= POLICY_NAMES_MAX, "every name of a demand reaches TLS");
     for (uint8_t i = 0; i < from->names; i++) {
@@ -83,7 +94,8 @@ static struct tls_demand demand_for_tls(const struct conn *conn)
 
 void conn_start_tls(struct conn *conn, uint64_t now_us)
 {
-    struct tls_demand demand = demand_for_tls(conn);
+    const struct tls_scope scope = scope_for_tls(conn);
+    struct tls_demand demand = demand_for_tls(conn, &scope);
     conn->tls = tls_open(conn->env->tls, &demand);
     if (!conn->tls) {
         struct outcome why;

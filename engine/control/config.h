@@ -22,6 +22,7 @@
 #define CONFIG_PROBLEMS_MAX 20u
 
 enum config_idle { CONFIG_IDLE_POLL, CONFIG_IDLE_SLEEP };
+enum config_resumption { CONFIG_RESUMPTION_NONE, CONFIG_RESUMPTION_TICKETS };
 enum config_huge { CONFIG_HUGE_AUTO, CONFIG_HUGE_REQUIRE, CONFIG_HUGE_NO };
 /* How flows are spread over cores: as the device steers, else every n-th source port and hand-off; in software, by
  * port_rss_open; or always by source port and hand-off.
@@ -132,6 +133,9 @@ struct config_crypto {
     bool async;             /* handshakes as ASYNC jobs */
     uint32_t proven_chains; /* verified chains that a core remembers; 0: none */
     uint64_t proven_lifetime_us;
+    uint8_t resumption;                        /* enum config_resumption */
+    uint32_t tickets, tickets_per_destination; /* that a core keeps */
+    uint64_t ticket_lifetime_us;               /* from the full handshake on */
     char ca_file[CONFIG_TEXT_MAX]; /* trust anchors where a rule names none; "": the system's store */
 };
 

@@ -20,6 +20,7 @@
 #define MEGA   (1024u * 1024u)
 
 static const char *const idle_names[] = {"poll", "sleep", NULL};
+static const char *const resumption_names[] = {"none", "tickets", NULL};
 static const char *const rss_names[] = {"auto", "software", "off", NULL};
 static const char *const offload_names[] = {"auto", "off", NULL};
 static const char *const huge_names[] = {"auto", "require", "no", NULL};
@@ -193,6 +194,14 @@ static const struct config_key crypto_keys[] = {
      .help = "verified certificate chains that a core remembers; 0: each handshake verifies its own"},
     {NUMBER("proven-lifetime-s", crypto.proven_lifetime_us, 1, 604800, SECOND, "seconds"), .number = 3600,
      .help = "for so long at the most, and never beyond a certificate's end"},
+    {CHOICE("resumption", crypto.resumption, resumption_names), .number = CONFIG_RESUMPTION_TICKETS,
+     .help = "of TLS sessions: where destination, policy and trust are as they were; or none"},
+    {NUMBER("tickets", crypto.tickets, 1, 1048576, 1, ""), .number = 4096,
+     .help = "that a core keeps; each resumes one session"},
+    {NUMBER("tickets-per-destination", crypto.tickets_per_destination, 1, 65536, 1, ""), .number = 64,
+     .help = "of these; as many connections can be resumed at once"},
+    {NUMBER("ticket-lifetime-s", crypto.ticket_lifetime_us, 1, 604800, SECOND, "seconds"), .number = 3600,
+     .help = "from the full handshake on, and never beyond a certificate's end"},
     {TEXT("ca-file", crypto.ca_file, ""), .live = true,
      .help = "trust anchors (PEM) where a tls rule names none; none: the system's"},
 };

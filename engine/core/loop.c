@@ -232,6 +232,7 @@ static void core_housekeep(struct core *core)
         core_look(core);
     if (core->now_us - core->published_us >= PUBLISH_US) {
         handoff_judge(core);
+        tls_core_sweep(core->env.tls);
         core_publish(core);
     }
 }

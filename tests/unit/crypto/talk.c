@@ -62,6 +62,17 @@ void talk_close(struct talk *talk)
     free(talk->held);
 }
 
+static void set_tickets(SSL_CTX *ctx, const struct talk_server *s)
+{
+    uint8_t keys[80];
+    memset(keys, s->ticket_key, sizeof(keys));
+    assert(SSL_CTX_set_tlsext_ticket_keys(ctx, keys, sizeof(keys)) == 1);
+    if (s->tickets)
+        SSL_CTX_set_num_tickets(ctx, s->tickets > 0 ? (size_t)s->tickets : 0);
+    if (s->tickets < 0)
+        SSL_CTX_set_options(ctx, SSL_OP_NO_TICKET);
+}
+
 static SSL_CTX *make_server(const struct talk_server *s)
 {
     SSL_CTX *ctx = SSL_CTX_new(TLS_server_method());
@@ -76,6 +87,8 @@ static SSL_CTX *make_server(const struct talk_server *s)
     assert(!s->groups || SSL_CTX_set1_groups_list(ctx, s->groups));
     assert(!s->sigalgs || SSL_CTX_set1_sigalgs_list(ctx, s->sigalgs));
     SSL_CTX_set_options(ctx, s->options);
+    SSL_CTX_set_keylog_callback(ctx, s->keylog);
+    set_tickets(ctx, s);
     assert(SSL_CTX_use_certificate(ctx, s->leaf->cert) == 1);
     assert(SSL_CTX_use_PrivateKey(ctx, s->leaf->key) == 1);
     if (s->middle)
@@ -213,6 +226,12 @@ struct tls_demand talk_pkix(const char *name)
 struct tls_demand talk_encrypt(const char *sni)
 {
     return (struct tls_demand){.sni = sni, .min_version = 0x0303};
+}
+
+struct tls_scope talk_scope(void)
+{
+    return (struct tls_scope){
+        .addr = {[15] = 1}, .port = 25, .level = 2, .policy = "tls[0] *", .generation = 7};
 }
 
 void talk_refused(struct talk *talk, const struct talk_server *server, const struct tls_demand *demand,

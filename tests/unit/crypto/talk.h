@@ -37,6 +37,9 @@ struct talk_server {
     const char *suites_12, *suites_13, *groups, *sigalgs;
     int security_level; /* -1: 0, for servers that must not be accepted */
     uint64_t options;
+    int tickets;        /* after a full handshake; 0: OpenSSL's two; -1: none */
+    uint8_t ticket_key; /* servers of one number take each other's tickets */
+    void (*keylog)(const SSL *ssl, const char *line);
 };
 
 /* talk_open makes the core, and the trust set from ca_file (NULL: no trust). */
@@ -58,6 +61,9 @@ enum tls_status talk_feed(struct talk *talk, const void *bytes, size_t len);
 /* A demand for one name with pkix; and one for encryption only. */
 struct tls_demand talk_pkix(const char *name);
 struct tls_demand talk_encrypt(const char *sni);
+
+/* Where and by whose word: what a session is resumed for. */
+struct tls_scope talk_scope(void);
 
 /* talk_expect runs a meeting and asserts that it is refused with that reason; the outcome is left in *why. */
 void talk_refused(struct talk *talk, const struct talk_server *server, const struct tls_demand *demand,

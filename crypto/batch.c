@@ -93,6 +93,14 @@ void batch_idle(struct batch *b)
     batch_stock_fill(b);
 }
 
+void batch_now(struct batch *b, struct batch_op *op)
+{
+    if (op->flight)
+        batch_device_forgo(b, op);
+    else if (op->result == BATCH_WAITS)
+        run_queue(b, op->kind, STAT_tls_batch_run_all_wait);
+}
+
 uint64_t batch_deadline(const struct batch *b)
 {
     uint64_t earliest = batch_device_deadline(b);

@@ -132,7 +132,7 @@ struct batch *batch_open(const struct batch_config *config, struct error *err) m
 void batch_close(struct batch *batch);
 
 /* What was found, for people: "crypto_mb 1.0.14", "libcrypto", "engine qatengine, then libcrypto".  From how many operations of a kind on it
- * is used; BATCH_NEVER: not at all.
+ * is used; BATCH_NEVER: not at all; 1 where a device has the kind.
  */
 const char *batch_backend_name(const struct batch *batch);
 unsigned batch_break_even(const struct batch *batch, enum batch_kind kind);
@@ -185,6 +185,9 @@ struct batch_op *batch_verify(struct batch *batch, struct batch_key *key, enum b
 void batch_run(struct batch *batch, uint64_t now_us);
 void batch_flush(struct batch *batch);
 void batch_idle(struct batch *batch);
+
+/* batch_now: the operation's owner cannot wait; it is ready behind this call. */
+void batch_now(struct batch *batch, struct batch_op *op);
 uint64_t batch_deadline(const struct batch *batch); /* of batch_run; DEADLINE_NEVER: nothing waits */
 uint32_t batch_waiting(const struct batch *batch);  /* those that a device has included */
 

@@ -26,9 +26,9 @@ static pthread_mutex_t keep_lock = PTHREAD_MUTEX_INITIALIZER;
 /* ---- to the device ---- */
 
 /* Derivations and signatures stand in the same order here and there. */
-static enum asym_kind asym_of(const struct batch_op *op)
+static enum asym_kind asym_of(enum batch_kind kind)
 {
-    return (enum asym_kind)(op->kind - BATCH_P256_DERIVE);
+    return (enum asym_kind)(kind - BATCH_P256_DERIVE);
 }
 
 static void fill_exchange(const struct batch_exchange *x, struct asym_job *job)
@@ -72,11 +72,20 @@ static bool is_on_curve(struct batch_device *d, const struct batch_op *op)
     return on;
 }
 
+static bool has(const struct batch_device *d, enum batch_kind kind)
+{
+    return d->asym.submit && kind >= BATCH_P256_DERIVE && kind <= BATCH_RSA4096_VERIFY &&
+           asym_has(&d->asym, asym_of(kind));
+}
+
+bool batch_device_has(const struct batch *b, enum batch_kind kind)
+{
+    return has(&b->device, kind);
+}
+
 static bool is_for(struct batch_device *d, const struct batch_op *op)
 {
-    if (!d->asym.submit || op->kind < BATCH_P256_DERIVE || op->kind > BATCH_RSA4096_VERIFY)
-        return false;
-    return asym_has(&d->asym, asym_of(op)) && (!batch_is_derive(op->kind) || is_on_curve(d, op));
+    return has(d, op->kind) && (!batch_is_derive(op->kind) || is_on_curve(d, op));
 }
 
 static void put_back(struct batch_device *d, struct flight *f)
@@ -93,7 +102,7 @@ bool batch_device_put(struct batch *b, struct batch_op *op, uint64_t now_us)
     struct flight *f = pool_get(&d->flights);
     if (!f)
         return false;
-    f->job.kind = asym_of(op);
+    f->job.kind = asym_of(op->kind);
     f->job.result = ASYM_WORKING;
     fill(op, &f->job);
     if (!d->asym.submit(d->asym.self, &f->job)) {
@@ -229,6 +238,14 @@ uint64_t batch_device_deadline(const struct batch *b)
 void batch_device_forget(struct batch *b, struct batch_op *op)
 {
     land(&b->device, op->flight);
+}
+
+void batch_device_forgo(struct batch *b, struct batch_op *op)
+{
+    land(&b->device, op->flight);
+    b->single.run(b->single.self, op->kind, &op, 1);
+    stat_inc(b->stats, STAT_tls_batch_single);
+    list_push_tail(&b->ready, &op->link);
 }
 
 /* ---- open, close ---- */

@@ -45,6 +45,12 @@ uint64_t batch_device_deadline(const struct batch *batch);
 /* batch_device_drop: all that is in flight is wiped and taken back, as by batch_done. */
 void batch_device_drop(struct batch *batch);
 
+/* batch_device_forgo: the operation's owner cannot wait for the device; libcrypto computes it, and it is ready. */
+void batch_device_forgo(struct batch *batch, struct batch_op *op);
+
+/* batch_device_has: the device may be given operations of the kind. */
+bool batch_device_has(const struct batch *batch, enum batch_kind kind) must_check;
+
 /* batch_device_forget: the operation's owner has gone. */
 void batch_device_forget(struct batch *batch, struct batch_op *op);
 

@@ -24,7 +24,7 @@ const char *batch_backend_name(const struct batch *b)
 
 unsigned batch_break_even(const struct batch *b, enum batch_kind kind)
 {
-    return b->break_even[kind];
+    return batch_device_has(b, kind) ? 1 : b->break_even[kind];
 }
 
 void batch_complain(struct batch *b, enum batch_complaint_of what, const char *fmt, ...)

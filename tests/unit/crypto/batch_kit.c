@@ -1,9 +1,12 @@
 #include "tests/unit/crypto/batch_kit.h"
+#include "drivers/asym_dpdk.h"
+#include "engine/control/eal.h"
 #include "tests/unit/crypto/toy_engine.h"
 
 #include <openssl/core_names.h>
 #include <openssl/err.h>
 #include <openssl/rsa.h>
+#include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <time.h>
@@ -15,25 +18,48 @@
 #define SETTLE_S    60
 
 static const char *const backend[KIT_LIBRARIES] = {"libcrypto", "crypto_mb", "engine:" TOY_ENGINE,
-                                                   "engine:qatengine"};
+                                                   "engine:qatengine", "cryptodev:crypto_openssl"};
+
+/* Once a program: EAL cannot be started again. */
+static bool open_cryptodev(struct asym_device *device)
+{
+    struct error err = {{0}};
+    static bool tried, started;
+    const struct eal_config eal = {.app = "batch", .memory_mb = 32, .no_huge = true};
+    const struct asym_dpdk_config config = {
+        .devargs = "crypto_openssl", .queues = 1, .jobs = 128, .socket_id = -1};
+    if (!tried)
+        started = eal_start(&eal, &err);
+    tried = true;
+    if (started && asym_dpdk_open(&config, device, &err))
+        return true;
+    printf("# %s: no cryptodev, that part is left out\n", err.text);
+    return false;
+}
 
 /* Behind an engine there is libcrypto alone: what the engine does not take is not to be hidden by other lanes. */
 bool kit_open(struct kit *kit, enum kit_library library)
 {
     struct error err;
     static bool toy_added;
-    const struct batch_config config = {.ops_max = 64,
-                                        .stock = 16,
-                                        .break_even = 1,
-                                        .stats = &kit->stats,
-                                        .backend = backend[library],
-                                        .no_vectors = library != KIT_LANES,
-                                        .lost_us = KIT_LOST_US,
-                                        .require = true};
+    struct asym_device device;
+    struct batch_config config = {.ops_max = 64,
+                                  .stock = 16,
+                                  .break_even = 1,
+                                  .stats = &kit->stats,
+                                  .backend = backend[library],
+                                  .no_vectors = library != KIT_LANES,
+                                  .lost_us = KIT_LOST_US,
+                                  .require = true};
     *kit = (struct kit){0};
     if (library == KIT_ENGINE && !toy_added) {
         toy_engine_add();
         toy_added = true;
+    }
+    if (library == KIT_CRYPTODEV) {
+        if (!open_cryptodev(&device))
+            return false;
+        config.device = &device;
     }
     kit->batch = batch_open(&config, &err);
     if (!kit->batch)
@@ -60,7 +86,11 @@ void kit_settle(struct kit *kit)
 
 void kit_close(struct kit *kit)
 {
+    const uint64_t *v = kit->stats.v;
     assert(ERR_peek_error() == 0);
+    if (v[STAT_tls_batch_device] > 0)
+        printf("# %s: %" PRIu64 " operations, %" PRIu64 " done again\n", batch_backend_name(kit->batch),
+               v[STAT_tls_batch_device], v[STAT_tls_batch_redone]);
     batch_close(kit->batch);
 }
 

@@ -9,8 +9,10 @@ struct kit {
     struct stats stats;
 };
 
-/* Lanes: crypto_mb even for one operation.  The two engines: the tests' own, and Debian's. */
-enum kit_library { KIT_LIBCRYPTO, KIT_LANES, KIT_ENGINE, KIT_QATENGINE, KIT_LIBRARIES };
+/* Lanes: crypto_mb even for one operation.  The two engines: the tests' own, and
+ * Debian's.  The cryptodev: DPDK's crypto_openssl.
+ */
+enum kit_library { KIT_LIBCRYPTO, KIT_LANES, KIT_ENGINE, KIT_QATENGINE, KIT_CRYPTODEV, KIT_LIBRARIES };
 
 /* False: this machine has no such library, or no CPU for it; the test says so and leaves that part out. */
 bool kit_open(struct kit *kit, enum kit_library library);

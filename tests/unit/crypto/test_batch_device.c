@@ -346,6 +346,24 @@ static void closed_with_work_in_flight(void **state)
     assert_true(toy.closed);
 }
 
+static void who_cannot_wait(void **state)
+{
+    (void)state;
+    struct batch *b = toy_batch();
+    assert_int_equal(batch_break_even(b, BATCH_P256_DERIVE), 1);
+    assert_int_equal(batch_break_even(b, BATCH_P384_DERIVE), BATCH_NEVER);
+    put(b, 0);
+    batch_now(b, put(b, 0));
+    assert_int_equal(take_ready(b), 1);
+    assert_int_equal(batch_waiting(b), 1);
+    toy_answer(2, ASYM_DONE);
+    batch_flush(b);
+    assert_int_equal(take_ready(b), 1);
+    assert_int_equal(count(STAT_tls_batch_late), 1);
+    assert_int_equal(count(STAT_tls_batch_redone), 0);
+    batch_close(b);
+}
+
 static void flights_are_wiped(void **state)
 {
     (void)state;
@@ -520,6 +538,7 @@ int main(void)
         cmocka_unit_test(no_peer_makes_it_rest),
         cmocka_unit_test(more_lost_than_there_is_room),
         cmocka_unit_test(closed_with_work_in_flight),
+        cmocka_unit_test(who_cannot_wait),
         cmocka_unit_test(flights_are_wiped),
         cmocka_unit_test(an_engine_computes),
         cmocka_unit_test(an_engine_that_breaks),

@@ -130,6 +130,21 @@ static void the_oldest_waits_200_us(void **state)
     batch_close(b);
 }
 
+static void who_cannot_wait(void **state)
+{
+    (void)state;
+    struct batch *b = toy_batch(small);
+    put(b, BATCH_P256, 0);
+    put(b, BATCH_X25519, 0);
+    struct batch_op *op = put(b, BATCH_X25519, 0);
+    batch_now(b, op); /* and those in the queue with it */
+    assert_int_equal(op->result, BATCH_GOOD);
+    batch_now(b, op);
+    assert_int_equal(take_ready(b), 2);
+    assert_int_equal(batch_waiting(b), 1);
+    batch_close(b);
+}
+
 static void another_wait(void **state)
 {
     (void)state;
@@ -369,6 +384,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(eight_of_a_kind_run),
         cmocka_unit_test(the_oldest_waits_200_us),
+        cmocka_unit_test(who_cannot_wait),
         cmocka_unit_test(another_wait),
         cmocka_unit_test(flush_and_idle),
         cmocka_unit_test(few_go_one_by_one),

@@ -74,8 +74,7 @@ const char *reason_name(enum reason r)
     return NAME_OF(reason_names, r);
 }
 
-void outcome_set(struct outcome *o, enum verdict v, enum stage s, enum fault f, enum reason r,
-                 const char *fmt, ...)
+static void set_head(struct outcome *o, enum verdict v, enum stage s, enum fault f, enum reason r)
 {
     o->verdict = (uint8_t)v;
     o->stage = (uint8_t)s;
@@ -83,6 +82,21 @@ void outcome_set(struct outcome *o, enum verdict v, enum stage s, enum fault f, 
     o->reason = (uint8_t)r;
     o->smtp_code = 0;
     memset(o->enhanced, 0, sizeof(o->enhanced));
+}
+
+void outcome_set_text(struct outcome *o, enum verdict v, enum stage s, enum fault f, enum reason r,
+                      const char *text, size_t len)
+{
+    set_head(o, v, s, f, r);
+    size_t n = min_size(len, sizeof(o->text) - 1);
+    memcpy(o->text, text, n);
+    o->text[n] = '\0';
+}
+
+void outcome_set(struct outcome *o, enum verdict v, enum stage s, enum fault f, enum reason r,
+                 const char *fmt, ...)
+{
+    set_head(o, v, s, f, r);
 
     va_list args;
     va_start(args, fmt);

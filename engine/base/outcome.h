@@ -94,4 +94,8 @@ const char *reason_name(enum reason r); /* "certificate-host-mismatch", ... */
 void outcome_set(struct outcome *o, enum verdict v, enum stage s, enum fault f, enum reason r,
                  const char *fmt, ...) printf_like(6, 7);
 
+/* outcome_set_text does it with a text that is printable already, NUL-terminated or not. */
+void outcome_set_text(struct outcome *o, enum verdict v, enum stage s, enum fault f, enum reason r,
+                      const char *text, size_t len);
+
 #endif

@@ -1,9 +1,6 @@
 #include "engine/smtp/command.h"
 #include "engine/smtp/text.h"
 
-#include <inttypes.h>
-#include <stdio.h>
-
 /* A command is built on a copy of the cursor, which takes the place of the original when it is whole. */
 static enum command_status finish(struct bytes_out *out, const struct bytes_out *built)
 {
@@ -11,6 +8,15 @@ static enum command_status finish(struct bytes_out *out, const struct bytes_out 
         return COMMAND_NO_ROOM;
     *out = *built;
     return COMMAND_PUT;
+}
+
+static void put_number(struct bytes_out *out, uint64_t number)
+{
+    char digits[20], *end = digits + sizeof(digits), *at = end;
+    do
+        *--at = (char)('0' + number % 10);
+    while (number /= 10);
+    bytes_put(out, at, (size_t)(end - at));
 }
 
 static enum command_status put_plain(struct bytes_out *out, const char *line)
@@ -58,8 +64,13 @@ static bool is_sound_address(const uint8_t *address, size_t len, bool utf8)
 {
     while (len) {
         uint32_t c = 0;
+        if (likely(*address > ' ' && *address < 0x7f && *address != '<' && *address != '>')) {
+            address++;
+            len--;
+            continue;
+        }
         size_t taken = smtp_utf8_take(address, len, &c);
-        if (taken == 0 || c <= ' ' || c == 0x7f || c == '<' || c == '>' || (c > 0x7f && (!utf8 || c < 0xa0)))
+        if (taken == 0 || c < 0xa0 || !utf8)
             return false;
         address += taken;
         len -= taken;
@@ -113,9 +124,8 @@ enum command_status smtp_put_mail(struct bytes_out *out, const struct tls_verifi
         return COMMAND_BAD;
     bytes_put_str(&built, ">");
     if (smtp_offers(offer, EXT_SIZE)) { /* RFC 1870 section 5 */
-        char size[32];
-        snprintf(size, sizeof(size), " SIZE=%" PRIu64, message->body_bytes);
-        bytes_put_str(&built, size);
+        bytes_put_str(&built, " SIZE=");
+        put_number(&built, message->body_bytes);
     }
     if (message->body_type == SMTP_BODY_8BITMIME && smtp_offers(offer, EXT_8BITMIME))
         bytes_put_str(&built, " BODY=8BITMIME"); /* RFC 6152 section 3 */
@@ -151,9 +161,11 @@ enum command_status smtp_put_bdat_last(struct bytes_out *out, const struct tls_v
                                        uint64_t chunk_bytes)
 {
     assert(proof);
-    char line[48];
-    snprintf(line, sizeof(line), "BDAT %" PRIu64 " LAST\r\n", chunk_bytes);
-    return put_plain(out, line);
+    struct bytes_out built = *out;
+    bytes_put_str(&built, "BDAT ");
+    put_number(&built, chunk_bytes);
+    bytes_put_str(&built, " LAST\r\n");
+    return finish(out, &built);
 }
 
 enum command_status smtp_put_rset(struct bytes_out *out, const struct tls_verified *proof)

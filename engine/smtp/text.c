@@ -40,9 +40,24 @@ static bool is_safe(uint32_t c)
     return !control && !line_break && !direction;
 }
 
+/* Most text is nothing else. */
+static size_t printable_ascii(const uint8_t *bytes, size_t len)
+{
+    size_t n = 0;
+    while (n < len && bytes[n] >= ' ' && bytes[n] <= '~')
+        n++;
+    return n;
+}
+
 size_t smtp_text_append(char *text, size_t cap, size_t used, const uint8_t *bytes, size_t len)
 {
     assert(used < cap);
+    size_t plain = printable_ascii(bytes, min_size(len, cap - used - 1));
+    if (plain)
+        memcpy(text + used, bytes, plain);
+    used += plain;
+    bytes += plain;
+    len -= plain;
     while (len) {
         uint32_t c = 0;
         size_t taken = smtp_utf8_take(bytes, len, &c);

@@ -277,7 +277,8 @@ void smtp_trouble_free(struct smtp_session *s)
     struct outcome o;
     if (!smtp_answering(s)->message) /* a lone dot, or a chunk for nobody */
         return;
-    outcome_set(&o, VERDICT_DELIVERED, STAGE_DOT, FAULT_NONE, REASON_NONE, "%s", s->reply.text);
+    outcome_set_text(&o, VERDICT_DELIVERED, STAGE_DOT, FAULT_NONE, REASON_NONE, s->reply.text,
+                     s->reply.text_len);
     o.smtp_code = s->reply.code;
     memcpy(o.enhanced, s->reply.enhanced, sizeof(o.enhanced));
     stat_inc(s->config.stats, STAT_smtp_messages);

@@ -11,14 +11,26 @@ static uint64_t mix(uint64_t h)
     return h;
 }
 
+/* Eight bytes a round; the length keeps what ends in zeros apart. */
+static uint64_t mix_bytes(uint64_t h, const void *data, size_t len)
+{
+    const uint8_t *p = data;
+    uint64_t word;
+    h = mix(h + len);
+    for (; len >= sizeof(word); p += sizeof(word), len -= sizeof(word)) {
+        memcpy(&word, p, sizeof(word));
+        h = mix(h ^ word);
+    }
+    word = 0;
+    memcpy(&word, p, len);
+    return mix(h ^ word);
+}
+
 static uint64_t hash_hop(const struct dest_table *table, const struct policy_hop *hop)
 {
     uint64_t h = table->seed ^ hop->port ^ (uint64_t)hop->implicit_tls << 16;
-    for (unsigned i = 0; i < sizeof(hop->addr); i++)
-        h = mix(h + hop->addr[i]);
-    for (const char *c = hop->host; *c; c++)
-        h = mix(h + (unsigned char)*c);
-    return h;
+    h = mix_bytes(h, hop->addr, sizeof(hop->addr));
+    return mix_bytes(h, hop->host, strlen(hop->host));
 }
 
 static bool same_hop(const struct policy_hop *a, const struct policy_hop *b)

@@ -1,7 +1,7 @@
 /* policy.c: from the operator's rules and a job's floor to what a connection must prove. */
 #include "engine/policy/policy.h"
 
-#include <stdio.h>
+#include <stddef.h>
 #include <string.h>
 
 static const char *const level_names[] = {
@@ -147,9 +147,12 @@ static bool unclear(struct outcome *why, const char *source, const char *domain,
 
 static void open_demand(struct policy_demand *demand, const struct policy_table *table, const char *source)
 {
-    memset(demand, 0, sizeof(*demand));
+    memset(demand, 0, offsetof(struct policy_demand, name)); /* of the names those that are there count */
+    demand->level = 0;
     demand->generation = table->generation;
-    snprintf(demand->source, sizeof(demand->source), "%.*s", (int)sizeof(demand->source) - 1, source);
+    size_t len = strnlen(source, sizeof(demand->source) - 1);
+    memcpy(demand->source, source, len);
+    demand->source[len] = '\0';
 }
 
 static bool add_matches(struct policy_demand *demand, const struct policy_rule *rule, const char *domain,

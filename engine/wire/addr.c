@@ -118,16 +118,24 @@ static const struct ip_net special_v6[] = {
 /* RFC 4291 section 2.4 and the IANA IPv6 registry: only 2000::/3 is given out as global unicast. */
 static const struct ip_net global_v6 = {{{0x20}}, 3};
 
+static uint32_t number_of_v4(const uint8_t b[4])
+{
+    return (uint32_t)b[0] << 24 | (uint32_t)b[1] << 16 | (uint32_t)b[2] << 8 | b[3];
+}
+
+/* Every message asks. */
+static bool v4_is_special(uint32_t addr)
+{
+    for (size_t i = 0; i < ARRAY_LEN(special_v4); i++)
+        if ((addr ^ number_of_v4(special_v4[i].b)) >> (32u - special_v4[i].bits) == 0)
+            return true;
+    return false;
+}
+
 bool ip_is_special(const struct ip_addr *addr)
 {
-    if (ip_is_v4(addr)) {
-        for (size_t i = 0; i < ARRAY_LEN(special_v4); i++) {
-            struct ip_net net = {ip_from_v4(special_v4[i].b), (uint8_t)(96 + special_v4[i].bits)};
-            if (ip_net_contains(&net, addr))
-                return true;
-        }
-        return false;
-    }
+    if (ip_is_v4(addr))
+        return v4_is_special(number_of_v4(addr->b + 12));
     if (!ip_net_contains(&global_v6, addr))
         return true;
     for (size_t i = 0; i < ARRAY_LEN(special_v6); i++)

@@ -3,6 +3,7 @@
 #include "engine/base/clock.h"
 #include "engine/control/eal.h"
 
+#include <sched.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -35,6 +36,17 @@ void endpoint_start(const char *program, uint32_t memory_mb)
     signal(SIGINT, on_signal);
     if (!eal_start(&eal, &err) || !eal_thread_register(&err))
         endpoint_fail("EAL", err.text);
+}
+
+void endpoint_pin(int cpu)
+{
+    cpu_set_t set;
+    if (cpu < 0)
+        return;
+    CPU_ZERO(&set);
+    CPU_SET((unsigned)cpu, &set);
+    if (sched_setaffinity(0, sizeof(set), &set) != 0)
+        endpoint_fail("--cpu", "there is no such CPU for us: see `taskset -p $$`");
 }
 
 struct port *endpoint_port(const char *devargs, uint32_t buffers, const char *rx_faults,

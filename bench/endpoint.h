@@ -13,6 +13,9 @@ extern atomic_bool endpoint_stopping; /* SIGTERM or SIGINT came */
  */
 void endpoint_start(const char *program, uint32_t memory_mb);
 
+/* endpoint_pin keeps this thread on a CPU; -1: any; exits with a message on failure. */
+void endpoint_pin(int cpu);
+
 /* endpoint_port opens a device with one queue pair, faults around it ("" for none); exits with a message on failure. */
 struct port *endpoint_port(const char *devargs, uint32_t buffers, const char *rx_faults,
                            const char *tx_faults);

@@ -5,7 +5,6 @@
 #include "bench/endpoint.h"
 #include "engine/base/clock.h"
 
-#include <sched.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -24,15 +23,6 @@ static void on_usr1(int number)
 {
     (void)number;
     figures_wanted = 1;
-}
-
-static void pin(int cpu)
-{
-    cpu_set_t set;
-    CPU_ZERO(&set);
-    CPU_SET((unsigned)cpu, &set);
-    if (cpu >= 0 && sched_setaffinity(0, sizeof(set), &set) != 0)
-        endpoint_fail("--cpu", "there is no such CPU for us: see `taskset -p $$`");
 }
 
 /* ---- opening ---- */
@@ -164,10 +154,10 @@ int farm_main(int argc, char **argv)
     static struct farm farm;
     static struct farm_options options;
     int status = farm_options_read(&options, argc, argv);
-    if (status)
-        return status - 1;
+    if (status >= 0)
+        return status;
     endpoint_start(argv[0], options.memory_mb);
-    pin(options.cpu);
+    endpoint_pin(options.cpu);
     signal(SIGUSR1, on_usr1);
     open_farm(&farm, &options);
     farm.started_us = clock_now_us();

@@ -1,10 +1,10 @@
 #include "bench/farm_options.h"
 
-#include <getopt.h>
+#include "bench/options.h"
+
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sysexits.h>
 
 static const char help[] =
     "usage: hardline-bench farm --device DEVICE --addresses ADDRESS/PREFIX[+COUNT] [OPTION]...\n"
@@ -45,28 +45,19 @@ static const char help[] =
 
 /* ---- values ---- */
 
-static bool read_u64(const char *text, uint64_t max, uint64_t *value, struct error *err)
+static bool read_u64(const char *text, uint64_t *value, struct error *err)
 {
     char *end;
     *value = strtoull(text, &end, 10);
-    if (end == text || *end || *text == '-' || *value > max)
-        return error_set(err, "\"%s\" is not a number up to %llu", text, (unsigned long long)max);
-    return true;
-}
-
-static bool read_u32(const char *text, uint32_t max, uint32_t *value, struct error *err)
-{
-    uint64_t wide;
-    if (!read_u64(text, max, &wide, err))
-        return false;
-    *value = (uint32_t)wide;
+    if (end == text || *end || *text == '-')
+        return error_set(err, "\"%s\" is not a number", text);
     return true;
 }
 
 static bool read_port(const char *text, uint16_t *port, struct error *err)
 {
-    uint64_t wide;
-    if (!read_u64(text, UINT16_MAX, &wide, err))
+    uint32_t wide;
+    if (!options_number(text, 0, UINT16_MAX, &wide, err))
         return false;
     *port = (uint16_t)wide;
     return true;
@@ -251,7 +242,6 @@ enum {
     OPT_ANY,
     OPT_JSON,
     OPT_STATUS,
-    OPT_HELP,
 };
 
 static const struct option known[] = {
@@ -291,7 +281,7 @@ static const struct option known[] = {
     {"any-message", no_argument, NULL, OPT_ANY},
     {"json", required_argument, NULL, OPT_JSON},
     {"status-every", required_argument, NULL, OPT_STATUS},
-    {"help", no_argument, NULL, OPT_HELP},
+    {"help", no_argument, NULL, OPTIONS_HELP},
     {0},
 };
 
@@ -307,8 +297,9 @@ static bool set_flag(bool *where, bool value)
     return true;
 }
 
-static bool set(struct farm_options *o, int option, const char *text, struct error *err)
+static bool set(void *into, int option, const char *text, struct error *err)
 {
+    struct farm_options *o = into;
     uint32_t cpu;
     switch (option) {
     case OPT_DEVICE: return set_text(&o->device, text);
@@ -316,7 +307,7 @@ static bool set(struct farm_options *o, int option, const char *text, struct err
     case OPT_GATEWAY: return add_gateway(o, text, err);
     case OPT_PORT: return read_port(text, &o->port, err);
     case OPT_TLS_PORT: return read_port(text, &o->tls_port, err);
-    case OPT_NAMES: return read_u32(text, 1u << 20, &o->names, err);
+    case OPT_NAMES: return options_number(text, 0, 1u << 20, &o->names, err);
     case OPT_DOMAIN: return set_text(&o->domain, text);
     case OPT_KEY: return set_text(&o->key_text, text);
     case OPT_CA_OUT: return set_text(&o->ca_out, text);
@@ -324,17 +315,17 @@ static bool set(struct farm_options *o, int option, const char *text, struct err
     case OPT_PRIVATE_KEY: return set_text(&o->tls.key, text);
     case OPT_TLS: return read_versions(text, &o->tls, err);
     case OPT_GROUPS: return set_text(&o->tls.groups, text);
-    case OPT_TICKETS: return read_u32(text, 16, &o->tls.tickets, err);
+    case OPT_TICKETS: return options_number(text, 0, 16, &o->tls.tickets, err);
     case OPT_NO_CHUNKING: return set_flag(&o->chunking, false);
     case OPT_PLAIN: return set_flag(&o->plain, true);
-    case OPT_CONNECTIONS: return read_u32(text, 4u << 20, &o->connections, err);
-    case OPT_IDLE_TIMEOUT: return read_u32(text, 86400, &o->idle_timeout_s, err);
-    case OPT_BUFFERS: return read_u32(text, 16u << 20, &o->buffers, err);
-    case OPT_MEMORY: return read_u32(text, 1u << 20, &o->memory_mb, err);
-    case OPT_CPU: return read_u32(text, 1023, &cpu, err) && (o->cpu = (int)cpu, true);
+    case OPT_CONNECTIONS: return options_number(text, 0, 4u << 20, &o->connections, err);
+    case OPT_IDLE_TIMEOUT: return options_number(text, 0, 86400, &o->idle_timeout_s, err);
+    case OPT_BUFFERS: return options_number(text, 0, 16u << 20, &o->buffers, err);
+    case OPT_MEMORY: return options_number(text, 0, 1u << 20, &o->memory_mb, err);
+    case OPT_CPU: return options_number(text, 0, 1023, &cpu, err) && (o->cpu = (int)cpu, true);
     case OPT_POLL: return set_flag(&o->poll, true);
     case OPT_LATENCY: return read_ms(text, &o->latency_us, err);
-    case OPT_HOLD: return read_u32(text, 1u << 20, &o->hold, err);
+    case OPT_HOLD: return options_number(text, 0, 1u << 20, &o->hold, err);
     case OPT_HOLD_MS: return read_ms(text, &o->hold_us, err);
     case OPT_FAIL: return farm_options_fault(o, text, err);
     case OPT_CUT: return read_whole_rate(text, &o->cut_ppm, err);
@@ -342,16 +333,17 @@ static bool set(struct farm_options *o, int option, const char *text, struct err
     case OPT_GREYLIST: return set_flag(&o->greylist, true);
     case OPT_RX_FAULTS: return set_text(&o->rx_faults, text);
     case OPT_TX_FAULTS: return set_text(&o->tx_faults, text);
-    case OPT_SEED: return read_u64(text, UINT64_MAX, &o->seed, err);
-    case OPT_MESSAGES: return read_u64(text, UINT64_MAX, &o->messages, err);
+    case OPT_SEED: return read_u64(text, &o->seed, err);
+    case OPT_MESSAGES: return read_u64(text, &o->messages, err);
     case OPT_ANY: return set_flag(&o->any_message, true);
     case OPT_JSON: return set_text(&o->json, text);
-    default: return read_u32(text, 86400, &o->status_s, err);
+    default: return options_number(text, 0, 86400, &o->status_s, err);
     }
 }
 
-static bool complete(struct farm_options *o, struct error *err)
+static bool complete(void *into, struct error *err)
 {
+    struct farm_options *o = into;
     if (!o->device)
         return error_set(err, "--device is missing: a DPDK device or a PCI address");
     if (!o->addresses)
@@ -375,15 +367,9 @@ static bool complete(struct farm_options *o, struct error *err)
     return farm_key_kinds(o->key_text, o->kinds, err);
 }
 
-static int complain(const char *program, const struct error *err)
-{
-    fprintf(stderr, "%s: %s\n", program, err->text);
-    return EX_USAGE + 1;
-}
-
 int farm_options_read(struct farm_options *o, int argc, char **argv)
 {
-    struct error err;
+    static const struct options_form form = {help, known, set, complete};
     *o = (struct farm_options){
         .domain = "farm.test",
         .port = 25,
@@ -400,22 +386,5 @@ int farm_options_read(struct farm_options *o, int argc, char **argv)
         .tx_faults = "",
         .seed = 1,
     };
-    optind = 1;
-    for (int option, at; at = 0, (option = getopt_long(argc, argv, "h", known, &at)) != -1;) {
-        if (option == '?')
-            return EX_USAGE + 1;
-        if (option == OPT_HELP || option == 'h') {
-            fputs(help, stdout);
-            return 1;
-        }
-        if (!set(o, option, optarg, &err)) {
-            (void)error_prefix(&err, "--%s", known[at].name);
-            return complain(argv[0], &err);
-        }
-    }
-    if (optind < argc) {
-        (void)error_set(&err, "\"%s\" is not an option: see --help", argv[optind]);
-        return complain(argv[0], &err);
-    }
-    return complete(o, &err) ? 0 : complain(argv[0], &err);
+    return options_read(&form, o, argc, argv);
 }

@@ -41,7 +41,7 @@ struct farm_options {
     uint32_t status_s;
 };
 
-/* farm_options_read reads argv; 0: go on; else an exit status + 1 is returned and everything has been said. */
+/* farm_options_read: -1: go on; else the exit status, and everything has been said. */
 int farm_options_read(struct farm_options *options, int argc, char **argv);
 
 /* farm_options_addresses adds "10.1.0.1/24+1000": 1000 addresses from the first on, and the route of their network. */

@@ -5,7 +5,6 @@
 #include "bench/endpoint.h"
 #include "engine/base/clock.h"
 
-#include <sched.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/mman.h>
@@ -274,17 +273,6 @@ static bool report(const struct trickle *t, const struct interval *opening, cons
 
 /* ---- all of it ---- */
 
-static void pin(int cpu)
-{
-    cpu_set_t set;
-    if (cpu < 0)
-        return;
-    CPU_ZERO(&set);
-    CPU_SET((unsigned)cpu, &set);
-    if (sched_setaffinity(0, sizeof(set), &set) != 0)
-        endpoint_fail("--cpu", "there is no such CPU for us: see `taskset -p $$`");
-}
-
 static void open_stack(struct trickle *t)
 {
     struct error err;
@@ -333,7 +321,7 @@ int trickle_main(int argc, char **argv)
         return status;
     trickle.options = &options;
     endpoint_start(argv[0], options.memory_mb);
-    pin(options.cpu);
+    endpoint_pin(options.cpu);
     open_stack(&trickle);
     if (!talk_text_open(options.size, (uint32_t)time(NULL), &err))
         endpoint_fail("text", err.text);

@@ -1,9 +1,7 @@
+#include "bench/options.h"
 #include "bench/trickle.h"
 
-#include <getopt.h>
 #include <stdio.h>
-#include <stdlib.h>
-#include <sysexits.h>
 
 static const char help[] =
     "usage: hardline-bench trickle --device DEVICE --address ADDRESS/PREFIX --to ADDRESS[+COUNT] [OPTION]...\n"
@@ -38,8 +36,7 @@ enum {
     OPT_OPEN,
     OPT_BUFFERS,
     OPT_MEMORY,
-    OPT_CPU,
-    OPT_HELP
+    OPT_CPU
 };
 
 static const struct option known[] = {
@@ -56,19 +53,9 @@ static const struct option known[] = {
     {"buffers", required_argument, NULL, OPT_BUFFERS},
     {"memory-mb", required_argument, NULL, OPT_MEMORY},
     {"cpu", required_argument, NULL, OPT_CPU},
-    {"help", no_argument, NULL, OPT_HELP},
+    {"help", no_argument, NULL, OPTIONS_HELP},
     {NULL, 0, NULL, 0},
 };
-
-static bool read_number(const char *text, uint32_t least, uint32_t most, uint32_t *value, struct error *err)
-{
-    char *end;
-    unsigned long long wide = strtoull(text, &end, 10);
-    if (end == text || *end || *text == '-' || wide < least || wide > most)
-        return error_set(err, "\"%s\" is not a number from %u to %u", text, least, most);
-    *value = (uint32_t)wide;
-    return true;
-}
 
 static bool read_to(struct trickle_options *o, const char *text, struct error *err)
 {
@@ -81,36 +68,38 @@ static bool read_to(struct trickle_options *o, const char *text, struct error *e
     return true;
 }
 
-static bool set(struct trickle_options *o, int option, const char *text, struct error *err)
+static bool set(void *into, int option, const char *text, struct error *err)
 {
+    struct trickle_options *o = into;
     uint32_t number = 0;
     switch (option) {
     case OPT_DEVICE: o->device = text; return true;
     case OPT_ADDRESS: o->address = text; return true;
     case OPT_TO: return read_to(o, text, err);
     case OPT_PORT:
-        if (!read_number(text, 1, UINT16_MAX, &number, err))
+        if (!options_number(text, 1, UINT16_MAX, &number, err))
             return false;
         o->port = (uint16_t)number;
         return true;
-    case OPT_CONNECTIONS: return read_number(text, 1, 1u << 22, &o->connections, err);
-    case OPT_RATE: return read_number(text, 1, 1000000, &o->rate, err);
-    case OPT_SIZE: return read_number(text, TRICKLE_SIZE_MIN, TRICKLE_SIZE_MAX, &o->size, err);
-    case OPT_IDLE: return read_number(text, 1, 600, &o->idle_s, err);
-    case OPT_SECONDS: return read_number(text, 1, 3600, &o->seconds, err);
-    case OPT_OPEN: return read_number(text, 1, 3600, &o->open_s, err);
-    case OPT_BUFFERS: return read_number(text, 2048, 1u << 22, &o->buffers, err);
-    case OPT_MEMORY: return read_number(text, 32, 1u << 20, &o->memory_mb, err);
+    case OPT_CONNECTIONS: return options_number(text, 1, 1u << 22, &o->connections, err);
+    case OPT_RATE: return options_number(text, 1, 1000000, &o->rate, err);
+    case OPT_SIZE: return options_number(text, TRICKLE_SIZE_MIN, TRICKLE_SIZE_MAX, &o->size, err);
+    case OPT_IDLE: return options_number(text, 1, 600, &o->idle_s, err);
+    case OPT_SECONDS: return options_number(text, 1, 3600, &o->seconds, err);
+    case OPT_OPEN: return options_number(text, 1, 3600, &o->open_s, err);
+    case OPT_BUFFERS: return options_number(text, 2048, 1u << 22, &o->buffers, err);
+    case OPT_MEMORY: return options_number(text, 32, 1u << 20, &o->memory_mb, err);
     default:
-        if (!read_number(text, 0, 1023, &number, err))
+        if (!options_number(text, 0, 1023, &number, err))
             return false;
         o->cpu = (int)number;
         return true;
     }
 }
 
-static bool complete(struct trickle_options *o, struct error *err)
+static bool complete(void *into, struct error *err)
 {
+    struct trickle_options *o = into;
     if (!o->device || !o->address || !o->to_count)
         return error_set(err, "--device, --address and --to are needed: see --help");
     if (o->connections / o->to_count > 60000)
@@ -120,15 +109,9 @@ static bool complete(struct trickle_options *o, struct error *err)
     return true;
 }
 
-static int complain(const char *program, const struct error *err)
-{
-    fprintf(stderr, "%s: %s\n", program, err->text);
-    return EX_USAGE;
-}
-
 int trickle_options_read(struct trickle_options *o, int argc, char **argv)
 {
-    struct error err;
+    static const struct options_form form = {help, known, set, complete};
     *o = (struct trickle_options){.port = 25,
                                   .connections = 1000,
                                   .rate = 2000,
@@ -138,22 +121,5 @@ int trickle_options_read(struct trickle_options *o, int argc, char **argv)
                                   .open_s = 120,
                                   .buffers = 16384,
                                   .cpu = -1};
-    optind = 1;
-    for (int option, at; at = 0, (option = getopt_long(argc, argv, "h", known, &at)) != -1;) {
-        if (option == '?')
-            return EX_USAGE;
-        if (option == OPT_HELP || option == 'h') {
-            fputs(help, stdout);
-            return 0;
-        }
-        if (!set(o, option, optarg, &err)) {
-            (void)error_prefix(&err, "--%s", known[at].name);
-            return complain(argv[0], &err);
-        }
-    }
-    if (optind < argc) {
-        (void)error_set(&err, "\"%s\" is not an option: see --help", argv[optind]);
-        return complain(argv[0], &err);
-    }
-    return complete(o, &err) ? -1 : complain(argv[0], &err);
+    return options_read(&form, o, argc, argv);
 }

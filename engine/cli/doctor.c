@@ -21,6 +21,7 @@ static const char usage[] =
     "  -c, --config FILE  check this configuration and try its device\n"
     "  --json             a JSON object with all findings\n"
     "  --socket PATH      run.admin-socket (" CLI_ADMIN_SOCKET ")\n"
+    "  --qat-root PATH    look for QAT in PATH/sys and PATH/dev: what was copied from another machine\n"
     "\n"
     "Exit status: 0 nothing is missing (warnings there may be), 1 something is, 64 wrong usage.\n";
 
@@ -94,6 +95,7 @@ static int examine(struct doctor *doctor, bool json)
     doctor_cpu(doctor);
     doctor_memory(doctor);
     doctor_devices(doctor);
+    doctor_qat(doctor);
     doctor_crypto(doctor);
     doctor_engine(doctor);
     if (!json)
@@ -105,18 +107,19 @@ static int examine(struct doctor *doctor, bool json)
 
 int cli_doctor(int argc, char **argv)
 {
-    static const struct option longs[] = {{"config", required_argument, NULL, 'c'},
-                                          {"json", no_argument, NULL, 'j'},
-                                          {"socket", required_argument, NULL, 's'},
-                                          {"help", no_argument, NULL, 'h'},
-                                          {NULL, 0, NULL, 0}};
+    static const struct option longs[] = {
+        {"config", required_argument, NULL, 'c'}, {"json", no_argument, NULL, 'j'},
+        {"socket", required_argument, NULL, 's'}, {"qat-root", required_argument, NULL, 'q'},
+        {"help", no_argument, NULL, 'h'},         {NULL, 0, NULL, 0}};
     static struct doctor doctor; /* large */
     bool json = false;
     doctor.socket = CLI_ADMIN_SOCKET;
+    doctor.root = "";
     for (int which; (which = getopt_long(argc, argv, "c:h", longs, NULL)) != -1;) {
         switch (which) {
         case 'c': doctor.config = optarg; break;
         case 'j': json = true; break;
+        case 'q': doctor.root = optarg; break;
         case 's': doctor.socket = optarg; break;
         case 'h': fputs(usage, stdout); return EX_OK;
         default: return EX_USAGE;

@@ -24,6 +24,7 @@ struct doctor_finding {
 struct doctor {
     const char *config; /* file, or NULL */
     const char *socket; /* of a running engine */
+    const char *root;   /* "", or where a machine's /sys and /dev are, for QAT */
     uint32_t findings;
     struct doctor_finding finding[DOCTOR_FINDINGS_MAX];
 };
@@ -35,6 +36,7 @@ void doctor_say(struct doctor *doctor, enum doctor_state state, const char *what
 void doctor_cpu(struct doctor *doctor);
 void doctor_memory(struct doctor *doctor);
 void doctor_devices(struct doctor *doctor);
+void doctor_qat(struct doctor *doctor);
 void doctor_crypto(struct doctor *doctor);
 void doctor_engine(
     struct doctor *doctor); /* a running engine, or the configuration by hardlined --check and --probe */

@@ -32,7 +32,8 @@ static void say_qatengine(struct doctor *d, void *openssl)
     snprintf(path, sizeof(path), "%.*s/qatengine.so", (int)strcspn(folder + 1, "\""), folder + 1);
     if (access(path, R_OK) != 0)
         doctor_say(d, DOCTOR_WARN, "qatengine",
-                   "only for QAT hardware, or as crypto.engine: apt install qatengine", "not there");
+                   "only for crypto.backend = \"engine:qatengine\" (QAT): apt install qatengine",
+                   "not there");
     else if (!dlopen(path, RTLD_LAZY | RTLD_LOCAL))
         doctor_say(d, DOCTOR_WARN, "qatengine", "apt install --reinstall qatengine libqat4",
                    "%s cannot be loaded: %.150s", path, dlerror());

@@ -1,4 +1,4 @@
-/* Devices: the IOMMU, network cards with their queues and offloads, QAT. */
+/* Devices: the IOMMU, network cards with their queues and offloads. */
 #include "engine/cli/doctor.h"
 
 #include <net/if.h>
@@ -102,52 +102,16 @@ static void look_at_network_card(struct doctor *d, const char *address)
                      : "; for DPDK alone: dpdk-devbind.py -b vfio-pci, or name its interface");
 }
 
-/* PCI ids of QAT, physical and virtual functions. */
-static const unsigned qat_ids[] = {0x0435, 0x0443, 0x37c8, 0x37c9, 0x19e2, 0x19e3, 0x6f54, 0x6f55,
-                                   0x18a0, 0x18a1, 0x18ee, 0x18ef, 0x4940, 0x4941, 0x4942, 0x4943,
-                                   0x4944, 0x4945, 0x4946, 0x4947, 0x4948, 0x4949};
-
-static bool is_qat(unsigned vendor, unsigned device)
-{
-    for (size_t i = 0; i < ARRAY_LEN(qat_ids); i++)
-        if (vendor == 0x8086 && device == qat_ids[i])
-            return true;
-    return false;
-}
-
-struct pci {
-    struct doctor *doctor;
-    unsigned qat;
-};
-
 static void look_at_pci(void *ctx, const char *address)
 {
-    struct pci *pci = ctx;
     unsigned class = (unsigned)doctor_number(0, "/sys/bus/pci/devices/%s/class", address);
-    unsigned vendor = (unsigned)doctor_number(0, "/sys/bus/pci/devices/%s/vendor", address);
-    unsigned device = (unsigned)doctor_number(0, "/sys/bus/pci/devices/%s/device", address);
     if (class >> 8 == 0x0200) /* Ethernet */
-        look_at_network_card(pci->doctor, address);
-    if (!is_qat(vendor, device))
-        return;
-    char driver[64];
-    doctor_link(driver, sizeof(driver), "/sys/bus/pci/devices/%s/driver", address);
-    pci->qat++;
-    doctor_say(pci->doctor, driver[0] ? DOCTOR_OK : DOCTOR_WARN, "qat device",
-               driver[0]
-                   ? NULL
-                   : "no driver has it: load qat_4xxx (or its generation's module) and start qat.service",
-               "%s, id "
-               "%04x:%04x, driver %s",
-               address, vendor, device, driver[0] ? driver : "none");
+        look_at_network_card(ctx, address);
 }
 
 void doctor_devices(struct doctor *d)
 {
-    struct pci pci = {.doctor = d};
     say_iommu(d);
     doctor_entries("/sys/class/net", look_at_interface, d);
-    doctor_entries("/sys/bus/pci/devices", look_at_pci, &pci);
-    if (pci.qat == 0)
-        doctor_say(d, DOCTOR_OK, "qat device", NULL, "none: public-key work is done by the CPU");
+    doctor_entries("/sys/bus/pci/devices", look_at_pci, d);
 }

@@ -55,7 +55,7 @@ static struct {
     SSL_SESSION *session;
     int epoll;
     unsigned started, open;
-    unsigned long messages, handshakes, failed;
+    unsigned long messages, handshakes, resumed, failed;
 } peer;
 
 static void die(const char *what, const char *why)
@@ -196,6 +196,7 @@ static enum state shake_hands(struct connection *c)
     if (result != 1)
         return tls_wants_more(c, result) ? GOES_ON : FAILED;
     peer.handshakes++;
+    peer.resumed += (unsigned long)SSL_session_reused(c->ssl);
     c->step = EHLO_TLS;
     say(c, EHLO, sizeof(EHLO) - 1);
     return GOES_ON;
@@ -358,7 +359,8 @@ int main(int argc, char **argv)
     double wall = wall_s() - from;
     struct rusage used;
     getrusage(RUSAGE_SELF, &used);
-    printf("peer_kernel: %lu messages %lu handshakes %lu failed in %.3fs wall, cpu %.3fs\n", peer.messages,
-           peer.handshakes, peer.failed, wall, seconds(used.ru_utime) + seconds(used.ru_stime));
+    printf("peer_kernel: %lu messages %lu handshakes %lu failed in %.3fs wall, cpu %.3fs, %lu resumed\n",
+           peer.messages, peer.handshakes, peer.failed, wall, seconds(used.ru_utime) + seconds(used.ru_stime),
+           peer.resumed);
     return peer.failed != 0;
 }

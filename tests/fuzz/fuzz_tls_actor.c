@@ -2,7 +2,8 @@
  *
  * The first byte chooses the server and the demand, every further pair of bytes is an operation and its argument. What
  * must hold, whatever the program: nobody reads a byte that the other did not write, in its place; a name that the
- * certificate has not is never accepted.
+ * certificate has not is never accepted, nor is the certificate after its end; a session is resumed where both ends say so, and
+ * proves what the one before has proven.
  */
 #include "crypto/tls.h"
 #include "tests/unit/crypto/pki.h"
@@ -11,6 +12,7 @@
 #include <openssl/ssl.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 
 #define WIRE_BYTES (256u << 10)
 
@@ -23,6 +25,8 @@ struct wire {
 
 struct actors {
     struct tls *tls;
+    uint8_t choice; /* of the server and the demand */
+    bool seen_open;
     SSL *server;
     BIO *in, *out;        /* the server's */
     bool server_ready;    /* has been through its handshake */
@@ -36,6 +40,19 @@ static struct tls_core *core;
 static struct tls_trust *trust;
 static SSL_CTX *servers[2];
 static struct actors actors;
+static uint64_t runs;
+static int64_t clock_shift_s;
+
+/* The wall clock of this program, OpenSSL's included. */
+__attribute__((visibility("default"))) time_t time(time_t *out)
+{
+    struct timespec now;
+    clock_gettime(CLOCK_REALTIME, &now);
+    now.tv_sec += clock_shift_s;
+    if (out)
+        *out = now.tv_sec;
+    return now.tv_sec;
+}
 
 static void require(bool held)
 {
@@ -48,7 +65,14 @@ static void prepare(void)
     static struct stats stats;
     struct error err;
     struct pki_chain chain = pki_chain("P-256", "DNS:mx.example.org");
-    core = tls_core_open(&(struct tls_core_config){.sessions_max = 1, .stats = &stats}, &err);
+    core = tls_core_open(&(struct tls_core_config){.sessions_max = 1,
+                                                   .proven_chains = 16,
+                                                   .proven_lifetime_s = 3600,
+                                                   .tickets_max = 8,
+                                                   .tickets_per_destination = 3,
+                                                   .ticket_lifetime_s = 3600,
+                                                   .stats = &stats},
+                         &err);
     trust = tls_trust_load(chain.ca_file, 1, &err);
     require(core && trust);
     for (unsigned i = 0; i < 2; i++) {
@@ -153,6 +177,52 @@ static void insert(struct wire *wire, uint8_t byte)
     wire->data[0] = byte;
 }
 
+static void meet(struct actors *a, uint8_t choice)
+{
+    const struct tls_scope scope = {.policy = "fuzz",
+                                    .generation = runs}; /* no run finds another's tickets */
+    struct tls_demand demand = {
+        .sni = "mx.example.org", .min_version = 0x0303, .pkix = !(choice & 2), .trust = trust};
+    demand.scope = &scope;
+    demand.names = 1;
+    demand.name[0] = choice & 4 ? "other.example.org" : "mx.example.org";
+    memset(&a->client_wrote, 0, 4 * sizeof(uint32_t));
+    a->choice = choice;
+    a->seen_open = false;
+    a->up.len = a->down.len = 0;
+    a->sink_room = WIRE_BYTES;
+    a->server_ready = false;
+    a->server = SSL_new(servers[choice & 1]);
+    a->in = BIO_new(BIO_s_mem());
+    a->out = BIO_new(BIO_s_mem());
+    SSL_set_bio(a->server, a->in, a->out);
+    SSL_set_accept_state(a->server);
+    a->tls = tls_open(core, &demand);
+    require(a->tls != NULL);
+    tls_set_sink(a->tls, &sink);
+    tls_start(a->tls);
+}
+
+static void part(struct actors *a)
+{
+    tls_free(a->tls);
+    SSL_free(a->server);
+    ERR_clear_error();
+}
+
+static void meet_again(struct actors *a, uint8_t choice)
+{
+    part(a);
+    meet(a, choice);
+}
+
+/* By minutes, or by months. */
+static void shift_clock(uint8_t argument)
+{
+    int64_t step = (argument & 0x3f) - 0x20;
+    clock_shift_s += argument & 0x40 ? step * 86400 * 6 : step * 60;
+}
+
 static void act(struct actors *a, uint8_t operation, uint8_t argument)
 {
     size_t at = a->down.len * argument / 256;
@@ -170,43 +240,45 @@ static void act(struct actors *a, uint8_t operation, uint8_t argument)
     case 10: SSL_key_update(a->server, argument & 1); break;
     case 11: SSL_shutdown(a->server); break;
     case 12: tls_close_notify(a->tls); break;
-    case 13: SSL_new_session_ticket(a->server); break;
+    case 13:
+        if (argument & 0x80)
+            meet_again(a, argument);
+        else
+            SSL_new_session_ticket(a->server);
+        break;
     case 14: SSL_renegotiate(a->server); break;
-    case 15: tls_resume(a->tls); break;
+    case 15:
+        if (argument & 0x80)
+            shift_clock(argument);
+        else
+            tls_resume(a->tls);
+        break;
     }
     ERR_clear_error();
 }
 
 /* ---- a run ---- */
 
-static void meet(struct actors *a, uint8_t choice)
+static void check_proof(struct actors *a, const struct tls_verified *v)
 {
-    struct tls_demand demand = {
-        .sni = "mx.example.org", .min_version = 0x0303, .pkix = !(choice & 2), .trust = trust};
-    demand.names = 1;
-    demand.name[0] = choice & 4 ? "other.example.org" : "mx.example.org";
-    memset(&a->client_wrote, 0, 4 * sizeof(uint32_t));
-    a->up.len = a->down.len = 0;
-    a->sink_room = WIRE_BYTES;
-    a->server_ready = false;
-    a->server = SSL_new(servers[choice & 1]);
-    a->in = BIO_new(BIO_s_mem());
-    a->out = BIO_new(BIO_s_mem());
-    SSL_set_bio(a->server, a->in, a->out);
-    SSL_set_accept_state(a->server);
-    a->tls = tls_open(core, &demand);
-    require(a->tls != NULL);
-    tls_set_sink(a->tls, &sink);
-    tls_start(a->tls);
+    if (a->seen_open)
+        return;
+    a->seen_open = true;
+    require(v->resumed == SSL_session_reused(a->server));
+    require(v->pkix == !(a->choice & 2) && v->cipher[0] && v->group[0] && v->signature[0]);
+    require(!v->pkix ||
+            (v->not_after_s > (uint64_t)time(NULL) && strcmp(v->matched_name, "mx.example.org") == 0));
 }
 
-static void check(const struct actors *a, uint8_t choice)
+static void check(struct actors *a)
 {
     enum tls_status status = tls_status(a->tls);
     bool open = status == TLS_OPEN || status == TLS_PEER_CLOSED;
     require((tls_verified(a->tls) != NULL) == open);
-    require(!open || (choice & 6) != 4); /* pkix with a name that the certificate has not */
+    require(!open || (a->choice & 6) != 4); /* pkix with a name that the certificate has not */
     require(open || a->client_wrote == 0 || status == TLS_FAILED);
+    if (open)
+        check_proof(a, tls_verified(a->tls));
 }
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
@@ -215,13 +287,13 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
         return 0;
     if (!core)
         prepare();
+    runs++;
+    clock_shift_s = 0;
     meet(&actors, data[0]);
     for (size_t i = 1; i + 1 < size && i < 2000; i += 2) {
         act(&actors, data[i], data[i + 1]);
-        check(&actors, data[0]);
+        check(&actors);
     }
-    tls_free(actors.tls);
-    SSL_free(actors.server);
-    ERR_clear_error();
+    part(&actors);
     return 0;
 }

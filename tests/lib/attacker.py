@@ -129,7 +129,8 @@ class Session:
             self.log("pipelined after STARTTLS", self.buffer)
         self.incoming.write(self.buffer)
         self.buffer = b""
-        tls = tls_context(self, self.case).wrap_bio(self.incoming, self.outgoing, server_side=True)
+        tls = tls_context(self.case).wrap_bio(self.incoming, self.outgoing, server_side=True)
+        tls.talker = self
         while True:
             try:
                 tls.do_handshake()
@@ -146,7 +147,16 @@ class Session:
         self.log("handshake done", version=tls.version(), cipher=tls.cipher()[0], resumed=bool(tls.session_reused))
 
 
-def tls_context(session, case):
+CONTEXTS = {}  # of each case, kept: the tickets of one connection are good for the next
+
+
+def tls_context(case):
+    if id(case) not in CONTEXTS:
+        CONTEXTS[id(case)] = make_context(case)
+    return CONTEXTS[id(case)]
+
+
+def make_context(case):
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.set_ciphers(case.get("ciphers", "DEFAULT"))  # also sets what keys are too weak to load
     context.load_cert_chain(case["chain"], case["key"])
@@ -154,7 +164,7 @@ def tls_context(session, case):
                 "1.2": ssl.TLSVersion.TLSv1_2, "1.3": ssl.TLSVersion.TLSv1_3}
     low, high = case.get("tls", ["1.2", "1.3"])
     context.minimum_version, context.maximum_version = versions[low], versions[high]
-    context.sni_callback = lambda _, name, __: session.log("sni", text=name or "")
+    context.sni_callback = lambda tls, name, _: tls.talker.log("sni", text=name or "")
     return context
 
 

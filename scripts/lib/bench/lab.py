@@ -20,7 +20,7 @@ DOMAIN = "farm.test"
 MX = "mx1." + DOMAIN
 FARM_IP, ENGINE_IP, PREFIX = "10.77.0.1", "10.77.0.100", 16
 OFFLOADS = ("tx", "tso", "gso", "gro")
-PEER_LINE = re.compile(r"(\d+) messages (\d+) handshakes (\d+) failed in ([\d.]+)s wall, cpu ([\d.]+)s")
+PEER_LINE = re.compile(r"(\d+) messages (\d+) handshakes (\d+) failed in ([\d.]+)s wall, cpu ([\d.]+)s(?:, (\d+) resumed)?")
 # What else the machine does is to disturb no side, and both alike: a session is a group of the scheduler's.
 NICE = ["setsid", "sh", "-c", 'echo -20 2>/dev/null >/proc/self/autogroup; exec nice -n -10 "$@"', "sh"]
 READY_S = 60
@@ -231,9 +231,11 @@ class BenchLab:
         match = PEER_LINE.search(ended.stdout)
         if not match:
             raise Off(f"{name} said nothing that can be read: {(ended.stdout + ended.stderr).strip()[-300:]}")
-        messages, handshakes, failed, wall_s, cpu_s = map(float, match.groups())
+        messages, handshakes, failed, wall_s, cpu_s = map(float, match.groups()[:5])
+        resumed = match.group(6)  # not every peer says so
         units = messages if per_connection else handshakes
         return {"units": int(units), "failed": int(failed), "wall_s": wall_s, "cpu_s": cpu_s,
+                "resumed_share": int(resumed) / max(handshakes, 1) if resumed else None,
                 "per_cpu_s": units / max(cpu_s, 1e-3), "per_s": units / max(wall_s, 1e-3)}
 
 

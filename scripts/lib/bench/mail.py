@@ -10,6 +10,7 @@ IDLE_S = 1.0
 SETTLE_S = 0.12  # the engine publishes every 50 ms
 HANDSHAKE_BYTES = 200
 PEERS = ("kclient", "peer_kernel")
+RESUMED_MIN = 0.95  # of the connections of a resume case; below that it is another case
 
 # name: key, messages a connection, bytes of a message, connections in flight, share of the seconds that warms up
 MAIL = {
@@ -64,8 +65,8 @@ def run_engine(lab, name, seconds):
             found = measure(engine, generator, calibration)
         finally:
             generator.end()
-        if kind_of(name) == "resume" and not found["resumed"]:
-            found["trouble"] = "this engine resumes no session: no figure"
+        if kind_of(name) == "resume" and found["resumed_share"] < RESUMED_MIN:
+            found["trouble"] = f"only {found['resumed_share']:.1%} of the connections were resumed: no figure"
         found["memory_kb"] = engine.sample()["memory_kb"]
         engine.stop()
         found["farm"] = farm.stop()
@@ -96,6 +97,7 @@ def measure(engine, generator, calibration):
         "busy_share": counters["core_turns_busy"] / max(counters["core_turns"], 1),
         "phases": accounting.phases_of(interval, count), "latency_us": measured["latency_us"],
         "reused": measured["reused"], "resumed": measured["resumed"], "handshakes": counters["tls_handshakes"],
+        "resumed_share": measured["resumed"] / max(count, 1),
         "packets_in": counters["port_rx_packets"] / max(count, 1), "packets_out": counters["port_tx_packets"] / max(count, 1),
         "remembered": counters.get("tls_chains_proven", 0) / max(counters["tls_handshakes"], 1),
         "retransmits": counters["tcp_retransmits"], "round_trips": round_trips(counters, count),
@@ -173,7 +175,7 @@ def engine_summary(runs):
     middle = sorted(runs, key=lambda r: r["per_cpu_s"] or 0)[len(runs) // 2]
     figures = {k: accounting.median([r[k] for r in runs if r[k] is not None]) for k in
                ("per_cpu_s", "per_poll_s", "wall_s", "per_s", "busy_share", "packets_in", "packets_out", "round_trips",
-               "remembered", "retransmits")}
+               "remembered", "resumed_share", "retransmits")}
     return figures | {
         "cpu_s": accounting.median([r["cost"]["charged_s"] for r in runs]),
         "raw_cpu_s": accounting.median([r["cost"]["raw_cpu_s"] for r in runs]),
@@ -195,12 +197,24 @@ def notes_on(name, runs):
     full = max(r["ring_full_s"] / max(r["wall_s"], 1e-3) for r in runs)
     if full > 0.5:
         yield f"the generator's ring was full {full:.0%} of the time: it offered more than the engine took, as it should here"
+    if kind_of(name) == "resume":
+        shares = ", ".join(f"{r['resumed_share']:.1%}" for r in runs)
+        yield f"resumed: {shares} of the engine's connections, each with a ticket of its own, in the engine's turns"
     if max(r["farm"].get("busy_share", 0) for r in runs) > 0.9:
         yield "the farm was the bottleneck: what was sent in a second of wall clock says nothing of the engine"
     elif not all(r["farm"].get("kept_up", True) for r in runs):
         yield "the farm has not kept up: it lost frames or connections"
     if kind_of(name) == "handshake":
         yield (f"the engine opens no connection without a message: it sends one of {HANDSHAKE_BYTES} bytes on each, the peer none")
+
+
+def notes_on_peers(name, peers):
+    for peer in peers if kind_of(name) == "resume" else []:
+        shares = [r["resumed_share"] for r in peer.runs]
+        if None in shares:
+            yield f"{peer.program} does not say how many of its handshakes were resumed"
+        else:
+            yield f"{peer.program} resumed {min(shares):.1%} of its handshakes or more, with one ticket many times over"
 
 
 def measure_case(lab, name, seconds, repetitions, limit_parts):
@@ -232,10 +246,12 @@ def fill(case, name, runs, peers, limit_parts):
     trouble = next((r["trouble"] for r in runs if r["trouble"]), None)
     case["notes"] += dict.fromkeys(notes_on(name, runs))
     if trouble:
+        case["failed"] += 1
         case["notes"].append(trouble)
         return
     case["engine"] = engine_summary(runs)
     case["peers"] = [p.summary(runs) for p in peers]
+    case["notes"] += list(notes_on_peers(name, peers))
     case["failed"] += sum(p["failed"] for p in case["peers"])
     case["agree"] = agreeing(runs)
     if not case["agree"]:

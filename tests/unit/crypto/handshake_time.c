@@ -16,7 +16,7 @@
 
 #define HOST "mx.example.org"
 
-enum phase { OPEN, HELLO, INPUT, FREE, TOTAL, PHASES };
+enum phase { OPEN, HELLO, INPUT, TICKETS, FREE, TOTAL, PHASES };
 
 #define HANDSHAKES_MAX 100000
 
@@ -37,6 +37,21 @@ static SSL *make_server(SSL_CTX *ctx, BIO **in, BIO **out)
     SSL_set_bio(server, *in, *out);
     SSL_set_accept_state(server);
     return server;
+}
+
+/* What the server answers to our Finished: its tickets, where it gives any. */
+static uint64_t take_tickets(struct talk *talk, SSL *server, BIO *in, BIO *out)
+{
+    static uint8_t wire[65536];
+    size_t consumed;
+    BIO_write(in, talk->pipe, (int)talk->pipe_used);
+    talk->pipe_used = 0;
+    SSL_do_handshake(server);
+    int n = BIO_read(out, wire, sizeof(wire));
+    uint64_t start = cpu_ns();
+    if (n > 0)
+        tls_input(talk->tls, wire, (size_t)n, &consumed);
+    return cpu_ns() - start;
 }
 
 static void one(struct talk *talk, const struct tls_demand *demand, uint64_t ns[PHASES])
@@ -64,11 +79,12 @@ static void one(struct talk *talk, const struct tls_demand *demand, uint64_t ns[
         tls_input(talk->tls, wire, (size_t)n, &consumed);
         ns[INPUT] += cpu_ns() - start;
     }
+    ns[TICKETS] = take_tickets(talk, server, in, out);
     assert(tls_status(talk->tls) == TLS_OPEN);
     start = cpu_ns();
     tls_free(talk->tls);
     ns[FREE] = cpu_ns() - start;
-    ns[TOTAL] = ns[OPEN] + ns[HELLO] + ns[INPUT] + ns[FREE];
+    ns[TOTAL] = ns[OPEN] + ns[HELLO] + ns[INPUT] + ns[TICKETS] + ns[FREE];
     talk->tls = NULL;
     talk->pipe_used = 0;
     SSL_free(server);
@@ -99,7 +115,12 @@ static void repeat(struct talk *talk, const struct tls_demand *demand, unsigned 
     }
 }
 
-enum chain { UNVERIFIED, VERIFIED, PROVEN }; /* what is asked of it: nothing, all each time, all once */
+enum chain {
+    UNVERIFIED,
+    VERIFIED,
+    PROVEN,
+    RESUMED
+}; /* what is asked of it: nothing, all each time, all once; not shown */
 
 static void measure(const char *what, const struct pki_chain *chain, int version, const char *group,
                     enum chain ask, unsigned handshakes)
@@ -108,18 +129,25 @@ static void measure(const char *what, const struct pki_chain *chain, int version
     struct talk_server server = {
         .leaf = &chain->leaf, .middle = &chain->middle, .version = version, .groups = group};
     struct tls_demand demand = ask == UNVERIFIED ? talk_encrypt(HOST) : talk_pkix(HOST);
+    const struct tls_scope scope = talk_scope();
+    demand.scope = &scope;
     talk_open_config(&talk, chain->ca_file,
                      &(struct tls_core_config){.sessions_max = 2,
                                                .proven_chains = ask == PROVEN ? 64 : 0,
-                                               .proven_lifetime_s = 3600});
+                                               .proven_lifetime_s = 3600,
+                                               .tickets_max = ask == RESUMED ? 64 : 0,
+                                               .tickets_per_destination = 64,
+                                               .ticket_lifetime_s = 3600});
     demand.trust = talk.trust;
     talk_meet(&talk, &server, &demand); /* for its server_ctx */
     tls_free(talk.tls);
     talk.pipe_used = 0;
     repeat(&talk, &demand, handshakes);
-    printf("%-52s %6.0f us: open %3.0f, ClientHello %4.0f, server's flights %5.0f, free %3.0f\n", what,
-           median_us(TOTAL, handshakes), median_us(OPEN, handshakes), median_us(HELLO, handshakes),
-           median_us(INPUT, handshakes), median_us(FREE, handshakes));
+    printf(
+        "%-52s %6.0f us: open %3.0f, ClientHello %4.0f, server's flights %5.0f, tickets %3.0f, free %3.0f\n",
+        what, median_us(TOTAL, handshakes), median_us(OPEN, handshakes), median_us(HELLO, handshakes),
+        median_us(INPUT, handshakes), median_us(TICKETS, handshakes), median_us(FREE, handshakes));
+    assert((talk.stats.v[STAT_tls_resumed] >= handshakes) == (ask == RESUMED));
     talk_close(&talk);
 }
 
@@ -157,13 +185,16 @@ int main(int argc, char **argv)
            OpenSSL_version(OPENSSL_VERSION), n);
     measure("TLS 1.3 X25519, RSA-2048 chain of 3, verified", &rsa, TLS1_3_VERSION, "X25519", VERIFIED, n);
     measure("the same, proven before", &rsa, TLS1_3_VERSION, "X25519", PROVEN, n);
+    measure("the same, resumed", &rsa, TLS1_3_VERSION, "X25519", RESUMED, n);
     measure("TLS 1.3 X25519, RSA-2048, chain not verified", &rsa, TLS1_3_VERSION, "X25519", UNVERIFIED, n);
     measure("TLS 1.3 X25519, P-256 chain of 3, verified", &ec, TLS1_3_VERSION, "X25519", VERIFIED, n);
     measure("the same, proven before", &ec, TLS1_3_VERSION, "X25519", PROVEN, n);
+    measure("the same, resumed", &ec, TLS1_3_VERSION, "X25519", RESUMED, n);
     measure("TLS 1.3 X25519, P-256, chain not verified", &ec, TLS1_3_VERSION, "X25519", UNVERIFIED, n);
     measure("TLS 1.3 retry to X25519MLKEM768, RSA-2048, verified", &rsa, TLS1_3_VERSION, NULL, VERIFIED, n);
     measure("TLS 1.2 X25519, RSA-2048 chain of 3, verified", &rsa, TLS1_2_VERSION, "X25519", VERIFIED, n);
     measure("TLS 1.2 X25519, P-256 chain of 3, verified", &ec, TLS1_2_VERSION, "X25519", VERIFIED, n);
+    measure("the same, resumed", &ec, TLS1_2_VERSION, NULL, RESUMED, n);
     measure_memory(&rsa);
     pki_chain_free(&rsa);
     pki_chain_free(&ec);

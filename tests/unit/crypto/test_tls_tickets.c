@@ -2,6 +2,7 @@
 #include "tests/unit/crypto/talk.h"
 #include "tests/unit/cmocka.h"
 
+#include <malloc.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/time.h>
@@ -521,6 +522,30 @@ static void no_more_than_the_table_has(void **state)
     assert_false(resumes());
 }
 
+/* A ticket holds no certificate: sessions of OpenSSL would, three each here. */
+static void bytes_of_a_ticket(void **state)
+{
+    (void)state;
+    enum { MEETINGS = 60, EACH_TIME = 4 };
+    talk_close(&talk);
+    open_with(MEETINGS * EACH_TIME, MEETINGS * EACH_TIME);
+    usual.tickets = EACH_TIME;
+    scope.port = 1;
+    assert_false(resumes()); /* what is made once is made */
+    talk_part(&talk);
+    size_t before = mallinfo2().uordblks;
+    for (unsigned i = 1; i < MEETINGS; i++) {
+        usual.ticket_key = (uint8_t)i; /* refused, and new ones: three more each time */
+        assert_false(resumes());
+    }
+    talk_part(&talk);
+    uint64_t tickets = count(STAT_tls_tickets_stored) - count(STAT_tls_tickets_used) - EACH_TIME;
+    size_t bytes = (mallinfo2().uordblks - before) / tickets;
+    print_message("# %zu bytes a ticket, %llu tickets\n", bytes, (unsigned long long)tickets);
+    assert_in_range(tickets, MEETINGS * 2, MEETINGS * 4);
+    assert_true(bytes < 1024);
+}
+
 static int setup(void **state)
 {
     (void)state;
@@ -567,6 +592,7 @@ int main(void)
         EACH(clock_set_back_in_the_handshake),
         EACH(no_more_than_the_destination_may_have),
         EACH(no_more_than_the_table_has),
+        EACH(bytes_of_a_ticket),
     };
     return cmocka_run_group_tests(tests, setup, teardown);
 }

@@ -136,6 +136,7 @@ void batch_close(struct batch *batch);
  */
 const char *batch_backend_name(const struct batch *batch);
 unsigned batch_break_even(const struct batch *batch, enum batch_kind kind);
+bool batch_can_wait(const struct batch *batch); /* false: every operation has its result when it was put in */
 const char *batch_kind_name(enum batch_kind kind);
 
 /* What went wrong with a backend, each kind of fault once; NULL: nothing new.  Borrowed until the next call
@@ -161,6 +162,8 @@ struct batch_key *batch_key_make(EVP_PKEY *pkey) must_check;
 struct batch_key *batch_key_hold(struct batch_key *key);
 void batch_key_drop(struct batch_key *key); /* NULL is fine */
 enum batch_kind batch_key_kind(const struct batch_key *key);
+/* Whether these, as an OpenSSL key manager exports a public key, are it. */
+bool batch_key_matches(const struct batch_key *key, const OSSL_PARAM *params);
 
 /* ---- operations ---- */
 

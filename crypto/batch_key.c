@@ -2,7 +2,9 @@
 #include "crypto/batch_inside.h"
 
 #include <openssl/core_names.h>
+#include <openssl/ec.h>
 #include <openssl/err.h>
+#include <openssl/params.h>
 #include <openssl/rsa.h>
 #include <stdlib.h>
 
@@ -129,6 +131,36 @@ void batch_key_drop(struct batch_key *key)
 enum batch_kind batch_key_kind(const struct batch_key *key)
 {
     return key->kind;
+}
+
+static bool modulus_matches(const struct batch_key *key, const OSSL_PARAM *params)
+{
+    const OSSL_PARAM *n = OSSL_PARAM_locate_const(params, OSSL_PKEY_PARAM_RSA_N);
+    const OSSL_PARAM *e = OSSL_PARAM_locate_const(params, OSSL_PKEY_PARAM_RSA_E);
+    unsigned long exponent;
+    return n && e && n->data_type == OSSL_PARAM_UNSIGNED_INTEGER && n->data_size == key->bytes &&
+           memcmp(n->data, key->word, key->bytes) == 0 && OSSL_PARAM_get_ulong(e, &exponent) == 1 &&
+           exponent == RSA_F4;
+}
+
+/* A certificate with a compressed point is libcrypto's to deal with. */
+static bool point_matches(const struct batch_key *key, const OSSL_PARAM *params)
+{
+    const OSSL_PARAM *group = OSSL_PARAM_locate_const(params, OSSL_PKEY_PARAM_GROUP_NAME);
+    const OSSL_PARAM *pub = OSSL_PARAM_locate_const(params, OSSL_PKEY_PARAM_PUB_KEY);
+    const char *name = key->kind == BATCH_P256_VERIFY ? "prime256v1" : "secp384r1", *its;
+    if (!group || !pub || OSSL_PARAM_get_utf8_string_ptr(group, &its) != 1 || strcmp(its, name) != 0 ||
+        pub->data_size != 1 + 2 * key->bytes)
+        return false;
+    const uint8_t *point = pub->data;
+    return point[0] == POINT_CONVERSION_UNCOMPRESSED && memcmp(point + 1, key->big, 2 * key->bytes) == 0;
+}
+
+bool batch_key_matches(const struct batch_key *key, const OSSL_PARAM *params)
+{
+    if (key->kind == BATCH_OTHER_VERIFY)
+        return false;
+    return key->rsa ? modulus_matches(key, params) : point_matches(key, params);
 }
 
 size_t batch_hash_bytes(enum batch_hash hash)

@@ -27,6 +27,14 @@ unsigned batch_break_even(const struct batch *b, enum batch_kind kind)
     return batch_device_has(b, kind) ? 1 : b->break_even[kind];
 }
 
+bool batch_can_wait(const struct batch *b)
+{
+    bool waits = b->device.asym.submit != NULL;
+    for (unsigned kind = BATCH_X25519_DERIVE; kind < BATCH_KINDS; kind++)
+        waits |= b->break_even[kind] != BATCH_NEVER;
+    return waits;
+}
+
 void batch_complain(struct batch *b, enum batch_complaint_of what, const char *fmt, ...)
 {
     va_list ap;

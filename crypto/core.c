@@ -1,8 +1,14 @@
 /* core.c: what one core keeps for its sessions. */
 #include "crypto/proven.h"
 #include "crypto/ticket.h"
+#include "crypto/provider.h"
+#include "crypto/work.h"
 
+#include <openssl/decoder.h>
 #include <openssl/err.h>
+#include <openssl/kdf.h>
+#include <openssl/provider.h>
+#include <openssl/rand.h>
 #include <stdlib.h>
 #include <time.h>
 
@@ -10,13 +16,14 @@
 
 static bool make_context(struct tls_core *core, const struct tls_core_config *config, struct error *err)
 {
-    core->ctx = tls_ctx_make(config->pq_share, config->tickets_max > 0, err);
+    core->ctx = tls_ctx_make(core->libctx, core->provider ? TLS_PROVIDER_QUERY : NULL, config->pq_share,
+                             config->tickets_max > 0, err);
     if (!core->ctx)
         return false;
     core->bio_method = tls_bio_method();
     if (!core->bio_method)
         return error_set(err, "no memory for TLS");
-    if (config->async)
+    if (core->async)
         SSL_CTX_set_mode(core->ctx, SSL_MODE_ASYNC);
     return !config->keylog_path || tls_keylog_open(core, config->keylog_path, err);
 }
@@ -42,6 +49,49 @@ static bool open_tickets(struct tls_core *core, const struct tls_core_config *co
     return core->tickets != NULL;
 }
 
+/* OpenSSL reads what a provider has when it is first asked for anything of a kind; what memory did not suffice for then
+ * would be missing for good.  So it is asked here, where that is an error.
+ */
+static bool read_through(OSSL_LIB_CTX *libctx)
+{
+    uint8_t random;
+    EVP_MD *md = EVP_MD_fetch(libctx, "SHA2-256", NULL);
+    EVP_CIPHER *cipher = EVP_CIPHER_fetch(libctx, "AES-128-GCM", NULL);
+    EVP_MAC *mac = EVP_MAC_fetch(libctx, "HMAC", NULL);
+    EVP_KDF *kdf = EVP_KDF_fetch(libctx, "TLS13-KDF", NULL);
+    EVP_KEYMGMT *keys = EVP_KEYMGMT_fetch(libctx, "EC", NULL);
+    EVP_KEYEXCH *exchange = EVP_KEYEXCH_fetch(libctx, "ECDH", NULL);
+    EVP_SIGNATURE *signature = EVP_SIGNATURE_fetch(libctx, "ECDSA", NULL);
+    EVP_KEM *kem = EVP_KEM_fetch(libctx, "X25519MLKEM768", NULL);
+    OSSL_DECODER *decoder = OSSL_DECODER_fetch(libctx, "EC", NULL);
+    bool ok = md && cipher && mac && kdf && keys && exchange && signature && kem && decoder &&
+              RAND_bytes_ex(libctx, &random, sizeof(random), 0) == 1 &&
+              RAND_priv_bytes_ex(libctx, &random, sizeof(random), 0) == 1;
+    EVP_MD_free(md);
+    EVP_CIPHER_free(cipher);
+    EVP_MAC_free(mac);
+    EVP_KDF_free(kdf);
+    EVP_KEYMGMT_free(keys);
+    EVP_KEYEXCH_free(exchange);
+    EVP_SIGNATURE_free(signature);
+    EVP_KEM_free(kem);
+    OSSL_DECODER_free(decoder);
+    return ok;
+}
+
+static bool open_library(struct tls_core *core, struct error *err)
+{
+    ERR_clear_error();
+    core->libctx = OSSL_LIB_CTX_new();
+    core->defaults = core->libctx ? OSSL_PROVIDER_load(core->libctx, "default") : NULL;
+    if (!core->defaults)
+        return error_set(err, "OpenSSL has no default provider: %s", tls_reason());
+    if (core->batch && !tls_provider_load(core, err))
+        return false;
+    return read_through(core->libctx) ||
+           error_set(err, "OpenSSL lacks an algorithm of TLS: %s", tls_reason());
+}
+
 static bool open_parts(struct tls_core *core, const struct tls_core_config *config, struct error *err)
 {
     if (config->engine) {
@@ -49,7 +99,9 @@ static bool open_parts(struct tls_core *core, const struct tls_core_config *conf
         if (!core->engine_held)
             return false;
     }
-    if (config->async) {
+    if (!work_open(core, config, err) || !open_library(core, err))
+        return false;
+    if (config->async || work_suspends(core)) {
         core->async = tls_async_open(config->sessions_max, err);
         if (!core->async)
             return false;
@@ -109,10 +161,26 @@ void tls_core_close(struct tls_core *core)
         free_mb_mgr(core->mb);
     tls_keylog_close(core);
     SSL_CTX_free(core->ctx);
+    if (core->provider)
+        OSSL_PROVIDER_unload(core->provider);
+    if (core->defaults)
+        OSSL_PROVIDER_unload(core->defaults);
+    OSSL_LIB_CTX_free(core->libctx);
+    work_close(core);
     BIO_meth_free(core->bio_method);
     if (core->async)
         tls_async_close();
     if (core->engine_held)
         tls_engine_drop();
     free(core);
+}
+
+const char *tls_core_batches(const struct tls_core *core)
+{
+    return core->batch ? batch_backend_name(core->batch) : "off";
+}
+
+const char *tls_core_complaint(struct tls_core *core)
+{
+    return core->batch ? batch_complaint(core->batch) : NULL;
 }

@@ -1,5 +1,6 @@
 /* proven.c: a set-associative table of proofs. */
 #include "crypto/proven.h"
+#include "crypto/batch.h"
 
 #include <openssl/evp.h>
 #include <openssl/x509.h>
@@ -49,6 +50,9 @@ void proven_close(struct proven *proven)
 {
     if (!proven)
         return;
+    for (uint32_t i = 0; proven->set && i <= proven->set_mask; i++)
+        for (unsigned way = 0; way < WAYS; way++)
+            batch_key_drop(proven->set[i][way].peer_key);
     free(proven->set);
     free(proven->der);
     EVP_MD_free(proven->sha256);
@@ -129,10 +133,13 @@ static struct proven_chain *place_for(const struct proven *proven, const uint8_t
     return oldest;
 }
 
-void proven_keep(struct proven *proven, const uint8_t key[PROVEN_KEY_BYTES],
-                 const struct tls_verified *verified, uint64_t now_s)
+void proven_keep(struct proven *proven, const uint8_t key[PROVEN_KEY_BYTES], const struct tls *tls,
+                 uint64_t now_s)
 {
+    const struct tls_verified *verified = &tls->verified;
     struct proven_chain *place = place_for(proven, key);
+    batch_key_drop(place->peer_key);
+    place->peer_key = tls->peer_key ? batch_key_hold(tls->peer_key) : NULL;
     memcpy(place->key, key, PROVEN_KEY_BYTES);
     place->proven_s = now_s;
     place->not_after_s = verified->not_after_s;

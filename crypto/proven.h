@@ -23,6 +23,7 @@ struct proven_chain {
     uint8_t cert_sha256[TLS_DIGEST_BYTES];
     uint8_t spki_sha256[TLS_DIGEST_BYTES];
     char matched_name[TLS_NAME_MAX];
+    struct batch_key *peer_key; /* the leaf's, held; NULL: none for batches */
 };
 
 /* proven_open: room for chains_max, rounded up; 0: nothing is ever kept or found.  lifetime_s: at most so long. */
@@ -39,8 +40,8 @@ bool proven_key(struct proven *proven, const struct tls *tls, const STACK_OF(X50
 const struct proven_chain *proven_find(const struct proven *proven, const uint8_t key[PROVEN_KEY_BYTES],
                                        uint64_t now_s);
 
-/* proven_keep takes what was just verified: tls->verified with name, digests and expiry filled in. */
-void proven_keep(struct proven *proven, const uint8_t key[PROVEN_KEY_BYTES],
-                 const struct tls_verified *verified, uint64_t now_s);
+/* proven_keep takes what was just verified: tls->verified with name, digests and expiry filled in, tls->peer_key. */
+void proven_keep(struct proven *proven, const uint8_t key[PROVEN_KEY_BYTES], const struct tls *tls,
+                 uint64_t now_s);
 
 #endif

@@ -21,8 +21,16 @@ struct ticket_clock {
     uint64_t wall_s; /* time(), by which OpenSSL judges chains */
     uint64_t up_s;   /* since boot, sleep included; nobody sets it */
 };
+struct batch_key;
+struct work;
 
 struct tls_core {
+    OSSL_LIB_CTX *libctx;               /* of this core alone: nobody else takes its locks */
+    OSSL_PROVIDER *defaults, *provider; /* OpenSSL's; ours (provider.h), NULL without batches */
+    struct batch *batch;                /* NULL: off */
+    uint32_t handshaking;               /* sessions in TLS_HANDSHAKE or TLS_WANT_WORK */
+    uint64_t now_us;                    /* of the last tls_core_work */
+    struct tls *running;                /* inside SSL_do_handshake; NULL: none */
     SSL_CTX *ctx;
     BIO_METHOD *bio_method;
     struct pool sessions;
@@ -58,7 +66,12 @@ struct tls {
     struct record_key write_key, read_key;
     struct opening opening;
     uint8_t write_type; /* of what OpenSSL writes next */
-    struct list link;   /* in core->abandoned */
+    bool handshaking;   /* counted in core->handshaking */
+    bool cancelled;     /* what it waits for will not be waited for any more */
+    struct work
+        *work; /* what it is suspended for (work.h), on its job's stack; NULL: nothing, or an engine */
+    struct batch_key *peer_key; /* of the certificate that verify_peer has accepted; NULL: not for batches */
+    struct list link;           /* in core->abandoned */
 
     struct tls_trust *trust; /* NULL without pkix */
     uint16_t min_version;
@@ -98,7 +111,8 @@ static inline const char *tls_reason(void)
 }
 
 /* tls_ctx.c: the one place that says which TLS is spoken. */
-SSL_CTX *tls_ctx_make(bool pq_share, bool resume, struct error *err) must_check;
+SSL_CTX *tls_ctx_make(OSSL_LIB_CTX *libctx, const char *query, bool pq_share, bool resume,
+                      struct error *err) must_check;
 
 /* keylog.c */
 bool tls_keylog_open(struct tls_core *core, const char *path, struct error *err) must_check;

@@ -7,13 +7,22 @@
  *
  * No state is left for one that stands before it; TLS_OPEN is entered in handshake_done alone.
  */
-#include "crypto/session.h"
+#include "crypto/work.h"
 
 #include <openssl/err.h>
 #include <string.h>
 
+static void handshake_over(struct tls *tls)
+{
+    tls->core->handshaking -= tls->handshaking;
+    tls->handshaking = false;
+    batch_key_drop(tls->peer_key);
+    tls->peer_key = NULL;
+}
+
 static enum tls_status fail(struct tls *tls)
 {
+    handshake_over(tls);
     if (tls->failure.verdict == VERDICT_NONE)
         explain_library(tls);
     resume_drop(tls);
@@ -90,6 +99,8 @@ struct tls *tls_open(struct tls_core *core, const struct tls_demand *demand)
     memset(tls, 0, sizeof(*tls));
     tls->core = core;
     tls->status = TLS_HANDSHAKE;
+    tls->handshaking = true;
+    core->handshaking++;
     tls->waiting.limit = TLS_PROTOCOL_OUTPUT_MAX;
     list_init(&tls->link);
     name_peer(tls, demand);
@@ -115,6 +126,7 @@ static void release(struct tls *tls)
 {
     struct tls_core *core = tls->core;
     resume_drop(tls);
+    handshake_over(tls);
     SSL_free(tls->ssl);
     tls_waiting_free(tls);
     open_close(&tls->opening);
@@ -127,12 +139,16 @@ static void release(struct tls *tls)
     tls_clear_errors();
 }
 
-/* OpenSSL cannot cancel a suspended job; freeing under it would leave an engine writing into freed memory. */
+/* OpenSSL cannot cancel a suspended job; freeing under it would leave an engine writing into freed memory.  What waits for
+ * the core's batch can be cancelled: the job fails and ends.
+ */
 void tls_free(struct tls *tls)
 {
     if (!tls)
         return;
     tls->sink = NULL;
+    if (tls->status == TLS_WANT_WORK && work_cancel(tls))
+        tls_resume(tls);
     if (tls->status == TLS_WANT_WORK)
         list_push_tail(&tls->core->abandoned, &tls->link);
     else
@@ -153,6 +169,7 @@ void tls_reap(struct tls_core *core)
 static enum tls_status handshake_done(struct tls *tls)
 {
     SSL_clear_mode(tls->ssl, SSL_MODE_ASYNC); /* no public-key work after this: records need no jobs */
+    handshake_over(tls);
     if (!tls->write_key.suite || !tls->read_key.suite || !verify_finish(tls)) {
         SSL_shutdown(tls->ssl);
         return fail(tls);
@@ -164,8 +181,13 @@ static enum tls_status handshake_done(struct tls *tls)
 
 static enum tls_status handshake_step(struct tls *tls)
 {
+    int done;
     tls_clear_errors();
-    int done = SSL_do_handshake(tls->ssl);
+    do {
+        tls->core->running = tls;
+        done = SSL_do_handshake(tls->ssl);
+        tls->core->running = NULL;
+    } while (done != 1 && work_put(tls));
     if (done == 1)
         return handshake_done(tls);
     switch (SSL_get_error(tls->ssl, done)) {

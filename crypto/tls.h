@@ -20,6 +20,8 @@
 struct tls_trust; /* a set of trust anchors, immutable; made and shared by control, read by cores */
 struct tls_core;  /* what one core keeps: its context and sessions, later tickets, batches */
 struct tls;       /* one session */
+struct batch;
+struct batch_config;
 
 /* ---- trust anchors (control thread; may block and allocate) ---- */
 
@@ -44,7 +46,11 @@ struct tls_core_config {
     uint32_t tickets_max;       /* kept to resume sessions with; 0: none is, and none is offered */
     uint32_t tickets_per_destination; /* of these, for one; at least 1 */
     uint32_t ticket_lifetime_s;       /* from the full handshake on; at most 604800 */
-    bool pq_share;           /* send the X25519MLKEM768 key share at once, not only when it is asked for */
+    bool pq_share; /* send the X25519MLKEM768 key share at once, not only when it is asked for */
+    bool batches;  /* public-key work of sessions side by side; handshakes are suspended where that pays */
+    uint32_t batch_wait_us; /* for company, at the most; 0: BATCH_WAIT_US */
+    /* NULL: batch_open.  A test's own. */
+    struct batch *(*batch_open)(const struct batch_config *config, struct error *err);
     bool async;              /* run handshakes as ASYNC jobs (SSL_MODE_ASYNC); needs an engine that pauses */
     const char *keylog_path; /* NSS key log; NULL (the default) for none.  Logged loudly by whoever sets it */
     struct stats *stats;     /* the core's counters */
@@ -56,6 +62,20 @@ void tls_core_close(struct tls_core *core);
 
 /* tls_core_sweep drops a few tickets that are of no use any more; for the loop's housekeeping. */
 void tls_core_sweep(struct tls_core *core);
+
+/* tls_core_work, once a turn: operations that have waited too long are run, and all of them when every handshake waits for
+ * one.  tls_core_idle, when the core has nothing else to do: all that wait, and keys ahead of need; true if any waited.
+ * Sessions whose operation is done (tls_work_done) go on with tls_resume.
+ *
+ *   now_us   monotonic microseconds; operations that are put in count as of then
+ */
+void tls_core_work(struct tls_core *core, uint64_t now_us);
+bool tls_core_idle(struct tls_core *core);
+uint64_t tls_core_deadline(const struct tls_core *core); /* of tls_core_work; DEADLINE_NEVER: nothing waits */
+
+/* What computes, for people: "crypto_mb 1.0.14", "libcrypto"; "off".  What went wrong with it, once, else NULL. */
+const char *tls_core_batches(const struct tls_core *core);
+const char *tls_core_complaint(struct tls_core *core);
 
 /* ---- a session ---- */
 
@@ -117,6 +137,9 @@ enum tls_status tls_start(struct tls *tls);
  *                or while decrypted bytes wait for tls_read
  */
 enum tls_status tls_input(struct tls *tls, const uint8_t *in, size_t in_len, size_t *consumed);
+
+/* tls_work_done tells whether it is worth while: false as long as the operation of TLS_WANT_WORK is known to wait. */
+bool tls_work_done(const struct tls *tls);
 
 /* tls_resume goes on when the pending work of TLS_WANT_WORK is done; harmless otherwise. */
 enum tls_status tls_resume(struct tls *tls);

@@ -66,10 +66,10 @@ static void set_resumption(SSL_CTX *ctx)
     SSL_CTX_sess_set_new_cb(ctx, resume_new_session);
 }
 
-SSL_CTX *tls_ctx_make(bool pq_share, bool resume, struct error *err)
+SSL_CTX *tls_ctx_make(OSSL_LIB_CTX *libctx, const char *query, bool pq_share, bool resume, struct error *err)
 {
     ERR_clear_error();
-    SSL_CTX *ctx = SSL_CTX_new(TLS_client_method());
+    SSL_CTX *ctx = SSL_CTX_new_ex(libctx, query, TLS_client_method());
     if (!ctx || !set_limits(ctx, pq_share)) {
         error_set(err, "OpenSSL does not take the TLS settings: %s", tls_reason());
         SSL_CTX_free(ctx);

@@ -3,6 +3,7 @@
  * verify_peer runs inside the handshake, before our Finished: a server that fails it never sees the handshake
  * complete.  verify_finish runs once behind the handshake and before TLS_OPEN; what it cannot vouch for fails.
  */
+#include "crypto/batch.h"
 #include "crypto/proven.h"
 #include "crypto/ticket.h"
 
@@ -175,6 +176,18 @@ static void repeat_proof(struct tls *tls, const struct proven_chain *proof)
     memcpy(v->cert_sha256, proof->cert_sha256, TLS_DIGEST_BYTES);
     memcpy(v->spki_sha256, proof->spki_sha256, TLS_DIGEST_BYTES);
     memcpy(v->matched_name, proof->matched_name, TLS_NAME_MAX);
+    tls->peer_key = proof->peer_key ? batch_key_hold(proof->peer_key) : NULL;
+}
+
+/* For the signature that follows; without one OpenSSL checks it by itself. */
+static void prepare_key(struct tls *tls, X509 *leaf)
+{
+    EVP_PKEY *pkey = tls->core->batch ? X509_get0_pubkey(leaf) : NULL;
+    tls->peer_key = pkey ? batch_key_make(pkey) : NULL;
+    if (!tls->peer_key || batch_key_kind(tls->peer_key) != BATCH_OTHER_VERIFY)
+        return;
+    batch_key_drop(tls->peer_key);
+    tls->peer_key = NULL;
 }
 
 /* time() is the clock by which OpenSSL judges the chain. */
@@ -192,18 +205,22 @@ static int verify_pkix(struct tls *tls, X509_STORE_CTX *ctx)
         return 1;
     }
     stat_inc(tls->core->stats, STAT_tls_chains_verified);
-    int ok = verify_chain(tls, ctx);
-    if (ok && keyed)
-        proven_keep(proven, key, &tls->verified, now_s);
-    return ok;
+    if (!verify_chain(tls, ctx))
+        return 0;
+    prepare_key(tls, X509_STORE_CTX_get0_cert(ctx));
+    if (keyed)
+        proven_keep(proven, key, tls, now_s);
+    return 1;
 }
 
 /* Without authentication the key still signs the handshake: it has to be worth something. */
 static int verify_key(struct tls *tls, X509_STORE_CTX *ctx)
 {
     X509 *leaf = X509_STORE_CTX_get0_cert(ctx);
-    if (key_is_allowed(leaf))
+    if (key_is_allowed(leaf)) {
+        prepare_key(tls, leaf);
         return fill_digests(&tls->verified, leaf);
+    }
     explain_weak(tls, leaf, "key");
     return refuse(ctx, X509_V_ERR_EE_KEY_TOO_SMALL);
 }
@@ -217,6 +234,10 @@ int verify_peer(X509_STORE_CTX *ctx, void *unused)
         return refuse(ctx, X509_V_ERR_UNSPECIFIED);
     int ok = tls->pkix ? verify_pkix(tls, ctx) : verify_key(tls, ctx);
     tls->peer_accepted = ok == 1;
+    if (!ok) {
+        batch_key_drop(tls->peer_key);
+        tls->peer_key = NULL;
+    }
     return ok;
 }
 

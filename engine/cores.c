@@ -170,6 +170,16 @@ static void log_misplaced(void *ctx, uint64_t segments, uint64_t of, bool steere
         steered ? ", the device does not steer as it says" : "");
 }
 
+static void log_batches(void *ctx, const char *name)
+{
+    log_queue_push(ctx, LOG_LEVEL_INFO, "public-key work in batches: %s", name);
+}
+
+static void log_batch_failed(void *ctx, const char *what)
+{
+    log_queue_push(ctx, LOG_LEVEL_WARNING, "%s", what);
+}
+
 static void log_result(void *ctx, const struct core_log_entry *entry, const struct outcome *outcome)
 {
     struct log_queue *queue = ctx;
@@ -221,6 +231,8 @@ static struct core_config core_config(const struct hl_engine *engine, uint32_t i
         .tls = {.engine = c->crypto.engine[0] ? c->crypto.engine : NULL,
                 .async = c->crypto.async,
                 .pq_share = c->crypto.pq_share,
+                .batches = c->crypto.batches,
+                .batch_wait_us = (uint32_t)c->crypto.batch_wait_us,
                 .proven_chains = c->crypto.proven_chains,
                 .proven_lifetime_s = (uint32_t)(c->crypto.proven_lifetime_us / 1000000),
                 .tickets_max = c->crypto.resumption == CONFIG_RESUMPTION_NONE ? 0 : c->crypto.tickets,
@@ -232,7 +244,9 @@ static struct core_config core_config(const struct hl_engine *engine, uint32_t i
         .log = {.ctx = (void *)&engine->core[index].log,
                 .result = log_result,
                 .duplicate = log_duplicate,
-                .misplaced = log_misplaced},
+                .misplaced = log_misplaced,
+                .batches = log_batches,
+                .batch_failed = log_batch_failed},
         .thread_enter = eal_thread_register,
         .thread_leave = eal_thread_unregister,
     };

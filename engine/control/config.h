@@ -131,6 +131,8 @@ struct config_crypto {
     bool pq_share;          /* send the X25519MLKEM768 key share at once */
     char engine[64];        /* OpenSSL ENGINE id; "": probe */
     bool async;             /* handshakes as ASYNC jobs */
+    bool batches;           /* public-key work of a core's handshakes side by side */
+    uint64_t batch_wait_us; /* for company, at the most */
     uint32_t proven_chains; /* verified chains that a core remembers; 0: none */
     uint64_t proven_lifetime_us;
     uint8_t resumption;                        /* enum config_resumption */

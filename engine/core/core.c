@@ -202,6 +202,8 @@ bool core_enter(struct core *core)
         .events = core_conn_events(core),
     };
     core->env.lap.since = lap_now();
+    if (core->config.log.batches)
+        core->config.log.batches(core->config.log.ctx, tls_core_batches(core->tls));
     net_announce(core->net, core->now_us);
     return true;
 }

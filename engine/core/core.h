@@ -39,6 +39,9 @@ struct core_log {
                       const uint8_t addr[16]); /* another station has an address of ours; NULL: no log */
     /* Told once: of the segments that arrived here so many were another core's; steered: the port had foretold otherwise. */
     void (*misplaced)(void *ctx, uint64_t segments, uint64_t of, bool steered);
+    /* Told when the core starts: what computes its public-key operations; and once when that has failed. */
+    void (*batches)(void *ctx, const char *name);
+    void (*batch_failed)(void *ctx, const char *what);
 };
 
 struct core_config {

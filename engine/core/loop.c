@@ -39,20 +39,43 @@ static void core_receive(struct core *core)
     run_marked(core);
 }
 
-static void core_crypto(struct core *core)
+/* Those whose public-key work is done; few are suspended at a time, for eight of a kind are never left waiting. */
+static bool resume_suspended(struct core *core)
 {
-    struct list waiting;
-    list_init(&waiting);
-    for (struct list *it; (it = list_pop(&core->suspended));)
-        list_push_tail(&waiting, it);
-    for (struct list *it; (it = list_pop(&waiting));) {
+    bool resumed = false;
+    list_for_each_safe(it, &core->suspended) {
         struct conn *conn = list_entry(it, struct conn, run);
+        if (!tls_work_done(conn->tls))
+            continue;
+        list_remove(it);
         lap_enter(&core->env.lap, LAP_TLS);
         tls_resume(conn->tls);
         core_mark(core, conn);
-        core->worked = true;
+        resumed = true;
     }
-    run_marked(core);
+    core->worked |= resumed;
+    return resumed;
+}
+
+/* A handshake comes to public-key work twice: its key exchange, and at once its peer's signature. */
+#define CRYPTO_PASSES 3u
+
+static void core_crypto(struct core *core)
+{
+    bool again = true;
+    for (unsigned pass = 0; pass < CRYPTO_PASSES && again; pass++) {
+        lap_enter(&core->env.lap, LAP_TLS);
+        tls_core_work(core->tls, core->now_us);
+        again = resume_suspended(core) && tls_core_deadline(core->tls) != DEADLINE_NEVER;
+        run_marked(core);
+    }
+}
+
+/* Nothing else to do: what waits for company is computed without, and its sessions go on in the next turn. */
+static void core_spare(struct core *core)
+{
+    lap_enter(&core->env.lap, LAP_TLS);
+    core->worked = tls_core_idle(core->tls);
 }
 
 static void fire(struct core *core, struct wheel_timer *timer)
@@ -223,6 +246,13 @@ void core_publish(struct core *core)
     atomic_store_explicit(&pub->published_us, core->now_us, memory_order_release);
 }
 
+static void tell_of_batches(struct core *core)
+{
+    const char *complaint = tls_core_complaint(core->tls);
+    if (complaint && core->config.log.batch_failed)
+        core->config.log.batch_failed(core->config.log.ctx, complaint);
+}
+
 static void core_housekeep(struct core *core)
 {
     lap_enter(&core->env.lap, LAP_KEEP);
@@ -233,6 +263,7 @@ static void core_housekeep(struct core *core)
     if (core->now_us - core->published_us >= PUBLISH_US) {
         handoff_judge(core);
         tls_core_sweep(core->env.tls);
+        tell_of_batches(core);
         core_publish(core);
     }
 }
@@ -251,6 +282,8 @@ bool core_turn(struct core *core, uint64_t now_us)
     core_intake(core);
     core_transmit(core);
     core_report(core);
+    if (!core->worked)
+        core_spare(core);
     if (++core->turn % HOUSEKEEP_TURNS == 0 || !core->worked)
         core_housekeep(core);
     if (core->draining)
@@ -272,6 +305,7 @@ static void rest(struct core *core)
     if (core->config.idle == CORE_IDLE_POLL || ++core->idle_turns < EMPTY_TURNS_BEFORE_SLEEP)
         return;
     uint64_t wake_us = min_u64(wheel_next(&core->wheel), port_next_deadline(core->port));
+    wake_us = min_u64(wake_us, tls_core_deadline(core->tls));
     uint64_t until_us = min_u64(core->now_us + core->config.sleep_us, wake_us);
     if (until_us <= core->now_us)
         return;

@@ -1,4 +1,5 @@
 #include "tests/unit/crypto/talk.h"
+#include "crypto/batch.h"
 
 #include <openssl/err.h>
 #include <stdio.h>
@@ -26,12 +27,27 @@ static void sink_commit(void *ctx, size_t len)
 
 /* ---- setting up ---- */
 
+bool talk_without_batches;
+
+/* Measuring takes longer than most tests; and whatever can wait is to wait. */
+static struct batch *always_in_lanes(const struct batch_config *config, struct error *err)
+{
+    struct batch_config mine = *config;
+    mine.break_even = 1;
+    return batch_open(&mine, err);
+}
+
 void talk_open_config(struct talk *talk, const char *ca_file, const struct tls_core_config *config)
 {
     struct error err = {0};
     struct tls_core_config mine = *config;
     memset(talk, 0, sizeof(*talk));
     mine.stats = &talk->stats;
+    const char *batches = getenv("HARDLINE_BATCHES");
+    if (!talk_without_batches && !mine.batches && !(batches && strcmp(batches, "off") == 0)) {
+        mine.batches = true;
+        mine.batch_open = always_in_lanes;
+    }
     talk->core = tls_core_open(&mine, &err);
     if (!talk->core)
         fprintf(stderr, "%s\n", err.text);
@@ -177,6 +193,8 @@ static bool move_work(struct talk *talk)
     if (tls_status(talk->tls) != TLS_WANT_WORK)
         return false;
     talk->resumes++;
+    tls_core_idle(talk->core);
+    assert(tls_work_done(talk->tls));
     tls_resume(talk->tls);
     return true;
 }

@@ -42,6 +42,11 @@ struct talk_server {
     void (*keylog)(const SSL *ssl, const char *line);
 };
 
+/* Cores that do not say otherwise have batches, every operation waits for eight lanes, and talk_run has nothing else to do.
+ * HARDLINE_BATCHES=off in the environment: none has; likewise while talk_without_batches is set.
+ */
+extern bool talk_without_batches;
+
 /* talk_open makes the core, and the trust set from ca_file (NULL: no trust). */
 void talk_open(struct talk *talk, const char *ca_file);
 void talk_open_config(struct talk *talk, const char *ca_file, const struct tls_core_config *config);

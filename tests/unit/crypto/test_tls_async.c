@@ -54,6 +54,7 @@ static void remove_engine(void)
 static void open_talk(struct talk *talk, const char *engine, uint32_t sessions)
 {
     struct tls_core_config config = {.sessions_max = sessions, .engine = engine, .async = true};
+    talk_without_batches = true; /* the engine is to have it all */
     pauses = 3;
     operations = 0;
     talk_open_config(talk, rsa.ca_file, &config);

@@ -48,6 +48,18 @@ static void server_speaks(void)
     ERR_clear_error();
 }
 
+/* No job to run in for want of memory is no failure: the session waits for one. */
+static enum tls_status work_until_done(enum tls_status status)
+{
+    for (unsigned turn = 0; status == TLS_WANT_WORK; turn++) {
+        counting = turn < 3;
+        tls_core_idle(talk.core);
+        status = tls_resume(talk.tls);
+    }
+    counting = false;
+    return status;
+}
+
 /* Every call of ours, and no other, runs out of memory at the n-th allocation. */
 static enum tls_status client_until_done(const struct tls_demand *demand)
 {
@@ -58,16 +70,16 @@ static enum tls_status client_until_done(const struct tls_demand *demand)
     counting = true;
     talk.tls = tls_open(talk.core, demand);
     tls_set_sink(talk.tls, &talk.sink);
-    status = tls_start(talk.tls);
-    counting = false;
+    status = work_until_done(tls_start(talk.tls));
     while (status == TLS_HANDSHAKE) {
         server_speaks();
         int n = BIO_read(talk.from_server, wire, sizeof(wire));
         if (n <= 0)
             break;
-        counting = true;
-        status = tls_input(talk.tls, wire, (size_t)n, &consumed);
-        counting = false;
+        for (size_t at = 0; at < (size_t)n && status == TLS_HANDSHAKE; at += consumed) {
+            counting = true;
+            status = work_until_done(tls_input(talk.tls, wire + at, (size_t)n - at, &consumed));
+        }
     }
     return status;
 }

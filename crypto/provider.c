@@ -1,0 +1,70 @@
+/* provider.c: what the provider offers, and how a core gets it. */
+#include "crypto/provider.h"
+
+#include <openssl/err.h>
+#include <openssl/provider.h>
+#include <stdlib.h>
+
+#define OURS "provider=" TLS_PROVIDER_NAME
+
+static const OSSL_ALGORITHM key_managers[] = {
+    {"X25519:1.3.101.110", OURS, provided_x25519_keys, NULL},
+    {"EC:id-ecPublicKey:1.2.840.10045.2.1", OURS, provided_ec_keys, NULL},
+    {"RSA:rsaEncryption:1.2.840.113549.1.1.1", OURS, provided_rsa_keys, NULL},
+    {NULL, NULL, NULL, NULL},
+};
+
+static const OSSL_ALGORITHM exchanges[] = {
+    {"X25519:1.3.101.110", OURS, provided_exchange, NULL},
+    {"ECDH", OURS, provided_exchange, NULL},
+    {NULL, NULL, NULL, NULL},
+};
+
+static const OSSL_ALGORITHM signatures[] = {
+    {"ECDSA", OURS, provided_ecdsa, NULL},
+    {"RSA:rsaEncryption:1.2.840.113549.1.1.1", OURS, provided_rsa, NULL},
+    {NULL, NULL, NULL, NULL},
+};
+
+static const OSSL_ALGORITHM *query(void *context, int operation, int *not_to_be_cached)
+{
+    (void)context;
+    *not_to_be_cached = 0;
+    switch (operation) {
+    case OSSL_OP_KEYMGMT: return key_managers;
+    case OSSL_OP_KEYEXCH: return exchanges;
+    case OSSL_OP_SIGNATURE: return signatures;
+    default: return NULL;
+    }
+}
+
+static void teardown(void *context)
+{
+    free(context);
+}
+
+static const OSSL_DISPATCH functions[] = {
+    PROVIDED(OSSL_FUNC_PROVIDER_QUERY_OPERATION, query),
+    PROVIDED(OSSL_FUNC_PROVIDER_TEARDOWN, teardown),
+    OSSL_DISPATCH_END,
+};
+
+static int init(const OSSL_CORE_HANDLE *handle, const OSSL_DISPATCH *in, const OSSL_DISPATCH **out,
+                void **context)
+{
+    (void)handle, (void)in;
+    *out = functions;
+    *context = calloc(1, sizeof(struct provider));
+    return *context != NULL;
+}
+
+bool tls_provider_load(struct tls_core *core, struct error *err)
+{
+    if (OSSL_PROVIDER_add_builtin(core->libctx, TLS_PROVIDER_NAME, init) == 1)
+        core->provider = OSSL_PROVIDER_load(core->libctx, TLS_PROVIDER_NAME);
+    if (!core->provider || EVP_set_default_properties(core->libctx, TLS_PROVIDER_DEFAULT_QUERY) != 1)
+        return error_set(err, "OpenSSL does not take our provider for batches: %s", tls_reason());
+    struct provider *provider = OSSL_PROVIDER_get0_provider_ctx(core->provider);
+    provider->core = core;
+    return true;
+}

@@ -1,0 +1,50 @@
+/* provider.h: an OpenSSL provider whose operations are the core's batches.
+ *
+ * libssl asks it for ephemeral keys, derivations and the check of the peer's handshake signature, because the core's
+ * SSL_CTX prefers it (TLS_PROVIDER_QUERY); all else, chains included, stays with OpenSSL's default provider.  An operation
+ * that has to wait for company suspends the handshake (work.h).  One core's, one thread's; nobody outside crypto/ sees it.
+ *
+ * It knows the keys of X25519, P-256 and P-384 that it has made itself, and of foreign ones only the one whose signature
+ * the running session is about to check (tls.peer_key): any other it refuses, and OpenSSL takes its own.
+ */
+#ifndef CRYPTO_PROVIDER_H
+#define CRYPTO_PROVIDER_H
+
+#include "crypto/batch.h"
+#include "crypto/session.h"
+
+#include <openssl/core_dispatch.h>
+
+#define TLS_PROVIDER_NAME          "hardline"
+#define TLS_PROVIDER_QUERY         "?provider=" TLS_PROVIDER_NAME
+/* What asks for nothing in this context gets OpenSSL's own: the halves of X25519MLKEM768 among others. */
+#define TLS_PROVIDER_DEFAULT_QUERY "?provider=default"
+
+/* tls_provider_load adds it to core->libctx, beside the default provider; core->batch is open. */
+bool tls_provider_load(struct tls_core *core, struct error *err) must_check;
+
+/* ---- among its files ---- */
+
+struct provider {
+    struct tls_core *core;
+};
+
+/* A key as OpenSSL holds it: an ephemeral one of ours, the peer's half of an exchange, or the peer's key for signatures. */
+struct provided_key {
+    struct provider *provider;
+    enum batch_group group; /* BATCH_GROUPS: none yet, or a key for signatures */
+    bool has_own, has_peer;
+    struct batch_pair own;
+    uint8_t peer[BATCH_POINT_BYTES];
+    struct batch_key *verify;
+};
+
+extern const OSSL_DISPATCH provided_x25519_keys[], provided_ec_keys[], provided_rsa_keys[];
+extern const OSSL_DISPATCH provided_exchange[], provided_ecdsa[], provided_rsa[];
+
+/* provider_key.c: OpenSSL's names of the curves; BATCH_GROUPS: not one of ours. */
+enum batch_group provided_group(const char *name);
+
+#define PROVIDED(id, function) {(id), (void (*)(void))(function)}
+
+#endif

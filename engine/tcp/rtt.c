@@ -13,7 +13,8 @@ void rtt_sample(struct rtt *rtt, uint64_t sample_us, const struct rtt_limits *li
 {
     uint32_t r = (uint32_t)max_u64(min_u64(sample_us, SAMPLE_MAX_US), 1);
     rtt->min_us = min_u32(rtt->min_us, r);
-    if (!rtt->srtt_us) { /* (2.2) */
+    if (!rtt->srtt_us || rtt->doubtful) { /* (2.2) */
+        rtt->doubtful = false;
         rtt->srtt_us = r;
         rtt->rttvar_us = r / 2;
     } else { /* (2.3), alpha = 1/8, beta = 1/4 */

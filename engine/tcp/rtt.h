@@ -9,6 +9,7 @@ struct rtt {
     uint32_t rttvar_us;
     uint32_t min_us; /* the least ever measured; UINT32_MAX: none */
     uint32_t rto_us; /* in [rto_min, rto_max], back-off not counted */
+    bool doubtful;   /* the one measurement is of a SYN that was sent more than once: the next begins anew */
     uint8_t backoff; /* time-outs in a row: the RTO in force is rto_us << backoff, at most rto_max */
 };
 

@@ -137,6 +137,8 @@ void ack_of_syn(struct tcb *tcb, const struct tcp_segment *seg, uint64_t now_us)
     struct txq_report report = {0};
     release_acked(tcb, seg->ack, &report);
     measure(tcb, seg, &report, now_us);
+    tcb->rtt.doubtful =
+        tcb->syn_lost; /* the answer may have waited for the peer's neighbour table or backlog, not on the path */
     timer_cancel(tcb, TIMER_RTX);
     tcb->snd_wnd = (uint32_t)seg->window << (seg->flags & TCP_SYN ? 0 : tcb->snd_scale);
     tcb->snd_wnd_max = max_u32(tcb->snd_wnd_max, tcb->snd_wnd);

@@ -15,11 +15,18 @@
 #define SEED_FIRST 7u
 #define SEEDS      3u
 
+/* One flow on a short path that loses much: no seed may stand still.  Time-outs of 200 ms each are no surprise, a transfer takes 200 to 1500. */
+#define SHORT_ONE_WAY_US 500u
+#define SHORT_BYTES      (1u << 20)
+#define SHORT_SEEDS      200u
+#define SHORT_LONGEST_US 2500000u
+
 struct cell {
     const char *name;
     uint32_t loss_ppm, burst_ppm, reorder_ppm, reorder_us, mark_us;
     bool no_sack, no_timestamps, no_pacing;
-    uint32_t queue_us; /* 0: one bandwidth-delay product */
+    uint32_t one_way_us, bytes; /* 0: ONE_WAY_US, BYTES */
+    uint32_t queue_us;          /* 0: one bandwidth-delay product */
     uint32_t
         least_permille; /* of the link; what the loss leaves to a CUBIC or Reno sender (RFC 3155: the square root law) */
 };
@@ -46,6 +53,16 @@ static const struct cell cells[] = {
     {.name = "a shallow queue without pacing", .queue_us = 2000, .no_pacing = true, .least_permille = 400},
 };
 
+static uint32_t one_way_us(const struct cell *cell)
+{
+    return cell->one_way_us ? cell->one_way_us : ONE_WAY_US;
+}
+
+static uint32_t bytes(const struct cell *cell)
+{
+    return cell->bytes ? cell->bytes : BYTES;
+}
+
 static void set_up(struct world *w, const struct cell *cell, const struct tcp_cc *cc, uint64_t seed)
 {
     *w = (struct world){.seed = seed, .check_every = 100};
@@ -68,21 +85,23 @@ static void set_up(struct world *w, const struct cell *cell, const struct tcp_cc
         h->app_us = h->idle_us = 500;
         h->closes_first = true;
         h->abort_us = h->timer_at_us = DEADLINE_NEVER;
-        h->path = (struct path){
-            .delay_us = ONE_WAY_US, .mtu = 65535, .later_us = DEADLINE_NEVER, .dead_us = DEADLINE_NEVER};
+        h->path = (struct path){.delay_us = one_way_us(cell),
+                                .mtu = 65535,
+                                .later_us = DEADLINE_NEVER,
+                                .dead_us = DEADLINE_NEVER};
         if (!h->tx || !h->rx)
             abort();
     }
     struct path *data = &w->host[0].path;
     data->rate_bps = LINK_BPS;
-    data->queue_us = cell->queue_us ? cell->queue_us : 2 * ONE_WAY_US;
+    data->queue_us = cell->queue_us ? cell->queue_us : 2 * one_way_us(cell);
     data->mark_us = cell->mark_us;
     data->loss_ppm = cell->loss_ppm;
     data->burst_ppm = cell->burst_ppm;
     data->burst_len = 10;
     data->reorder_ppm = cell->reorder_ppm;
     data->reorder_us = cell->reorder_us;
-    w->host[0].to_write = BYTES;
+    w->host[0].to_write = bytes(cell);
 }
 
 /* Returns the share of the link, negative after a fault. */
@@ -111,11 +130,36 @@ static void run(const struct cell *cell, const struct tcp_cc *cc)
            sum / SEEDS * 100);
 }
 
+static void none_stands_still(const struct tcp_cc *cc)
+{
+    static const struct cell cell = {.loss_ppm = 50000, .one_way_us = SHORT_ONE_WAY_US, .bytes = SHORT_BYTES};
+    static struct world w;
+    uint64_t longest_us = 0, longest_seed = 0;
+    for (uint64_t seed = 1; seed <= SHORT_SEEDS; seed++) {
+        set_up(&w, &cell, cc, seed);
+        world_play(&w);
+        if (w.fault[0])
+            tap_note("seed %lu: %s", seed, w.fault);
+        bool syn_lost =
+            w.host[0].tcb.syn_lost || w.host[1].tcb.syn_lost; /* that takes seconds, as it ought to */
+        uint64_t took_us = w.fault[0] ? DEADLINE_NEVER : syn_lost ? 0 : w.last_byte_us;
+        if (took_us > longest_us) {
+            longest_us = took_us;
+            longest_seed = seed;
+        }
+    }
+    tap_ok(longest_us <= SHORT_LONGEST_US,
+           "%s, 5 %% loss at 1 ms, %u seeds: no MiB takes longer than %lu ms (seed %lu)", cc->name,
+           SHORT_SEEDS, longest_us / 1000, longest_seed);
+}
+
 int main(void)
 {
     for (unsigned i = 0; i < ARRAY_LEN(cells); i++) {
         run(&cells[i], &tcp_cc_cubic);
         run(&cells[i], &tcp_cc_reno);
     }
+    none_stands_still(&tcp_cc_cubic);
+    none_stands_still(&tcp_cc_reno);
     return tap_done();
 }

@@ -27,11 +27,29 @@ static struct dpdk_pool *dpdk_of(struct pkt_pool *pool)
     return container_of(pool, struct dpdk_pool, pool);
 }
 
+/* With many packets on their way the one that will be given out next has long left the caches: it is fetched while the one
+ * before is being filled.
+ */
+static void prefetch_next(struct rte_mempool *mp)
+{
+    const struct rte_mempool_cache *cache = rte_mempool_default_cache(mp, rte_lcore_id());
+    if (!cache || cache->len == 0)
+        return;
+    struct rte_mbuf *next = cache->objs[cache->len - 1];
+    struct pkt *p = pkt_of_mbuf(next);
+    rte_prefetch0(next);
+    rte_prefetch0(&next->next);
+    rte_prefetch0(p);
+    rte_prefetch0(&p->tcp);
+}
+
 static struct pkt *dpdk_alloc(struct pkt_pool *pool)
 {
-    struct rte_mbuf *m = rte_pktmbuf_alloc(dpdk_of(pool)->mempool);
+    struct rte_mempool *mp = dpdk_of(pool)->mempool;
+    struct rte_mbuf *m = rte_pktmbuf_alloc(mp);
     if (unlikely(!m))
         return NULL;
+    prefetch_next(mp);
     struct pkt *p = pkt_of_mbuf(m);
     pkt_reset(p);
     return p;

@@ -322,9 +322,17 @@ static void trim_front(struct txq *q, struct pkt *p, uint32_t ack, struct txq_re
     count(q, p);
 }
 
+/* What was sent a round trip ago has left the caches when it is acknowledged. */
+static void prefetch(const struct pkt *p)
+{
+    __builtin_prefetch(p);
+    __builtin_prefetch((const uint8_t *)p + CACHE_LINE);
+}
+
 static void drop_head(struct txq *q, struct txq_report *report)
 {
     struct pkt *p = q->head;
+    prefetch(p->next);
     report_acked(q, p, txq_seq_len(p), p->tcp.len, report);
     uncount(q, p);
     q->head = p->next;

@@ -60,6 +60,18 @@ static void on_closed_flow(struct stack *stack, uint32_t flow, const struct tcp_
         time_waits_segment(&stack->time_waits, flow, seg, stack->now_us);
 }
 
+static bool emit(void *ctx, const struct tcp_segment *seg)
+{
+    struct stream *stream = ctx;
+    return net_send_segment(stream->stack->net, &stream->key, stream->flow, seg, stream->stack->now_us);
+}
+
+static bool output(struct stream *stream)
+{
+    const struct tcp_emit out = {.ctx = stream, .emit = emit};
+    return tcp_output(&stream->tcb, stream->stack->now_us, &out);
+}
+
 static void on_segment(void *ctx, uint32_t flow, const struct ip_header *ip, const struct tcp_segment *seg)
 {
     struct stack *stack = ctx;
@@ -70,6 +82,8 @@ static void on_segment(void *ctx, uint32_t flow, const struct ip_header *ip, con
     struct stream *stream = pool_at(&stack->streams, flow);
     (void)ip;
     tcp_input(&stream->tcb, seg, stack->now_us);
+    if (unlikely(tcp_ack_is_full(&stream->tcb)))
+        output(stream);
     mark(stack, stream);
 }
 
@@ -343,12 +357,6 @@ size_t stream_write(struct stream *stream, const void *in, size_t len)
 
 /* ---- a turn ---- */
 
-static bool emit(void *ctx, const struct tcp_segment *seg)
-{
-    struct stream *stream = ctx;
-    return net_send_segment(stream->stack->net, &stream->key, stream->flow, seg, stream->stack->now_us);
-}
-
 static void note_events(struct stream *stream)
 {
     unsigned events = tcp_events(&stream->tcb);
@@ -370,8 +378,7 @@ static void run(struct stream *stream)
     note_events(stream);
     if (!stream->over)
         stack->events.ready(stack->events.ctx, stream);
-    const struct tcp_emit out = {.ctx = stream, .emit = emit};
-    bool all_sent = tcp_output(&stream->tcb, stack->now_us, &out);
+    bool all_sent = output(stream);
     note_events(stream);
     if (stream->over) {
         release(stream);

@@ -149,6 +149,8 @@ void conn_segment(struct conn *conn, const struct tcp_segment *seg, uint64_t now
     if (conn->phase == CONN_GONE)
         return;
     tcp_input(&conn->tcb, seg, now_us);
+    if (unlikely(tcp_ack_is_full(&conn->tcb)))
+        (void)conn_tcp_output(conn, now_us); /* what was refused goes with conn_run */
 }
 
 void conn_icmp(struct conn *conn, const struct icmp *icmp, uint64_t now_us)

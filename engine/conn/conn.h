@@ -89,7 +89,7 @@ struct conn {
     bool one_by_one;            /* core's, likewise: no message before the last one is answered */
     bool lost_ahead;            /* the receiver closed with more than one message in hand */
     uint32_t messages;          /* begun on this connection */
-    uint64_t run_us;            /* the time of this conn_run, for emit */
+    uint64_t run_us;            /* now, for emit */
     uint64_t phase_deadline_us; /* of HANDSHAKE, CLOSING, or idling in OPEN; DEADLINE_NEVER */
     struct byte_sink sink;      /* tls -> tcp */
     struct flow_key key;

@@ -306,6 +306,13 @@ static bool emit(void *ctx, const struct tcp_segment *seg)
     return net_send_segment(conn->env->net, &conn->key, conn->flow, seg, conn->run_us);
 }
 
+bool conn_tcp_output(struct conn *conn, uint64_t now_us)
+{
+    const struct tcp_emit out = {.ctx = conn, .emit = emit};
+    conn->run_us = now_us;
+    return tcp_output(&conn->tcb, now_us, &out);
+}
+
 /* There is something to send and room for it, but no packet. */
 static bool is_starved(struct conn *conn)
 {
@@ -335,8 +342,7 @@ void conn_run(struct conn *conn, uint64_t now_us)
     send_some(conn, now_us); /* what an end has left to send: the alert, the FIN */
 
     lap_enter(lap, LAP_TCP);
-    const struct tcp_emit out = {.ctx = conn, .emit = emit};
-    bool all_sent = tcp_output(&conn->tcb, now_us, &out);
+    bool all_sent = conn_tcp_output(conn, now_us);
     look_at_events(conn, now_us);
     if (conn->over) {
         if (!conn->ended)

@@ -11,6 +11,9 @@ static inline bool conn_smtp_speaks(const struct conn *conn)
 }
 
 struct byte_sink conn_tcp_sink(struct conn *conn);
+
+/* conn_tcp_output lets tcp send what it may; false: again soon. */
+bool conn_tcp_output(struct conn *conn, uint64_t now_us);
 void conn_start_smtp(struct conn *conn, uint64_t now_us);
 void conn_start_tls(struct conn *conn, uint64_t now_us);
 

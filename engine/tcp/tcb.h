@@ -183,6 +183,8 @@ struct tcb {
     uint32_t rcv_fin_seq; /* sequence number of the peer's FIN */
     bool rcv_fin_known;   /* it was seen, perhaps before what precedes it */
     bool rcv_dsack;       /* dsack is to be reported with the next ACK (RFC 2883) */
+    uint8_t early_news;   /* blocks of early segments that have grown since our last ACK, saturating */
+    uint32_t early_end;   /* behind the early segment that came last, if early_news is not 0 */
     uint8_t persist_backoff;
     uint8_t keep_probes; /* unanswered, saturating */
     uint8_t syn_retries; /* SYNs sent after the first */

@@ -138,6 +138,11 @@ void tcp_open_answered(struct tcb *tcb, const struct tcp_open *open, const struc
 /* tcp_input: a segment has arrived for this connection (RFC 9293 3.10.7).  seg is borrowed until return. */
 void tcp_input(struct tcb *tcb, const struct tcp_segment *seg, uint64_t now_us);
 
+/* tcp_ack_is_full: one ACK cannot tell the peer of more than has come: a duplicate (RFC 2883), or as many separate blocks of early
+ * segments as it has room for (RFC 2018 section 3).  Who gives TCP several segments at a time calls tcp_output before the next one.
+ */
+bool tcp_ack_is_full(const struct tcb *tcb);
+
 /* tcp_output emits everything that may leave now: SYN, data within the windows, retransmissions, probes, ACKs, FIN, RST.
  * Returns false if emit refused one or the pool had no packet for a cut: call again in the next turn.
  */

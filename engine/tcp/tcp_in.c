@@ -317,9 +317,19 @@ static bool take_in_order(struct tcb *tcb, const struct text *t, struct pkt *pkt
     return true;
 }
 
+/* How many blocks the next ACK has to tell of (RFC 2018 section 4). */
+static void note_early(struct tcb *tcb, const struct text *t)
+{
+    bool same_block = tcb->early_news && t->seq == tcb->early_end;
+    if (!same_block && tcb->early_news < UINT8_MAX)
+        tcb->early_news++;
+    tcb->early_end = t->seq + t->len;
+}
+
 static bool take_early(struct tcb *tcb, const struct text *t, struct pkt *pkt)
 {
     stat_inc(tcb->stats, STAT_tcp_out_of_order_in);
+    note_early(tcb, t);
     tcb->ack_now = true; /* RFC 5681 section 4.2: a duplicate ACK, at once */
     switch (rxq_insert(&tcb->rxq, pkt, t->payload, t->seq, t->len)) {
     case RXQ_KEPT: return true;
@@ -451,6 +461,11 @@ static inline bool tells_nothing_new(const struct tcb *tcb, const struct tcp_seg
 {
     return seg->ack == tcb->snd_una && (uint32_t)seg->window << tcb->snd_scale == tcb->snd_wnd &&
            seg->ack == tcb->snd_wl2 && tcb->timer[TIMER_PERSIST] == DEADLINE_NEVER;
+}
+
+bool tcp_ack_is_full(const struct tcb *tcb)
+{
+    return tcb->ack_now && (tcb->rcv_dsack || tcb->early_news >= TCP_SACK_BLOCKS_MAX - 1);
 }
 
 void tcp_input(struct tcb *tcb, const struct tcp_segment *seg, uint64_t now_us)

@@ -41,8 +41,10 @@ static void note_ack_sent(struct tcb *tcb, const struct tcp_segment *seg)
     tcb->rcv_unacked = 0;
     tcb->ack_now = false;
     timer_cancel(tcb, TIMER_DELACK);
-    if (seg->opt.sack_blocks)
-        tcb->rcv_dsack = false;
+    if (!seg->opt.sack_blocks)
+        return;
+    tcb->rcv_dsack = false;
+    tcb->early_news = 0;
 }
 
 static bool leave(const struct out *o, const struct tcp_segment *seg)

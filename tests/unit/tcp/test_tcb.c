@@ -178,6 +178,44 @@ static void a_recovery_long_ago_does_not_forbid_another(void **state)
     assert_int_equal(f->tcb.recovery, RECOVERY_FAST);
 }
 
+static void take(struct fixture *f, uint32_t seq, uint32_t len)
+{
+    struct pkt *p = pkt_alloc(f->pool, PKT_DATA);
+    assert_non_null(p);
+    struct tcp_segment seg = {
+        .flags = TCP_ACK, .seq = seq, .ack = 100, .window = 65535, .len = len, .payload = p->data, .pkt = p};
+    tcp_input(&f->tcb, &seg, 2000);
+    pkt_free(p);
+}
+
+/* What came is told of block by block and duplicate by duplicate, also to who is given many segments at a time. */
+static void an_ack_is_full_of_what_it_can_tell(void **state)
+{
+    struct fixture *f = *state;
+    f->tcb.sack_on = true;
+    take(f, 500, 100);
+    take(f, 700, 100);
+    take(f, 800, 100);
+    take(f, 1000, 100);
+    assert_false(tcp_ack_is_full(&f->tcb));
+    take(f, 1200, 100);
+    assert_true(tcp_ack_is_full(&f->tcb));
+    output(f, 2000);
+    assert_false(tcp_ack_is_full(&f->tcb));
+    assert_int_equal(f->last.opt.sack_blocks, 3);
+    take(f, 1300, 100);
+    assert_false(tcp_ack_is_full(&f->tcb));
+    take(f, 700, 100);
+    assert_true(tcp_ack_is_full(&f->tcb));
+    output(f, 2000);
+    assert_int_equal(f->last.opt.sack[0].start, 700);
+    assert_false(tcp_ack_is_full(&f->tcb));
+    for (uint32_t seq = 600; seq < 1400; seq += 100) /* in order, and what was early */
+        take(f, seq, 100);
+    output(f, 2000);
+    assert_false(tcp_ack_is_full(&f->tcb));
+}
+
 int main(void)
 {
 #define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
@@ -190,6 +228,7 @@ int main(void)
         TEST(a_snapshot_tells_what_is_going_on),
         TEST(a_window_that_is_not_used_is_half_forgotten),
         TEST(a_recovery_long_ago_does_not_forbid_another),
+        TEST(an_ack_is_full_of_what_it_can_tell),
     };
     return cmocka_run_group_tests_name("tcp/tcb", tests, NULL, NULL);
 }

@@ -18,7 +18,8 @@ body { background: var(--back); color: var(--ink); font: 15px/1.5 system-ui, san
        padding: 0 1em; }
 h1 { font-size: 1.5em; } h2 { font-size: 1.15em; margin-top: 2em; }
 p, li, small { color: var(--soft); }
-table { border-collapse: collapse; font-variant-numeric: tabular-nums; font-size: 13px; display: block; overflow-x: auto; }
+table { border-collapse: collapse; font-variant-numeric: tabular-nums; font-size: 13px; display: block; overflow-x: auto;
+        margin: .8em 0; }
 th, td { text-align: right; padding: .2em .7em; border-bottom: 1px solid var(--line); white-space: nowrap; }
 th { color: var(--soft); font-weight: 600; } th:first-child, td:first-child { text-align: left; padding-left: 0; }
 svg { width: 100%; height: auto; display: block; } svg text { fill: var(--ink); font: 12px system-ui, sans-serif; }
@@ -97,7 +98,7 @@ def throughput(cases):
 
 def cpu(cases):
     """Microseconds of CPU a unit, by the two clocks, beside the peers'."""
-    rows = [("case", "charged us", "poll mode us", "poll / charged", "all that was charged us", "peers us")]
+    rows = [("case", "charged us", "poll mode us", "poll / charged", "all charged us", "peers us")]
     for case in cases:
         e = case["engine"]
         units = e["per_cpu_s"] * e["cpu_s"] if e["per_cpu_s"] and e["cpu_s"] else 0
@@ -105,7 +106,7 @@ def cpu(cases):
                      number(1e6 / e["per_poll_s"] if e["per_poll_s"] else None, "{:,.1f}"),
                      number(e.get("poll_to_charged"), "{:.3f}"),
                      number(e["raw_cpu_s"] * 1e6 / units if units else None, "{:,.1f}"),
-                     ", ".join(f"{p['name']} {1e6 / p['per_cpu_s']:,.1f}" for p in case["peers"] if p["per_cpu_s"]) or "-"))
+                     ", ".join(f"{p['name']} {1e6 / p['per_cpu_s']:,.0f}" for p in case["peers"] if p["per_cpu_s"]) or "-"))
     return table(rows)
 
 
@@ -181,9 +182,10 @@ def scaling(cases):
     points = [c for c in cases if c.get("scaling")]
     if not points:
         return "<p>The case conns was not run.</p>"
-    rows = [("connections", "kind", "us a message", "bytes a connection", "open")]
-    rows += [(f"{s['connections']:,}", s["kind"], number(s["us_per_message"], "{:,.1f}"),
-              number(s["bytes_per_connection"], "{:,.0f}"), f"{s['open']:,}") for c in points for s in c["scaling"]]
+    rows = [("connections", "kind", "open", "us a message", "poll mode us", "bytes a connection", "at most", "failed")]
+    rows += [(f"{s['connections']:,}", s["kind"], f"{s['open']:,}", number(s["us_per_message"], "{:,.1f}"),
+              number(s["poll_us_per_message"], "{:,.1f}"), number(s["bytes_per_connection"]),
+              number(s.get("most_bytes_per_connection")), f"{s['failed']:,}") for c in points for s in c["scaling"]]
     return table(rows) + scaling_plot([s for c in points for s in c["scaling"] if s["us_per_message"]])
 
 

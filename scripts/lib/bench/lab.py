@@ -60,9 +60,10 @@ class MemifEngine(Engine):
                 waited += int(f.read().split()[1]) / 1e9 if polls else 0
         return waited
 
-    def memory_kb(self):
+    def memory_kb(self, which="VmRSS"):
+        """Resident pages now; VmHWM: the most that there were."""
         with open(f"/proc/{self.process.pid}/status") as f:
-            return int(re.search(r"VmRSS:\s+(\d+)", f.read())[1])
+            return int(re.search(which + r":\s+(\d+)", f.read())[1])
 
 
 class Farm:

@@ -190,7 +190,7 @@ static bool move_to_client(struct talk *talk)
 
 static bool move_work(struct talk *talk)
 {
-    if (tls_status(talk->tls) != TLS_WANT_WORK)
+    if (tls_status(talk->tls) != TLS_WANT_WORK || talk->work_waits)
         return false;
     talk->resumes++;
     tls_core_idle(talk->core);

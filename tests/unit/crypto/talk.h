@@ -25,6 +25,7 @@ struct talk {
     size_t feed_chunk; /* bytes given to tls_input at a time */
     uint8_t *held;     /* server to client: what tls_input has not consumed */
     size_t held_len;
+    bool work_waits;  /* talk_step leaves a suspended session as it is */
     unsigned resumes; /* times that TLS_WANT_WORK was seen */
 };
 

@@ -248,7 +248,8 @@ static void close_one(struct connection *c, enum state state)
     if (state == FAILED)
         ERR_print_errors_fp(stderr);
     if (c->ssl)
-        SSL_set_shutdown(c->ssl, SSL_SENT_SHUTDOWN); /* or OpenSSL takes the session, too, for one that broke */
+        SSL_set_shutdown(c->ssl,
+                         SSL_SENT_SHUTDOWN); /* or OpenSSL takes the session, too, for one that broke */
     SSL_free(c->ssl);
     close(c->fd);
     free(c);

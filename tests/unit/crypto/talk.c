@@ -83,6 +83,7 @@ static void set_tickets(SSL_CTX *ctx, const struct talk_server *s)
     uint8_t keys[80];
     memset(keys, s->ticket_key, sizeof(keys));
     assert(SSL_CTX_set_tlsext_ticket_keys(ctx, keys, sizeof(keys)) == 1);
+    SSL_CTX_set_timeout(ctx, 604800); /* the hint is the session's time-out */
     if (s->tickets)
         SSL_CTX_set_num_tickets(ctx, s->tickets > 0 ? (size_t)s->tickets : 0);
     if (s->tickets < 0)

@@ -22,6 +22,7 @@ struct tls_core;  /* what one core keeps: its context and sessions, later ticket
 struct tls;       /* one session */
 struct batch;
 struct batch_config;
+struct asym_device;
 
 /* ---- trust anchors (control thread; may block and allocate) ---- */
 
@@ -49,6 +50,11 @@ struct tls_core_config {
     bool pq_share; /* send the X25519MLKEM768 key share at once, not only when it is asked for */
     bool batches;  /* public-key work of sessions side by side; handshakes are suspended where that pays */
     uint32_t batch_wait_us; /* for company, at the most; 0: BATCH_WAIT_US */
+    const char *backend;    /* who computes in batches, batch.h; NULL: "auto" */
+    bool backend_require;   /* no core without it */
+    uint32_t core;          /* this core's number, from 0 */
+    const struct asym_device
+        *device; /* for the batches, or NULL; closed with the core, also when none opens */
     /* NULL: batch_open.  A test's own. */
     struct batch *(*batch_open)(const struct batch_config *config, struct error *err);
     bool async;              /* run handshakes as ASYNC jobs (SSL_MODE_ASYNC); needs an engine that pauses */

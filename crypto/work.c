@@ -1,6 +1,8 @@
 /* work.c: who waits for arithmetic, and when it is done. */
 #include "crypto/work.h"
 
+#include "engine/base/asym.h"
+
 #include <openssl/async.h>
 
 /* Enough for every place of every queue, and as many again that have their result. */
@@ -8,13 +10,20 @@
 
 bool work_open(struct tls_core *core, const struct tls_core_config *config, struct error *err)
 {
-    if (!config->batches)
+    if (!config->batches) {
+        if (config->device)
+            config->device->close(config->device->self);
         return true;
+    }
     struct batch_config batch = {
         .ops_max = OPS_MAX,
         .stock = BATCH_STOCK_MAX,
         .wait_us = config->batch_wait_us,
         .stats = config->stats,
+        .backend = config->backend,
+        .require = config->backend_require,
+        .core = config->core,
+        .device = config->device,
     };
     core->batch = config->batch_open ? config->batch_open(&batch, err) : batch_open(&batch, err);
     return core->batch != NULL;
@@ -42,7 +51,7 @@ static enum batch_result do_now(struct tls_core *core, struct work *work)
 {
     work->op = work->put(work->ctx, core);
     if (work->op && work->op->result == BATCH_WAITS)
-        batch_flush(core->batch);
+        batch_now(core->batch, work->op);
     return work->op ? work->op->result : BATCH_WAITS;
 }
 

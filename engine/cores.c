@@ -232,6 +232,10 @@ static struct core_config core_config(const struct hl_engine *engine, uint32_t i
                 .async = c->crypto.async,
                 .pq_share = c->crypto.pq_share,
                 .batches = c->crypto.batches,
+                .backend = c->crypto.backend,
+                .backend_require = c->crypto.backend_require,
+                .core = index,
+                .device = engine->core[index].has_device ? &engine->core[index].device : NULL,
                 .batch_wait_us = (uint32_t)c->crypto.batch_wait_us,
                 .proven_chains = c->crypto.proven_chains,
                 .proven_lifetime_s = (uint32_t)(c->crypto.proven_lifetime_us / 1000000),
@@ -261,6 +265,7 @@ bool engine_open_cores(struct hl_engine *engine, struct error *err)
             return false;
         ec->log_open = true;
         ec->core = core_open(&config, ec->port, err);
+        ec->has_device = false;
         if (!ec->core)
             return error_prefix(err, "core %u", i);
         ec->port = NULL;
@@ -349,6 +354,8 @@ void engine_close_cores(struct hl_engine *engine)
         }
         if (ec->core)
             core_close(ec->core);
+        if (ec->has_device)
+            ec->device.close(ec->device.self);
         if (ec->port)
             port_close(ec->port);
         *ec = (struct engine_core){0};

@@ -2,6 +2,7 @@
 #ifndef ENGINE_ENGINE_H
 #define ENGINE_ENGINE_H
 
+#include "engine/base/asym.h"
 #include "engine/control/admin.h"
 #include "engine/control/config.h"
 #include "engine/control/control.h"
@@ -32,10 +33,11 @@ struct engine_feed {
 
 struct engine_core {
     struct core *core;
-    struct port *port; /* until core_open takes it over */
+    struct port *port;         /* until core_open takes it over */
+    struct asym_device device; /* likewise, where has_device */
     struct log_queue log;
     pthread_t thread;
-    bool log_open, started;
+    bool log_open, started, has_device;
 };
 
 /* One question about connections: asked until its client has the answer or is gone; a listing is a core's until answered. */
@@ -80,6 +82,10 @@ struct hl_engine {
 /* ---- cores.c: the data path's start and stop ---- */
 struct port_dpdk_config engine_port_config(const struct config *config);
 bool engine_open_ports(struct hl_engine *engine, struct error *err) must_check;
+
+/* accelerator.c: the cryptodev of crypto.backend for engine_open_cores; its name, or NULL. */
+bool engine_open_accelerator(struct hl_engine *engine, struct error *err) must_check;
+const char *engine_crypto_device(const struct config *config);
 bool engine_open_cores(struct hl_engine *engine, struct error *err) must_check;
 bool engine_start_cores(struct hl_engine *engine, struct error *err) must_check;
 void engine_tell_cores(struct hl_engine *engine, enum core_command command, struct feed *feed);

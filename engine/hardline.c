@@ -99,6 +99,7 @@ static bool start_eal(struct hl_engine *engine, struct error *err)
         .memory_mb = memory_mb(c, free_mb),
         .no_huge = c->memory.huge == CONFIG_HUGE_NO,
         .device = c->port.device,
+        .crypto_device = engine_crypto_device(c),
         .log = eal_line,
     };
     if (c->memory.huge == CONFIG_HUGE_REQUIRE && free_mb < eal.memory_mb)
@@ -139,9 +140,10 @@ static bool take_what_needs_root(struct hl_engine *engine, struct error *err)
     if (!log_open(c->run.log, (enum log_level)c->run.log_level, err))
         return false;
     warn_of_key_log(c);
-    return start_eal(engine, err) && engine_open_ports(engine, err) && engine_open_cores(engine, err) &&
-           engine_publish_policy(engine, c, err) && engine_open_feeds(engine, err) &&
-           engine_open_admin(engine, err) && write_pid_file(c->run.pid_file, err);
+    return start_eal(engine, err) && engine_open_ports(engine, err) && engine_open_accelerator(engine, err) &&
+           engine_open_cores(engine, err) && engine_publish_policy(engine, c, err) &&
+           engine_open_feeds(engine, err) && engine_open_admin(engine, err) &&
+           write_pid_file(c->run.pid_file, err);
 }
 
 static bool give_up_root(struct hl_engine *engine, struct error *err)

@@ -43,6 +43,7 @@ static bool probe_config(const struct config *config, const struct probe *probe,
         .memory_mb = config->memory.megabytes ? config->memory.megabytes : (uint32_t)mb,
         .no_huge = config->memory.huge == CONFIG_HUGE_NO,
         .device = config->port.device,
+        .crypto_device = engine_crypto_device(config),
     };
     if (!eal_start(&eal, err))
         return false;

@@ -127,10 +127,14 @@ struct config_run {
     bool seccomp;                   /* system call filters; off only to debug */
 };
 
+#define CONFIG_BACKEND_MAX 128
+
 struct config_crypto {
-    bool pq_share;          /* send the X25519MLKEM768 key share at once */
-    char engine[64];        /* OpenSSL ENGINE id; "": probe */
-    bool async;             /* handshakes as ASYNC jobs */
+    bool pq_share;                    /* send the X25519MLKEM768 key share at once */
+    char engine[64];                  /* OpenSSL ENGINE id; "": probe */
+    bool async;                       /* handshakes as ASYNC jobs */
+    char backend[CONFIG_BACKEND_MAX]; /* "auto", "crypto_mb", "libcrypto", "engine:ID", "cryptodev:DEVICE" */
+    bool backend_require;
     bool batches;           /* public-key work of a core's handshakes side by side */
     uint64_t batch_wait_us; /* for company, at the most */
     uint32_t proven_chains; /* verified chains that a core remembers; 0: none */

@@ -306,6 +306,12 @@ void config_check(struct config_reader *r)
     check_tcp(r);
     check_feed(r);
     check_routes(r);
+    if (c->crypto.engine[0] && strncmp(c->crypto.backend, "engine:", 7) == 0)
+        config_complain_key(
+            r, "crypto.backend",
+            "an engine computes in batches or, as crypto.engine, inside sessions: leave one out");
+    if (c->crypto.backend_require && strcmp(c->crypto.backend, "auto") == 0)
+        config_complain_key(r, "crypto.backend-require", "says nothing without a crypto.backend");
     if (c->crypto.async && !c->crypto.engine[0])
         config_complain_key(r, "crypto.async",
                             "needs an engine that works asynchronously: name it in crypto.engine");

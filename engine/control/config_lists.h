@@ -15,7 +15,7 @@ typedef bool config_text_parser(void *base, const char *text, struct error *why)
 
 config_text_parser config_parse_rx_faults, config_parse_tx_faults, config_parse_gateway,
     config_parse_gateway6, config_parse_ports, config_parse_helo, config_parse_socket, config_parse_feed_mode,
-    config_parse_admin_mode, config_parse_log;
+    config_parse_admin_mode, config_parse_log, config_parse_backend;
 
 /* config_list gives the number of elements of an array or list, or -1 and a complaint. */
 int config_list_length(struct config_reader *reader, const config_setting_t *setting, const char *of_what);

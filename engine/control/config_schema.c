@@ -189,11 +189,17 @@ static const struct config_key crypto_keys[] = {
     {TEXT("engine", crypto.engine, ""), .help = "OpenSSL engine for public-key work; none: what is found"},
     {SWITCH("pq-share", crypto.pq_share), .number = false,
      .help = "send the X25519MLKEM768 key share unasked: old servers stumble over the long ClientHello"},
+    {TEXT("backend", crypto.backend, "auto"), .parse = config_parse_backend,
+     .help = "who computes public-key operations in batches: \"auto\" (crypto_mb where the CPU is for it), "
+             "\"crypto_mb\", \"libcrypto\", \"engine:qatengine\", \"cryptodev:0000:6b:00.1\""},
+    {SWITCH("backend-require", crypto.backend_require), .number = false,
+     .help = "refuse to start without that backend, instead of a warning"},
     {SWITCH("async", crypto.async), .number = false, .help = "suspend handshakes while the engine works"},
     {SWITCH("batches", crypto.batches), .number = true,
      .help = "compute the public-key work of a core's handshakes side by side where the CPU can"},
     {NUMBER("batch-wait-us", crypto.batch_wait_us, 1, 100000, 1, "microseconds"), .number = 200,
-     .help = "an operation waits for company at the most so long; not at all where the core has nothing to do"},
+     .help =
+         "an operation waits for company at the most so long; not at all where the core has nothing to do"},
     {NUMBER("proven-chains", crypto.proven_chains, 0, 1048576, 1, ""), .number = 4096,
      .help = "verified certificate chains that a core remembers; 0: each handshake verifies its own"},
     {NUMBER("proven-lifetime-s", crypto.proven_lifetime_us, 1, 604800, SECOND, "seconds"), .number = 3600,

@@ -144,3 +144,23 @@ bool config_parse_log(void *base, const char *text, struct error *why)
             text);
     return true;
 }
+
+/* What is named behind the colon is looked for at start, not here: another machine may check the file. */
+bool config_parse_backend(void *base, const char *text, struct error *why)
+{
+    static const char *const plain[] = {"auto", "crypto_mb", "libcrypto"};
+    static const char *const named[] = {"engine:", "cryptodev:"};
+    (void)base;
+    for (size_t i = 0; i < ARRAY_LEN(plain); i++)
+        if (strcmp(text, plain[i]) == 0)
+            return true;
+    for (size_t i = 0; i < ARRAY_LEN(named); i++) {
+        size_t len = strlen(named[i]);
+        if (strncmp(text, named[i], len) == 0 && text[len])
+            return true;
+    }
+    return error_set(why,
+                     "\"%.60s\" computes nothing: allowed are \"auto\", \"crypto_mb\", \"libcrypto\", "
+                     "\"engine:\" with an OpenSSL engine's id, \"cryptodev:\" with a DPDK device",
+                     text);
+}

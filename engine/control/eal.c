@@ -172,7 +172,9 @@ static void make_args(struct args *args, const struct eal_config *config, const 
     add(args, eal.huge ? "--single-file-segments" : "--no-huge");
     if (is_on_pci(config->device))
         add(args, "--allow=%s", config->device); /* else EAL takes every NIC that it has a driver for */
-    else
+    if (is_on_pci(config->crypto_device))
+        add(args, "--allow=%s", config->crypto_device);
+    if (!is_on_pci(config->device) && !is_on_pci(config->crypto_device))
         add(args, "--no-pci");
     if (!config->telemetry)
         add(args, "--no-telemetry");

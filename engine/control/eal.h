@@ -11,11 +11,12 @@
 enum eal_log_level { EAL_LOG_ERROR, EAL_LOG_WARNING, EAL_LOG_INFO };
 
 struct eal_config {
-    const char *app;    /* the program's name, for EAL's messages */
-    uint32_t memory_mb; /* for packets and rings, all of it taken at start */
-    bool no_huge;       /* ordinary pages even where hugepages can be had */
-    const char *device; /* of the ports; a PCI device is looked at, and no other; may be NULL */
-    bool telemetry;     /* DPDK's own telemetry socket */
+    const char *app;           /* the program's name, for EAL's messages */
+    uint32_t memory_mb;        /* for packets and rings, all of it taken at start */
+    bool no_huge;              /* ordinary pages even where hugepages can be had */
+    const char *device;        /* of the ports; a PCI device is looked at, and no other; may be NULL */
+    const char *crypto_device; /* as device, for public-key operations; may be NULL */
+    bool telemetry;            /* DPDK's own telemetry socket */
     /* What EAL and the drivers say, a line a call, borrowed until return; from any thread.  NULL: not passed on. */
     void (*log)(void *ctx, enum eal_log_level level, const char *line);
     void *log_ctx;

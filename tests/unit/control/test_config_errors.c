@@ -310,6 +310,23 @@ static const struct mistake mistakes[] = {
      .text = PORT NET SMTP "run={log=\"stdout\";};\n",
      .message =
          "x.conf:4: run.log: \"stdout\" is no place for a log: allowed are \"stderr\", \"syslog\" or an absolute path"},
+    {.name = "backend_unknown",
+     .text = PORT NET SMTP "crypto={backend=\"qat\";};\n",
+     .message = "x.conf:4: crypto.backend: \"qat\" computes nothing: allowed are \"auto\", \"crypto_mb\", "
+                "\"libcrypto\", \"engine:\" with an OpenSSL engine's id, \"cryptodev:\" with a DPDK device"},
+    {.name = "backend_without_name",
+     .text = PORT NET SMTP "crypto={backend=\"engine:\";};\n",
+     .message =
+         "x.conf:4: crypto.backend: \"engine:\" computes nothing: allowed are \"auto\", \"crypto_mb\", "
+         "\"libcrypto\", \"engine:\" with an OpenSSL engine's id, \"cryptodev:\" with a DPDK device"},
+    {.name = "backend_and_engine",
+     .text = PORT NET SMTP "crypto={engine=\"qatengine\";\nbackend=\"engine:qatengine\";};\n",
+     .message =
+         "x.conf:5: crypto.backend: an engine computes in batches or, as crypto.engine, inside sessions: leave "
+         "one out"},
+    {.name = "backend_require_auto",
+     .text = PORT NET SMTP "crypto={backend-require=true;};\n",
+     .message = "x.conf:4: crypto.backend-require: says nothing without a crypto.backend"},
     {.name = "async_without_engine",
      .text = PORT NET SMTP "crypto={async=true;};\n",
      .message =

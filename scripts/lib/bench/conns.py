@@ -51,6 +51,9 @@ def run(lab, count, seconds):
             generator.end()
         engine.stop()
         point["farm"] = farm.stop()
+    if not point["farm"].get("ok"):
+        point["failed"] += 1
+        point["complaints"].append(f"the farm is not content: {farm.process.log().strip()[-300:] or point['farm']}")
     return point
 
 
@@ -145,6 +148,9 @@ def points_of(lab, case, counts, kb_each, run_one, seconds):
         case["scaling"].append(point)
         case["failed"] += point["failed"]
         case["notes"] += point["complaints"]
+        if not point["farm"].get("kept_up", True):
+            case["notes"].append(f"{count:,} connections ({kind}): the farm has not kept up; the cost is the sender's CPU time, the "
+                                 "latencies are the farm's")
         if point["open"] < count * 0.95:
             case["notes"].append(f"of {count:,} connections ({kind}) {point['open']:,} were open")
 

@@ -10,6 +10,7 @@
 #include <rte_lcore.h>
 #include <rte_mbuf_pool_ops.h>
 #include <stdlib.h>
+#include <string.h>
 
 #define CACHE_OBJECTS 256u /* a registered thread's own stock of free buffers */
 
@@ -106,6 +107,15 @@ static unsigned cache_objects(uint32_t capacity)
     return capacity >= 8 * CACHE_OBJECTS ? CACHE_OBJECTS : capacity / 8;
 }
 
+/* What was freed last is given out first, for it is in the caches still; DPDK's ring would go round all buffers.  Where
+ * the platform or the command line of EAL has a say it stays as they want it.
+ */
+static const char *buffers_kept_by(void)
+{
+    const char *ops = rte_mbuf_best_mempool_ops();
+    return strcmp(ops, RTE_MBUF_DEFAULT_MEMPOOL_OPS) == 0 ? "stack" : ops;
+}
+
 struct pkt_pool *pool_dpdk_open(const char *name, uint32_t capacity, uint32_t reserve, uint16_t data_bytes,
                                 int socket_id, struct error *err)
 {
@@ -115,8 +125,9 @@ struct pkt_pool *pool_dpdk_open(const char *name, uint32_t capacity, uint32_t re
         error_set(err, "packet pool %s: no memory", name);
         return NULL;
     }
-    dp->mempool = rte_pktmbuf_pool_create(name, capacity, cache_objects(capacity), POOL_DPDK_PRIVATE_BYTES,
-                                          (uint16_t)(PKT_HEADROOM + data_bytes), socket_id);
+    dp->mempool =
+        rte_pktmbuf_pool_create_by_ops(name, capacity, cache_objects(capacity), POOL_DPDK_PRIVATE_BYTES,
+                                       (uint16_t)(PKT_HEADROOM + data_bytes), socket_id, buffers_kept_by());
     if (!dp->mempool) {
         unsigned mb = (unsigned)(((uint64_t)capacity * (data_bytes + 512u)) >> 20) + 1;
         error_set(

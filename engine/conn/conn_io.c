@@ -185,6 +185,23 @@ static bool receive(struct conn *conn, uint64_t now_us)
 
 /* ---- out ---- */
 
+static bool emit(void *ctx, const struct tcp_segment *seg)
+{
+    struct conn *conn = ctx;
+    return net_send_segment(conn->env->net, &conn->key, conn->flow, seg, conn->run_us);
+}
+
+/* What has just been sealed is in the nearest cache: the checksum and the port read it from there. */
+static void push(struct conn *conn, uint64_t now_us)
+{
+    const struct tcp_emit out = {.ctx = conn, .emit = emit};
+    lap_enter(&conn->env->lap, LAP_TCP);
+    if (tcp_push(&conn->tcb, now_us, &out) && net_burst_waits(conn->env->net)) {
+        lap_enter(&conn->env->lap, LAP_TRANSMIT);
+        net_transmit_flush(conn->env->net, now_us);
+    }
+}
+
 static bool send_clear(struct conn *conn, uint64_t now_us)
 {
     size_t first;
@@ -208,12 +225,12 @@ static bool send_clear(struct conn *conn, uint64_t now_us)
     return len > 0;
 }
 
-/* How many plain bytes fit, sealed, into what TCP takes now. */
+/* How many plain bytes fit, sealed, into what TCP has a use for now. */
 static size_t plain_room(const struct conn *conn)
 {
-    size_t space = tcp_write_space(&conn->tcb);
-    size_t overhead = tls_sealed_bytes(conn->tls, CONN_SCRATCH_BYTES) - CONN_SCRATCH_BYTES;
-    return space <= overhead ? 0 : min_size(space - overhead, CONN_SCRATCH_BYTES);
+    size_t sealed = tls_sealed_bytes(conn->tls, CONN_SCRATCH_BYTES);
+    size_t due = tcp_write_due(&conn->tcb, sealed), overhead = sealed - CONN_SCRATCH_BYTES;
+    return due <= overhead ? 0 : min_size(due - overhead, CONN_SCRATCH_BYTES);
 }
 
 static bool send_tls(struct conn *conn, uint64_t now_us)
@@ -233,6 +250,7 @@ static bool send_tls(struct conn *conn, uint64_t now_us)
         look_at_tls(conn, now_us);
         return false;
     }
+    push(conn, now_us);
     return true;
 }
 
@@ -298,12 +316,6 @@ static void set_timer(struct conn *conn, bool again, uint64_t now_us)
     if (again)
         deadline = now_us + RETRY_US;
     wheel_arm(conn->env->wheel, &conn->timer, deadline);
-}
-
-static bool emit(void *ctx, const struct tcp_segment *seg)
-{
-    struct conn *conn = ctx;
-    return net_send_segment(conn->env->net, &conn->key, conn->flow, seg, conn->run_us);
 }
 
 bool conn_tcp_output(struct conn *conn, uint64_t now_us)

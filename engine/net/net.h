@@ -93,6 +93,11 @@ void net_receive(struct net *net, struct pkt *pkt, uint64_t now_us);
  */
 void net_transmit_flush(struct net *net, uint64_t now_us);
 
+/* net_burst_waits: a whole burst is queued for a port that takes what it is given.  Flushed at once it finds its bytes in the
+ * nearest caches.
+ */
+bool net_burst_waits(const struct net *net);
+
 /* net_transmit_waiting: frames that the port has not taken yet. */
 bool net_transmit_waiting(const struct net *net);
 

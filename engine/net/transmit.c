@@ -69,6 +69,11 @@ void net_transmit_flush(struct net *net, uint64_t now_us)
     }
 }
 
+bool net_burst_waits(const struct net *net)
+{
+    return waiting(&net->tx) >= PORT_BURST && net->tx.stalled_us == DEADLINE_NEVER;
+}
+
 bool tx_has_room(struct net *net, uint64_t now_us)
 {
     if (unlikely(waiting(&net->tx) == NET_TX_QUEUE))

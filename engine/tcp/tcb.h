@@ -405,6 +405,7 @@ void pace_sent(struct tcb *tcb, uint32_t bytes, uint64_t now_us);
 /* ---- tcp_out.c ---- */
 
 uint32_t out_receive_window(const struct tcb *tcb); /* what could be offered now, bytes */
+uint32_t out_may_leave(const struct tcb *tcb);      /* unsent bytes that the windows take now */
 bool out_has_new(const struct tcb *tcb);            /* unsent text that the peer's window takes */
 
 /* ---- tcp_timer.c ---- */

@@ -235,6 +235,15 @@ size_t tcp_write_space(const struct tcb *tcb)
     return tcb->config->send_buffer_bytes - tcb->txq.bytes;
 }
 
+size_t tcp_write_due(const struct tcb *tcb, size_t least)
+{
+    uint32_t may_leave = out_may_leave(tcb), unsent = tcb->txq.unsent_bytes;
+    if (unsent > 0 && unsent >= may_leave)
+        return 0;
+    size_t missing = may_leave > unsent ? may_leave - unsent : 0;
+    return min_size(max_u64(missing, least), tcp_write_space(tcb));
+}
+
 size_t tcp_unsent_bytes(const struct tcb *tcb)
 {
     return tcb->txq.unsent_bytes;

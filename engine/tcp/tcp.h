@@ -148,6 +148,11 @@ bool tcp_ack_is_full(const struct tcb *tcb);
  */
 bool tcp_output(struct tcb *tcb, uint64_t now_us, const struct tcp_emit *emit);
 
+/* tcp_push emits data likewise while more is being written: a last packet that is not full waits for that.  What leaves
+ * is in the caches still.  tcp_output comes when all is written; false: as there.
+ */
+bool tcp_push(struct tcb *tcb, uint64_t now_us, const struct tcp_emit *emit);
+
 /* tcp_next_deadline: when tcp_timers has to be called, absolute; DEADLINE_NEVER if not at all. */
 uint64_t tcp_next_deadline(const struct tcb *tcb);
 void tcp_timers(struct tcb *tcb, uint64_t now_us);
@@ -159,6 +164,12 @@ void tcp_timers(struct tcb *tcb, uint64_t now_us);
 uint8_t *tcp_write_reserve(struct tcb *tcb, size_t *room);
 void tcp_write_commit(struct tcb *tcb, size_t len);
 size_t tcp_write_space(const struct tcb *tcb);
+
+/* tcp_write_due: how many bytes are worth writing now.  What the windows do not let out yet is better made when they do: it
+ * would be out of the caches by then, and hold packets that other connections could send.  0 while what has been written
+ * is as much as may leave, else at least `least` as far as there is space, so that what is written comes in large pieces.
+ */
+size_t tcp_write_due(const struct tcb *tcb, size_t least);
 size_t tcp_unsent_bytes(const struct tcb *tcb);  /* committed, never sent */
 size_t tcp_unacked_bytes(const struct tcb *tcb); /* committed, not acknowledged */
 

@@ -7,6 +7,7 @@ struct out {
     struct tcb *tcb;
     uint64_t now_us;
     const struct tcp_emit *emit;
+    bool more; /* will be written at once: what is less than a full segment waits for it */
 };
 
 /* RFC 9293 section 3.8.6.2.2: the window grows by a full segment or half the buffer at least, and never shrinks. */
@@ -225,6 +226,12 @@ static uint32_t window_takes(const struct tcb *tcb, const struct pkt *p)
     return 0;
 }
 
+uint32_t out_may_leave(const struct tcb *tcb)
+{
+    uint32_t pipe = recovery_pipe(tcb), cwnd = tcb->cc.cwnd;
+    return min_u32(window_left(tcb), cwnd > pipe ? cwnd - pipe : 0);
+}
+
 bool out_has_new(const struct tcb *tcb)
 {
     const struct pkt *p = tcb->txq.unsent;
@@ -322,7 +329,7 @@ static bool send_new(const struct out *o)
         join_pieces(tcb, p);
         uint32_t bytes = window_takes(tcb, p);
         closed_window = bytes == 0;
-        if (closed_window)
+        if (closed_window || (o->more && !p->next && p->tcp.len < tcb->snd_mss))
             break;
         restart_after_idle(tcb, o->now_us);
         if (p->tcp.len > 0 && !cwnd_allows(tcb, bytes)) { /* a bare FIN is no load for the path */
@@ -421,4 +428,12 @@ bool tcp_output(struct tcb *tcb, uint64_t now_us, const struct tcp_emit *emit)
     if (tcb->state == TCP_SYN_SENT || tcb->state == TCP_SYN_RECEIVED)
         return send_syn(&o) && send_ack(&o);
     return send_lost(&o) && send_tail_probe(&o) && send_new(&o) && send_probe(&o) && send_ack(&o);
+}
+
+bool tcp_push(struct tcb *tcb, uint64_t now_us, const struct tcp_emit *emit)
+{
+    struct out o = {.tcb = tcb, .now_us = now_us, .emit = emit, .more = true};
+    if ((tcb->state != TCP_ESTABLISHED && tcb->state != TCP_CLOSE_WAIT) || tcb->abort_now || tcb->rst_now)
+        return true;
+    return send_lost(&o) && send_tail_probe(&o) && send_new(&o);
 }

@@ -89,6 +89,49 @@ static void unsent_small_writes_share_a_segment(void **state)
     assert_int_equal(f->last.len, 70);
 }
 
+static void a_push_keeps_back_what_is_not_full(void **state)
+{
+    struct fixture *f = *state;
+    const struct tcp_emit out = {.ctx = f, .emit = emit};
+    unsigned before = f->sent;
+    assert_int_equal(put(f, 1000), 1000);
+    assert_int_equal(put(f, 400), 400);
+    assert_true(tcp_push(&f->tcb, 3000, &out));
+    tcb_check(&f->tcb);
+    assert_int_equal(f->sent, before + 1);
+    assert_int_equal(f->last.len, 1000);
+    assert_int_equal(put(f, 600), 600); /* joins what was kept back */
+    assert_true(tcp_push(&f->tcb, 3000, &out));
+    assert_int_equal(f->sent, before + 2);
+    assert_int_equal(f->last.len, 1000);
+    assert_int_equal(put(f, 1), 1);
+    assert_true(tcp_push(&f->tcb, 3000, &out));
+    assert_int_equal(tcp_unsent_bytes(&f->tcb), 1);
+    output(f, 3000);
+    assert_int_equal(f->sent, before + 3);
+    assert_int_equal(f->last.len, 1);
+}
+
+static void what_the_windows_let_out_is_due(void **state)
+{
+    struct fixture *f = *state;
+    const size_t window = f->tcb.cc.cwnd, least = 2500;
+    assert_int_equal(window, 10000);
+    assert_int_equal(tcp_write_due(&f->tcb, least), window);
+    for (unsigned i = 0; i < 9; i++)
+        assert_int_equal(put(f, 1000), 1000);
+    assert_int_equal(tcp_write_due(&f->tcb, least), least); /* a large piece, though less may leave */
+    assert_int_equal(put(f, 1000), 1000);
+    assert_int_equal(tcp_write_due(&f->tcb, least), 0);
+    output(f, 3000);
+    assert_int_equal(tcp_unsent_bytes(&f->tcb), 0);
+    assert_int_equal(tcp_write_due(&f->tcb, least),
+                     least); /* nothing may leave: there has to be something that waits */
+    assert_int_equal(put(f, 1), 1);
+    assert_int_equal(tcp_write_due(&f->tcb, least), 0);
+    assert_int_equal(tcp_write_due(&f->tcb, SIZE_MAX), 0);
+}
+
 static void an_empty_commit_writes_nothing(void **state)
 {
     struct fixture *f = *state;
@@ -222,6 +265,8 @@ int main(void)
     const struct CMUnitTest tests[] = {
         TEST(the_control_block_fits_in_a_kilobyte),
         TEST(unsent_small_writes_share_a_segment),
+        TEST(a_push_keeps_back_what_is_not_full),
+        TEST(what_the_windows_let_out_is_due),
         TEST(an_empty_commit_writes_nothing),
         TEST(release_gives_everything_back),
         TEST(events_are_told_once),

@@ -6,7 +6,7 @@
  * proves what the one before has proven.
  */
 #include "crypto/tls.h"
-#include "tests/unit/crypto/pki.h"
+#include "tests/unit/crypto/talk.h"
 
 #include <openssl/err.h>
 #include <openssl/ssl.h>
@@ -66,6 +66,8 @@ static void prepare(void)
     struct error err;
     struct pki_chain chain = pki_chain("P-256", "DNS:mx.example.org");
     core = tls_core_open(&(struct tls_core_config){.sessions_max = 1,
+                                                   .batches = talk_batches_wanted(),
+                                                   .batch_open = talk_in_lanes,
                                                    .proven_chains = 16,
                                                    .proven_lifetime_s = 3600,
                                                    .tickets_max = 8,
@@ -253,6 +255,10 @@ static void act(struct actors *a, uint8_t operation, uint8_t argument)
         else
             tls_resume(a->tls);
         break;
+    }
+    if (tls_status(a->tls) == TLS_WANT_WORK && !(argument & 1)) {
+        tls_core_idle(core);
+        tls_resume(a->tls);
     }
     ERR_clear_error();
 }

@@ -29,8 +29,14 @@ static void sink_commit(void *ctx, size_t len)
 
 bool talk_without_batches;
 
+bool talk_batches_wanted(void)
+{
+    const char *said = getenv("HARDLINE_BATCHES");
+    return !said || strcmp(said, "off") != 0;
+}
+
 /* Measuring takes longer than most tests; and whatever can wait is to wait. */
-static struct batch *always_in_lanes(const struct batch_config *config, struct error *err)
+struct batch *talk_in_lanes(const struct batch_config *config, struct error *err)
 {
     struct batch_config mine = *config;
     mine.break_even = 1;
@@ -43,10 +49,9 @@ void talk_open_config(struct talk *talk, const char *ca_file, const struct tls_c
     struct tls_core_config mine = *config;
     memset(talk, 0, sizeof(*talk));
     mine.stats = &talk->stats;
-    const char *batches = getenv("HARDLINE_BATCHES");
-    if (!talk_without_batches && !mine.batches && !(batches && strcmp(batches, "off") == 0)) {
+    if (!talk_without_batches && !mine.batches && talk_batches_wanted()) {
         mine.batches = true;
-        mine.batch_open = always_in_lanes;
+        mine.batch_open = talk_in_lanes;
     }
     talk->core = tls_core_open(&mine, &err);
     if (!talk->core)

@@ -47,6 +47,8 @@ struct talk_server {
  * HARDLINE_BATCHES=off in the environment: none has; likewise while talk_without_batches is set.
  */
 extern bool talk_without_batches;
+bool talk_batches_wanted(void);
+struct batch *talk_in_lanes(const struct batch_config *config, struct error *err);
 
 /* talk_open makes the core, and the trust set from ca_file (NULL: no trust). */
 void talk_open(struct talk *talk, const char *ca_file);

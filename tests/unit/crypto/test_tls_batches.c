@@ -15,13 +15,6 @@ static struct talk talk[MOST];
 
 /* ---- a core and its sessions ---- */
 
-static struct batch *in_lanes(const struct batch_config *config, struct error *err)
-{
-    struct batch_config mine = *config;
-    mine.break_even = 1;
-    return batch_open(&mine, err);
-}
-
 static void open_core(const struct pki_chain *chain,
                       struct batch *(*open)(const struct batch_config *, struct error *))
 {
@@ -108,7 +101,7 @@ static void run_to_the_end(unsigned n)
 static void when_all_wait(void **state)
 {
     (void)state;
-    open_core(&rsa, in_lanes);
+    open_core(&rsa, talk_in_lanes);
     meet(7, &rsa, TLS1_3_VERSION);
     settle(7);
     assert_int_equal(count(7, TLS_WANT_WORK), 7);
@@ -126,7 +119,7 @@ static void when_all_wait(void **state)
 static void when_eight_wait(void **state)
 {
     (void)state;
-    open_core(&ec, in_lanes);
+    open_core(&ec, talk_in_lanes);
     meet(8, &ec, TLS1_3_VERSION);
     settle(8);
     assert_int_equal(stat(STAT_tls_batch_run_full), 1);
@@ -141,7 +134,7 @@ static void when_eight_wait(void **state)
 static void when_the_oldest_has_waited(void **state)
 {
     (void)state;
-    open_core(&rsa, in_lanes);
+    open_core(&rsa, talk_in_lanes);
     tls_core_work(talk[0].core, 1000);
     meet(2, &rsa, TLS1_3_VERSION);
     settle(1); /* the other's server has not answered */
@@ -159,7 +152,7 @@ static void when_the_oldest_has_waited(void **state)
 static void when_there_is_nothing_else_to_do(void **state)
 {
     (void)state;
-    open_core(&rsa, in_lanes);
+    open_core(&rsa, talk_in_lanes);
     meet(2, &rsa, TLS1_2_VERSION);
     settle(1);
     tls_core_work(talk[0].core, 1);
@@ -201,7 +194,7 @@ static void a_bad_signature_is_its_own_affair(void **state)
     for (unsigned c = 0; c < ARRAY_LEN(chains); c++) {
         char with[256], without[256];
         for (unsigned lane = 0; lane < 8; lane++) {
-            open_core(chains[c], in_lanes);
+            open_core(chains[c], talk_in_lanes);
             meet(8, chains[c], TLS1_2_VERSION);
             for (unsigned i = 0; i < 8; i++)
                 answer(&talk[i], i == lane);
@@ -270,7 +263,7 @@ static void what_a_backend_leaves_libcrypto_does(void **state)
 static void freed_while_they_wait(void **state)
 {
     (void)state;
-    open_core(&rsa, in_lanes);
+    open_core(&rsa, talk_in_lanes);
     for (unsigned leaver = 0; leaver < 5; leaver++) {
         meet(5, &rsa, TLS1_3_VERSION);
         settle(5);
@@ -290,7 +283,7 @@ static void the_core_closes_while_they_wait(void **state)
 {
     (void)state;
     for (unsigned n = 1; n <= 7; n += 3) {
-        open_core(&ec, in_lanes);
+        open_core(&ec, talk_in_lanes);
         meet(n, &ec, TLS1_3_VERSION);
         settle(n);
         assert_int_equal(count(n, TLS_WANT_WORK), n);

@@ -60,6 +60,13 @@ uint16_t checksum_finish(uint32_t sum)
     return (uint16_t)~checksum_fold(sum);
 }
 
+static uint64_t add_addr(uint64_t sum, const struct ip_addr *addr)
+{
+    for (size_t i = 0; i < sizeof(addr->b); i += sizeof(uint32_t))
+        sum += load_u32(addr->b + i);
+    return sum;
+}
+
 /* The IPv4 pseudo header is the same sum over the IPv4-mapped form: its prefix adds 0xffff, which is zero. */
 uint32_t checksum_pseudo(const struct ip_addr *src, const struct ip_addr *dst, uint8_t protocol, uint32_t len)
 {
@@ -67,9 +74,8 @@ uint32_t checksum_pseudo(const struct ip_addr *src, const struct ip_addr *dst, u
     struct bytes_out out = bytes_out(rest, sizeof(rest));
     bytes_put_be32(&out, len);
     bytes_put_be32(&out, protocol);
-    uint32_t sum = checksum_add(0, src->b, sizeof(src->b));
-    sum = checksum_add(sum, dst->b, sizeof(dst->b));
-    return checksum_add(sum, rest, sizeof(rest));
+    uint64_t sum = add_addr(add_addr(0, src), dst);
+    return fold_32(sum + load_u32(rest) + load_u32(rest + sizeof(uint32_t)));
 }
 
 uint32_t checksum_tcp_pseudo(const struct ip_addr *src, const struct ip_addr *dst, uint32_t tcp_len)

@@ -173,7 +173,8 @@ static void end(struct place *place)
 static bool go_on(struct place *place)
 {
     int returned;
-    switch (ASYNC_start_job(&place->async, place->wait, &returned, compute, &place, sizeof(struct place *))) {
+    switch (ASYNC_start_job(&place->async, place->wait, &returned, compute, (void *)&place,
+                            sizeof(struct place *))) {
     case ASYNC_PAUSE: return true;
     case ASYNC_NO_JOBS: return false;
     default: end(place); return true;

@@ -124,6 +124,7 @@ bool batch_device_put(struct batch *b, struct batch_op *op, uint64_t now_us)
 static struct batch_op *land(struct batch_device *d, struct flight *f)
 {
     struct batch_op *op = f->op;
+    assert(op); /* who is among the flying has one */
     list_remove(&f->link);
     f->op = NULL;
     op->flight = NULL;

@@ -161,7 +161,7 @@ static void put_in(struct asym_queue *q)
     uint16_t taken = rte_cryptodev_enqueue_burst(q->dev->id, q->id, q->wait, q->waiting);
     q->waiting -= taken;
     q->out += taken;
-    memmove(q->wait, q->wait + taken, q->waiting * sizeof(q->wait[0]));
+    memmove((void *)q->wait, (const void *)(q->wait + taken), q->waiting * sizeof(q->wait[0]));
 }
 
 struct asym_job *asym_dpdk_poll(void *self)

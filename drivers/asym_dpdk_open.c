@@ -173,6 +173,7 @@ static bool prepare(struct asym_cryptodev *dev, const struct asym_dpdk_config *c
 
 bool asym_dpdk_open(const struct asym_dpdk_config *config, struct asym_device device[], struct error *err)
 {
+    assert(config->queues > 0);
     struct asym_cryptodev *dev = make(config, err);
     if (!dev)
         return false;

@@ -39,7 +39,7 @@ static void prefetch_next(struct rte_mempool *mp)
     struct rte_mbuf *next = cache->objs[cache->len - 1];
     struct pkt *p = pkt_of_mbuf(next);
     rte_prefetch0(next);
-    rte_prefetch0(&next->next);
+    rte_prefetch0((const void *)&next->next);
     rte_prefetch0(p);
     rte_prefetch0(&p->tcp);
 }

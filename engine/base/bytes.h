@@ -57,6 +57,7 @@ static inline void bytes_copy(void *to, const void *from, size_t len)
         memcpy(out + len - 4, b, 4);
     } else if (len > 0) {
         uint8_t first = in[0], middle = in[len / 2], last = in[len - 1];
+        __asm__("" : "+r"(out)); /* nor room: else gcc warns of three bytes written where it knows of one */
         out[0] = first;
         out[len / 2] = middle;
         out[len - 1] = last;

@@ -124,8 +124,10 @@ inlined uint64_t first_bits(size_t count)
 /* Of the bytes from `first` to the end: labels with dots between.  None is longer than 63: the whole would have to be. */
 inlined bool are_labels(const struct look *l, size_t first, size_t end)
 {
+    if (first >= PLAIN_MAX || first >= end)
+        return false;
     uint64_t those = first_bits(end) & ~first_bits(first), dot = l->dot & those;
-    return first < end && ((l->name | l->dot) & those) == those && !(dot & dot << 1) && !(dot >> first & 1) &&
+    return ((l->name | l->dot) & those) == those && !(dot & dot << 1) && !(dot >> first & 1) &&
            !(dot >> (end - 1) & 1);
 }
 

@@ -21,6 +21,7 @@ def told(scene):
     hl.equal((first, second), (False, True), "the second connection is resumed, and the result says so")
     hl.equal([e.get("resumed") for e in scene.mxs.events("good", "handshake done")], [False, True], "the MX says so, too")
     hl.equal((resumed(scene, "good_tls12"), resumed(scene, "good_tls12")), (False, True), "TLS 1.2: likewise")
+    hl.wait_until(lambda: scene.engine.counter("tls_resumed") >= 2, 10, "status has counted both")
     total = scene.engine.status()["total"]
     hl.ok(total["tls_resumed"] == 2 and total["tls_tickets_used"] == 2 and total["tls_tickets_stored"] > 2 and
           total["tls_tickets_refused"] == 0, "status counts them", {k: v for k, v in total.items() if "ticket" in k})
@@ -47,6 +48,7 @@ def not_for_another_policy(scene):
 def not_when_switched_off():
     scene = Scene(rules=VERIFY, settings={**EACH_ITS_OWN, "crypto": {"resumption": "none"}})
     hl.equal([resumed(scene) for _ in range(3)], [False] * 3, "resumption none: none")
+    hl.wait_until(lambda: scene.engine.counter("tls_tickets_drop_unwanted") > 0, 10, "status counts what was not wanted")
     total = scene.engine.status()["total"]
     hl.ok(total["tls_tickets_stored"] == 0 and total["tls_tickets_drop_unwanted"] > 0, "and no ticket is kept",
           {k: v for k, v in total.items() if "ticket" in k})

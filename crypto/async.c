@@ -48,16 +48,24 @@ bool tls_async_stacks(struct error *err)
            error_set(err, "OpenSSL's asynchronous jobs are in use by this process already; switch ours off");
 }
 
+/* OpenSSL's jobs are the thread's: cores that share one have them together, as many as the first asked for. */
+static _Thread_local unsigned users;
+
 bool tls_async_open(uint32_t jobs_max, struct error *err)
 {
     if (!tls_async_stacks(err))
         return false;
-    if (!ASYNC_init_thread(jobs_max, 0))
+    if (users++ > 0)
+        return true;
+    if (!ASYNC_init_thread(jobs_max, 0)) {
+        users--;
         return error_set(err, "OpenSSL's asynchronous jobs do not start: %s", tls_reason());
+    }
     return true;
 }
 
 void tls_async_close(void)
 {
-    ASYNC_cleanup_thread();
+    if (--users == 0)
+        ASYNC_cleanup_thread();
 }

@@ -7,12 +7,12 @@
  */
 #include "crypto/tls.h"
 #include "tests/unit/crypto/talk.h"
+#include "tests/unit/crypto/wall.h"
 
 #include <openssl/err.h>
 #include <openssl/ssl.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 
 #define WIRE_BYTES (256u << 10)
 
@@ -41,18 +41,6 @@ static struct tls_trust *trust;
 static SSL_CTX *servers[2];
 static struct actors actors;
 static uint64_t runs;
-static int64_t clock_shift_s;
-
-/* The wall clock of this program, OpenSSL's included. */
-__attribute__((visibility("default"))) time_t time(time_t *out)
-{
-    struct timespec now;
-    clock_gettime(CLOCK_REALTIME, &now);
-    now.tv_sec += clock_shift_s;
-    if (out)
-        *out = now.tv_sec;
-    return now.tv_sec;
-}
 
 static void require(bool held)
 {

@@ -1,30 +1,17 @@
 /* Chains that were verified before: what is found again, and that nothing is found that a fresh look would refuse. */
 #include "tests/unit/crypto/talk.h"
+#include "tests/unit/crypto/wall.h"
 #include "tests/unit/cmocka.h"
 
 #include <openssl/core_names.h>
 #include <openssl/param_build.h>
 #include <sys/time.h>
-#include <time.h>
 
 #define HOST     "mx.example.org"
 #define ALIAS    "mail.example.net"
 #define SAN      "DNS:" HOST ",DNS:" ALIAS
 #define HOUR     3600L
 #define LIFETIME 1800L
-
-/* The wall clock of this program, OpenSSL's included: libcrypto asks time(). */
-static time_t clock_shift_s;
-
-__attribute__((visibility("default"))) time_t time(time_t *out)
-{
-    struct timespec ts;
-    clock_gettime(CLOCK_REALTIME, &ts);
-    ts.tv_sec += clock_shift_s;
-    if (out)
-        *out = ts.tv_sec;
-    return ts.tv_sec;
-}
 
 static struct pki_chain ec;
 static struct talk talk;

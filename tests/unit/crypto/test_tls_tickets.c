@@ -1,31 +1,18 @@
 /* Resumption: what is resumed, with whose proof, and that nothing is that a fresh handshake would refuse. */
 #include "tests/unit/crypto/talk.h"
+#include "tests/unit/crypto/wall.h"
 #include "tests/unit/cmocka.h"
 
 #include <malloc.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/time.h>
-#include <time.h>
 
 #define HOST     "mx.example.org"
 #define ALIAS    "mail.example.net"
 #define SAN      "DNS:" HOST ",DNS:" ALIAS
 #define HOUR     3600L
 #define LIFETIME 1800L
-
-/* The wall clock of this program, OpenSSL's included. */
-static time_t clock_shift_s;
-
-__attribute__((visibility("default"))) time_t time(time_t *out)
-{
-    struct timespec ts;
-    clock_gettime(CLOCK_REALTIME, &ts);
-    ts.tv_sec += clock_shift_s;
-    if (out)
-        *out = ts.tv_sec;
-    return ts.tv_sec;
-}
 
 static struct pki_chain ec;
 static struct talk talk;

@@ -3,31 +3,18 @@
  */
 #include "engine/base/rand.h"
 #include "tests/unit/crypto/talk.h"
+#include "tests/unit/crypto/wall.h"
 #include "tests/unit/cmocka.h"
 
 #include <stdlib.h>
 #include <string.h>
 #include <sys/time.h>
-#include <time.h>
 #include <unistd.h>
 
 #define HOST  "mx.example.org"
 #define ALIAS "mail.example.net"
 #define SAN   "DNS:" HOST ",DNS:" ALIAS
 #define DAY   86400L
-
-/* The wall clock of this program, OpenSSL's included. */
-static time_t clock_shift_s;
-
-__attribute__((visibility("default"))) time_t time(time_t *out)
-{
-    struct timespec ts;
-    clock_gettime(CLOCK_REALTIME, &ts);
-    ts.tv_sec += clock_shift_s;
-    if (out)
-        *out = ts.tv_sec;
-    return ts.tv_sec;
-}
 
 /* Validity in days, so that no run takes long enough to meet an end by itself; the clock moves in days, too. */
 static const struct {

@@ -243,6 +243,7 @@ static void a_newer_minor_is_read_by_its_strides(void **state)
     assert_int_equal(hl_reap(&feed, r, 4, &pair.error), 3);
     assert_int_equal(r[2].cookie, 2);
     assert_int_equal(r[2].smtp_code, 250);
+    messages_close(&feed);
     region_close(&feed.region, false);
     free(feed.target);
     free(feed.batch);

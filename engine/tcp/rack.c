@@ -114,11 +114,16 @@ static uint64_t probe_timeout_us(const struct tcb *tcb)
     return txq_pipe(&tcb->txq) <= tcb->snd_mss ? pto + MAX_ACK_DELAY_US : pto;
 }
 
-/* Section 7.2: one probe a flight, and only where nothing says already that something is lost. */
+/* Section 7.2: only where nothing says already that something is lost. */
+bool tlp_is_silent(const struct tcb *tcb)
+{
+    return recovery_is_quiet(tcb) && tcb->txq.out && !tcb->txq.sacked && !tcb->txq.lost;
+}
+
+/* Section 7.2: one probe a flight. */
 void tlp_schedule(struct tcb *tcb, uint64_t now_us)
 {
-    bool silent = recovery_is_quiet(tcb) && !tcb->txq.sacked && !tcb->txq.lost;
-    if (!tcb->sack_on || !silent || tcb->rack.tlp_out || !tcb->txq.out || tcb->state < TCP_ESTABLISHED) {
+    if (!tcb->sack_on || !tlp_is_silent(tcb) || tcb->rack.tlp_out || tcb->state < TCP_ESTABLISHED) {
         timer_cancel(tcb, TIMER_PROBE);
         return;
     }

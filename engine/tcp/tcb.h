@@ -344,7 +344,10 @@ void rack_left_recovery(struct tcb *tcb);
 /* rack_is_recent: it left so short a while ago that a time-out of others proves nothing about it. */
 bool rack_is_recent(const struct tcb *tcb, const struct pkt *p, uint64_t now_us);
 
-/* tlp_schedule arms the probe timer if there is a tail to probe; tlp_sent notes that the probe has left. */
+/* tlp_is_silent: a flight of which nothing has come back; tlp_schedule arms the probe timer if there is a tail to probe;
+ * tlp_sent notes that the probe has left.
+ */
+bool tlp_is_silent(const struct tcb *tcb);
 void tlp_schedule(struct tcb *tcb, uint64_t now_us);
 void tlp_sent(struct tcb *tcb, bool is_retrans, uint64_t now_us);
 

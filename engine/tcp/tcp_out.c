@@ -247,7 +247,7 @@ static bool send_tail_probe(const struct out *o)
     struct pkt *p = tcb->txq.unsent;
     if (!tcb->rack.tlp_now)
         return true;
-    if (!recovery_is_quiet(tcb) || !tcb->txq.out) {
+    if (!tlp_is_silent(tcb)) { /* while the port refused the probe, an ACK came */
         tcb->rack.tlp_now = false;
         return true;
     }

@@ -326,7 +326,7 @@ static void trim_front(struct txq *q, struct pkt *p, uint32_t ack, struct txq_re
 static void prefetch(const struct pkt *p)
 {
     __builtin_prefetch(p);
-    __builtin_prefetch((const uint8_t *)p + CACHE_LINE);
+    __builtin_prefetch((const void *)((uintptr_t)p + CACHE_LINE)); /* p may be NULL */
 }
 
 static void drop_head(struct txq *q, struct txq_report *report)

@@ -27,6 +27,7 @@ enum lap_phase {
 struct lap {
     uint64_t since; /* the last reading */
     enum lap_phase phase;
+    uint32_t changes;           /* of phase, in this turn */
     uint64_t cycles[LAP_COUNT]; /* of this turn, up to `since` */
 };
 
@@ -54,12 +55,14 @@ static inline void lap_enter(struct lap *lap, enum lap_phase phase)
     lap->cycles[lap->phase] += now - lap->since;
     lap->since = now;
     lap->phase = phase;
+    lap->changes++;
 }
 
 /* lap_turn ends a turn of the loop: its cycles go into the counters, by phase when it had work, else as an empty one. */
 void lap_turn(struct lap *lap, struct stats *stats, bool worked);
 
-/* lap_slept says that the time since the last reading was a sleep's. */
-void lap_slept(struct lap *lap, struct stats *stats);
+/* lap_sleep sleeps for `us` microseconds at the least, unless a signal comes, and counts it: cycles that went by, and
+ * the CPU time that the sleep itself took of the thread. */
+void lap_sleep(struct lap *lap, struct stats *stats, uint64_t us);
 
 #endif

@@ -151,6 +151,8 @@
     X(core_turns, "turns of the loop")                                                  \
     X(core_turns_busy, "turns that found work")                                         \
     X(core_sleeps, "times an idle core slept")                                          \
+    X(core_sleeps_ns, "CPU time that sleeps took by themselves, in nanoseconds")        \
+    X(core_phase_changes, "changes from one phase to another in busy turns")            \
     /* cycles of the time stamp counter: every moment of a core is in one of these */   \
     X(core_cycles_receive, "cycles of busy turns: taking frames from the port")         \
     X(core_cycles_tcp, "cycles of busy turns: IP, TCP and timers")                      \

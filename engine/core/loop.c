@@ -2,7 +2,6 @@
 #include "engine/base/clock.h"
 #include "engine/core/core_private.h"
 
-#include <time.h>
 #include <urcu-qsbr.h>
 
 #define HOUSEKEEP_TURNS          256u
@@ -309,10 +308,7 @@ static void rest(struct core *core)
     uint64_t until_us = min_u64(core->now_us + core->config.sleep_us, wake_us);
     if (until_us <= core->now_us)
         return;
-    struct timespec nap = {.tv_sec = 0, .tv_nsec = (long)(until_us - core->now_us) * 1000};
-    nanosleep(&nap, NULL);
-    lap_slept(&core->env.lap, &core->stats);
-    stat_inc(&core->stats, STAT_core_sleeps);
+    lap_sleep(&core->env.lap, &core->stats, until_us - core->now_us);
 }
 
 void core_loop(struct core *core)

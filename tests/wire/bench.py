@@ -1,6 +1,6 @@
 """scripts/bench from within: a smoke run whose figures and page are whole, and one whose receiver refuses mail now and then.
 
-Whether it works, never how fast it is. The arithmetic of the two accountings is tested with figures made up.
+Whether it works, never how fast it is. accounting.py tests the two accountings.
 """
 import html.parser
 import json
@@ -12,7 +12,6 @@ import tempfile
 SOURCE = os.environ.get("HARDLINE_SOURCE", ".")
 sys.path[:0] = [os.path.join(SOURCE, "tests", "lib"), os.path.join(SOURCE, "scripts", "lib"),
                 os.path.join(SOURCE, "scripts", "lib", "bench")]
-import accounting  # noqa: E402
 import mail  # noqa: E402
 from tap import done, equal, note, ok  # noqa: E402
 
@@ -52,40 +51,6 @@ def smoke(folder, *before, **env):
                             figures], env={**os.environ, **env}, capture_output=True, text=True, timeout=280)
     with open(figures) as f, open(os.path.join(folder, "page.html")) as p:
         return ended.returncode, json.load(f), p.read(), ended.stdout + ended.stderr
-
-
-def interval(cpu_s, waited_s=0, **counters):
-    zero = {"core_cycles_" + phase: 0 for phase in (*accounting.PHASES, "empty", "slept")}
-    return {"cpu_s": cpu_s, "waited_s": waited_s, "published_us": 1_000_000, "counters": {**zero, "core_sleeps": 0, "core_turns": 1, **counters}}
-
-
-def check_accounting():
-    idle = interval(0.1, core_cycles_empty=10_000_000, core_cycles_slept=990_000_000, core_sleeps=10_000)
-    calibration = accounting.calibrate(idle)
-    equal(calibration["cycles_per_s"], 1e9, "the counter's rate is all cycles over the clock")
-    ok(abs(calibration["sleep_s"] - 9e-6) < 1e-12, "a sleep costs what is charged beside the empty turns")
-    busy = interval(0.6, core_cycles_tls=400_000_000, core_cycles_tcp=100_000_000, core_cycles_empty=10_000_000,
-                    core_sleeps=10_000, core_cycles_slept=490_000_000)
-    cost = accounting.cost(busy, calibration)
-    ok(abs(cost["charged_s"] - 0.5) < 1e-9 and abs(cost["poll_s"] - 0.5) < 1e-9 and cost["agree"], "the two accountings agree",
-       str(cost))
-    late = accounting.cost(interval(0.6, core_cycles_tls=900_000_000), calibration)
-    ok(not late["agree"], "they do not where busy turns took longer than anybody can tell")
-    waited = accounting.cost(interval(0.6, waited_s=0.3, core_cycles_tls=900_000_000), calibration)
-    ok(waited["agree"] and abs(waited["poll_s"] - 0.6) < 1e-9, "they do where it was the wait for the CPU", str(waited))
-    more = accounting.cost(interval(0.6, waited_s=0.1, core_cycles_tls=900_000_000), calibration)
-    ok(not more["agree"] and abs(more["poll_s"] - 0.8) < 1e-9, "what the wait does not explain stays a difference", str(more))
-    woken = accounting.cost(interval(0.609, waited_s=0.3, core_cycles_tls=600_000_000, core_sleeps=1000,
-                                     core_cycles_slept=399_000_000), calibration)
-    ok(abs(woken["poll_s"] - 0.6) < 1e-9, "a wait behind a sleep is not taken out of the turns", str(woken))
-    less = accounting.cost(interval(0.6, waited_s=0.3, core_cycles_tls=300_000_000), calibration)
-    ok(not less["agree"] and less["poll_s"] > 0.29, "nor does it make less of what is less already", str(less))
-    mixed = accounting.cost(interval(0.6, waited_s=0.2, core_cycles_tls=600_000_000, core_cycles_empty=200_000_000), calibration)
-    ok(abs(mixed["poll_s"] - 0.45) < 1e-9 and abs(mixed["charged_s"] - 0.45) < 1e-9, "of empty turns and busy ones each has "
-       "its share of the wait", str(mixed))
-    ok(not accounting.cost(interval(0.05, core_cycles_empty=90_000_000), calibration)["agree"], "no work, no agreement")
-    equal(accounting.paired_ratio([10, 30, 20], [10, 10, 10]), 2, "the ratio is the median of the pairs'")
-    equal(accounting.paired_ratio([], []), None, "without pairs there is none")
 
 
 def check_notes():
@@ -143,7 +108,6 @@ def check_bad(folder):
     equal(Page(page).wrong, [], "the page is well-formed then, too")
 
 
-check_accounting()
 check_notes()
 with tempfile.TemporaryDirectory() as folder:
     check_poor(folder)

@@ -1,11 +1,12 @@
 """What a message costs the engine, by two clocks that know nothing of each other.
 
     charged      the CPU time that the kernel charges to the polling threads, less that of the turns that found nothing and
-                 of the sleeps, whose cost is measured on the idle engine in the same run
+                 of the sleeps, each of which the engine measures by the thread's own CPU clock
     poll mode    the time stamp counter over the turns that found work: what the work takes of a core that never sleeps
 
-The counter goes on while a thread is ready and another has its CPU. The kernel says for how long (run-queue wait); what of it
-lay within turns is taken out of both.
+The counter goes on while a thread is ready and another has its CPU, and while the host runs somebody else on the virtual CPU. The
+kernel charges the thread for neither, and says how long both were (run-queue wait, steal): what of it lay within turns is
+taken out of the counter.
 
 Pure functions over samples; nothing here starts or reads anything.
 """
@@ -13,6 +14,7 @@ import statistics
 
 AGREE_WITHIN = 0.10
 PHASES = ("receive", "tcp", "tls", "smtp", "intake", "transmit", "report", "keep")
+CLOCKS = ("cpu_s", "waited_s", "stolen_s", "published_us")
 
 
 def median(values):
@@ -22,8 +24,7 @@ def median(values):
 def grown(before, after):
     """The engine's counters, what they grew by; both are samples of lab.Sample's form."""
     counters = {name: after["counters"][name] - before["counters"][name] for name in after["counters"]}
-    return {"counters": counters, "cpu_s": after["cpu_s"] - before["cpu_s"], "waited_s": after["waited_s"] - before["waited_s"],
-            "published_us": after["published_us"] - before["published_us"]}
+    return {"counters": counters} | {clock: after[clock] - before[clock] for clock in CLOCKS}
 
 
 def busy_cycles(counters):
@@ -36,43 +37,27 @@ def all_cycles(counters):
 
 def cycles_per_s(interval):
     """The rate of the counter, from all cycles of an interval and the clock beside them."""
-    return all_cycles(interval["counters"]) * 1e6 / max(interval["published_us"], 1)
+    return max(all_cycles(interval["counters"]), 1) * 1e6 / max(interval["published_us"], 1)
 
 
-def calibrate(idle):
-    """Of an interval without work: the rate of the counter, and what a sleep is charged beside its empty turns."""
-    hz = cycles_per_s(idle)
-    counters = idle["counters"]
-    turning_s = (counters["core_cycles_empty"] + busy_cycles(counters)) / hz
-    sleeps = counters["core_sleeps"]
-    return {"cycles_per_s": hz, "sleep_s": max(idle["cpu_s"] - turning_s, 0) / sleeps if sleeps else 0.0,
-            "empty_turn_s": counters["core_cycles_empty"] / hz / max(counters["core_turns"], 1)}
+def cost(interval):
+    """Seconds of work in an interval by both clocks, and whether they agree.
 
-
-def waits_within_turns(interval, calibration):
-    """Seconds of waiting for the CPU in (busy, empty) turns.
-
-    The kernel says how long the thread waited in all; that was within turns or behind a sleep. Within turns it is at most what
-    the counter has more than what is charged; what the wait cannot explain stays a difference.
+    lost_s    by how much turns took longer than what was charged within them
+    had_no_cpu_s   what of that the waits and the steal can explain: more than both together never is. It is taken from
+              busy and empty turns each by their share; what it does not explain stays a difference
     """
-    counters = interval["counters"]
-    turns = busy_cycles(counters) + counters["core_cycles_empty"]
-    more_s = turns / calibration["cycles_per_s"] + counters["core_sleeps"] * calibration["sleep_s"] - interval["cpu_s"]
-    waited_s = min(max(more_s, 0), interval.get("waited_s", 0))
-    busy = busy_cycles(counters) / turns if turns else 0
-    return waited_s * busy, waited_s * (1 - busy)
-
-
-def cost(interval, calibration):
-    """Seconds of work in an interval by both clocks, and whether they agree."""
-    counters, hz = interval["counters"], calibration["cycles_per_s"]
-    waited_busy_s, waited_empty_s = waits_within_turns(interval, calibration)
-    empty_s = max(counters["core_cycles_empty"] / hz - waited_empty_s, 0)
-    slept_s = counters["core_sleeps"] * calibration["sleep_s"]
-    charged = interval["cpu_s"] - empty_s - slept_s
-    poll = busy_cycles(counters) / hz - waited_busy_s
-    return {"charged_s": charged, "poll_s": poll, "raw_cpu_s": interval["cpu_s"], "empty_s": empty_s, "sleeps_s": slept_s,
-            "waited_busy_s": waited_busy_s, "agree": charged > 0 and abs(poll / charged - 1) <= AGREE_WITHIN,
+    counters, hz = interval["counters"], cycles_per_s(interval)
+    busy_s, empty_s, sleeps_s = busy_cycles(counters) / hz, counters["core_cycles_empty"] / hz, counters["core_sleeps_ns"] / 1e9
+    turns_s = busy_s + empty_s
+    lost_s = turns_s - (interval["cpu_s"] - sleeps_s)
+    had_no_cpu_s = min(max(lost_s, 0), interval["waited_s"] + interval["stolen_s"])
+    ran = 1 - had_no_cpu_s / turns_s if turns_s else 0
+    charged, poll = interval["cpu_s"] - sleeps_s - empty_s * ran, busy_s * ran
+    return {"charged_s": charged, "poll_s": poll, "raw_cpu_s": interval["cpu_s"], "empty_s": empty_s * ran, "sleeps_s": sleeps_s,
+            "lost_s": lost_s, "waited_s": interval["waited_s"], "stolen_s": interval["stolen_s"],
+            "had_no_cpu_s": had_no_cpu_s, "had_no_cpu_busy_s": busy_s * (1 - ran), "cycles_per_s": hz,
+            "agree": charged > 0 and abs(poll / charged - 1) <= AGREE_WITHIN,
             "poll_to_charged": poll / charged if charged > 0 else None}
 
 

@@ -5,12 +5,13 @@ import subprocess
 import accounting
 from engine import find_program
 from lab import ENGINE_CPU, FARM_IP, PREFIX, Farm, Generator, on_cpu, pause
-from mail import IDLE_S, SETTLE_S
+from mail import SETTLE_S
 from report import number
 from stage import Off, say
 
 COUNTS = (1000, 10000, 20000)
 PLAIN_COUNTS = (1000, 10000, 100000)
+IDLE_S = 1.0
 PLAIN_ADDRESSES, PLAIN_CLIENT_IP, PLAIN_BYTES = 64, "10.77.255.1", 2000
 PLAIN_KB_EACH_BOTH = 8
 RATE = 1000           # messages a second
@@ -40,13 +41,11 @@ def run(lab, count, seconds):
     with lab.engine("p256", options, settings(count)) as (engine, farm):
         pause(SETTLE_S)
         empty = engine.sample()
-        pause(IDLE_S)
-        calibration = accounting.calibrate(accounting.grown(empty, engine.sample()))
         generator = Generator(lab.lab, lab.next(), engine,
                               ["--size", "10000", "--warmup-messages", str(count), "--in-flight", str(count), "--rate",
                                str(RATE), "--seconds", str(seconds), "--drain", "120"])
         try:
-            point = trickle(engine, generator, calibration, empty, count)
+            point = trickle(engine, generator, empty, count)
         finally:
             generator.end()
         engine.stop()
@@ -69,7 +68,7 @@ def rest(engine):
             return
 
 
-def trickle(engine, generator, calibration, empty, count):
+def trickle(engine, generator, empty, count):
     early = generator.wait_warm()
     if early:
         raise Off(f"the generator ended in its warm-up: {early['trouble'] or early['warmup']['complaints']}")
@@ -84,7 +83,7 @@ def trickle(engine, generator, calibration, empty, count):
     said = generator.result()
     pause(SETTLE_S)
     interval = accounting.grown(before, engine.sample())
-    cost, measured = accounting.cost(interval, calibration), said["measured"]
+    cost, measured = accounting.cost(interval), said["measured"]
     return {"connections": count, "kind": "TLS", "open": is_open, "messages": measured["delivered"],
             "failed": measured["failed"] + said["warmup"]["failed"],
             "us_per_message": cost["charged_s"] * 1e6 / max(measured["delivered"], 1),

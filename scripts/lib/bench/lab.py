@@ -37,6 +37,13 @@ def on_cpu(cpu, command):
     return ["taskset", "-c", str(cpu), *NICE, *command]
 
 
+def stolen_s(cpu):
+    """For how long the host has run somebody else while this CPU had something to run (proc(5), steal)."""
+    with open("/proc/stat") as f:
+        fields = next(line.split() for line in f if line.startswith(f"cpu{cpu} "))
+    return int(fields[8]) / os.sysconf("SC_CLK_TCK")
+
+
 class MemifEngine(Engine):
     """An engine whose port is the client's end of a memif pair."""
 
@@ -48,7 +55,7 @@ class MemifEngine(Engine):
         status = self.status()
         return {"counters": status["total"], "published_us": max(core["published_us"] for core in status["cores"]),
                 "cpu_s": sum(s for name, s in self.cpu_s().items() if name.startswith("hl-core")),
-                "waited_s": self.waited_s(), "memory_kb": self.memory_kb(), "pools": status["cores"][0]["pools"]}
+                "waited_s": self.waited_s(), "stolen_s": stolen_s(ENGINE_CPU), "memory_kb": self.memory_kb(), "pools": status["cores"][0]["pools"]}
 
     def waited_s(self):
         """How long the polling threads have been ready and had no CPU."""

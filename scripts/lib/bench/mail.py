@@ -6,7 +6,6 @@ import limits
 from lab import Generator, pause
 from stage import Off, hl, say
 
-IDLE_S = 1.0
 SETTLE_S = 0.12  # the engine publishes every 50 ms
 HANDSHAKE_BYTES = 200
 PEERS = ("kclient", "peer_kernel")
@@ -51,18 +50,14 @@ def farm_options(name, in_flight):
 
 
 def run_engine(lab, name, seconds):
-    """One run of the engine: calibration, warm-up, measured phase; its figures."""
+    """One run of the engine: warm-up, measured phase; its figures."""
     key, per_connection, size, in_flight = MAIL[name]
     with lab.engine(key, farm_options(name, in_flight), engine_settings(in_flight, per_connection)) as (engine, farm):
-        pause(SETTLE_S)
-        idle_from = engine.sample()
-        pause(IDLE_S)
-        calibration = accounting.calibrate(accounting.grown(idle_from, engine.sample()))
         options = ["--size", str(size), "--warmup-seconds", str(max(0.5, seconds / 5)), "--seconds", str(seconds),
                    "--in-flight", str(max(2 * in_flight, 1024)), "--drain", "60"]
         generator = Generator(lab.lab, lab.next(), engine, options)
         try:
-            found = measure(engine, generator, calibration)
+            found = measure(engine, generator)
         finally:
             generator.end()
         if kind_of(name) == "resume" and found["resumed_share"] < RESUMED_MIN:
@@ -76,7 +71,7 @@ def run_engine(lab, name, seconds):
     return found
 
 
-def measure(engine, generator, calibration):
+def measure(engine, generator):
     early = generator.wait_warm()
     if early:
         raise Off(f"the generator ended in its warm-up: {early['trouble'] or early['warmup']['complaints']}")
@@ -88,14 +83,14 @@ def measure(engine, generator, calibration):
     interval = accounting.grown(before, engine.sample())
     measured, warmup = said["measured"], said["warmup"]
     count, counters = measured["delivered"], interval["counters"]
-    cost = accounting.cost(interval, calibration)
+    cost = accounting.cost(interval)
     return {
         "units": count, "failed": measured["failed"] + warmup["failed"], "wall_s": measured["seconds"],
-        "per_s": measured["per_s"], "cost": cost, "waited_s": interval["waited_s"], "calibration": calibration,
+        "per_s": measured["per_s"], "cost": cost,
         "per_cpu_s": count / cost["charged_s"] if cost["charged_s"] > 0 else None,
         "per_poll_s": count / cost["poll_s"] if cost["poll_s"] > 0 else None,
         "busy_share": counters["core_turns_busy"] / max(counters["core_turns"], 1),
-        "phases": accounting.phases_of(interval, count), "latency_us": measured["latency_us"],
+        "phases": accounting.phases_of(interval, count), "phase_changes": counters["core_phase_changes"] / max(count, 1), "latency_us": measured["latency_us"],
         "reused": measured["reused"], "resumed": measured["resumed"], "handshakes": counters["tls_handshakes"],
         "resumed_share": measured["resumed"] / max(count, 1),
         "packets_in": counters["port_rx_packets"] / max(count, 1), "packets_out": counters["port_tx_packets"] / max(count, 1),
@@ -175,13 +170,13 @@ def engine_summary(runs):
     middle = sorted(runs, key=lambda r: r["per_cpu_s"] or 0)[len(runs) // 2]
     figures = {k: accounting.median([r[k] for r in runs if r[k] is not None]) for k in
                ("per_cpu_s", "per_poll_s", "wall_s", "per_s", "busy_share", "packets_in", "packets_out", "round_trips",
-               "remembered", "resumed_share", "retransmits")}
+               "remembered", "resumed_share", "retransmits", "phase_changes")}
     return figures | {
         "cpu_s": accounting.median([r["cost"]["charged_s"] for r in runs]),
         "raw_cpu_s": accounting.median([r["cost"]["raw_cpu_s"] for r in runs]),
         "poll_s": accounting.median([r["cost"]["poll_s"] for r in runs]),
         "poll_to_charged": accounting.median([r["cost"]["poll_to_charged"] for r in runs if r["cost"]["poll_to_charged"]]),
-        "phases": middle["phases"], "latency_us": middle["latency_us"], "calibration": middle["calibration"],
+        "phases": middle["phases"], "latency_us": middle["latency_us"],
         "farm_busy_share": accounting.median([r["farm"].get("busy_share", 0) for r in runs]), "runs": runs}
 
 
@@ -241,6 +236,22 @@ def progress_line(name, turn, run, peers):
     return f"  {name}, turn {turn + 1}: {', '.join(rates)} {unit_of(name)} a CPU second"
 
 
+def notes_on_accounts(case, costs):
+    """Whether the accountings agree, and what had to be taken out before they did."""
+    waited, stolen = (accounting.median([cost[which] for cost in costs]) for which in ("waited_s", "stolen_s"))
+    if not case["agree"]:
+        lost = accounting.median([cost["lost_s"] for cost in costs])
+        yield (f"the two accountings differ by more than {accounting.AGREE_WITHIN:.0%} (poll mode to charged: "
+               f"{case['engine']['poll_to_charged'] or 0:.2f}): no ratio; turns took {lost:.2f} s longer than was charged, the engine "
+               f"waited for its CPU for {waited:.2f} s of a run, and the host took the CPU away for {stolen:.2f} s")
+        return
+    share = accounting.median([cost["had_no_cpu_busy_s"] / max(cost["charged_s"], 1e-3) for cost in costs])
+    if share > accounting.AGREE_WITHIN:
+        yield (f"within its turns the engine had no CPU for {share:.0%} of its work's time (of a run it waited for {waited:.2f} s, the host "
+               f"took {stolen:.2f} s): the two accountings agree once that is taken out, so here poll mode confirms the charged "
+               "time and is no account of its own")
+
+
 def fill(case, name, runs, peers, limit_parts):
     case["failed"] = sum(r["failed"] for r in runs)
     trouble = next((r["trouble"] for r in runs if r["trouble"]), None)
@@ -254,16 +265,10 @@ def fill(case, name, runs, peers, limit_parts):
     case["notes"] += list(notes_on_peers(name, peers))
     case["failed"] += sum(p["failed"] for p in case["peers"])
     case["agree"] = agreeing(runs)
+    case["notes"] += notes_on_accounts(case, [r["cost"] for r in runs])
     if not case["agree"]:
-        case["notes"].append(f"the two accountings differ by more than {accounting.AGREE_WITHIN:.0%} (poll mode to charged: "
-                             f"{case['engine']['poll_to_charged'] or 0:.2f}): no ratio; the engine was ready and had no CPU "
-                             f"for {accounting.median([r['waited_s'] for r in runs]):.1f} s of a run")
         for peer in case["peers"]:
             peer["ratio"] = None
-    waited = accounting.median([r["cost"]["waited_busy_s"] / max(r["cost"]["charged_s"], 1e-3) for r in runs])
-    if case["agree"] and waited > accounting.AGREE_WITHIN:
-        case["notes"].append(f"the engine waited for its CPU, {waited:.0%} of its work's time: the two accountings agree once that is "
-                             "taken out, so here poll mode confirms the charged time and is no account of its own")
     if case["peers"]:
         case["peer"] = case["peers"][0]
         case["ratio"] = case["peer"]["ratio"]

@@ -15,18 +15,24 @@ static void a_busy_turn_counts_by_phase(void **state)
     (void)state;
     struct stats stats = {{0}};
     struct lap lap = {.since = lap_now(), .cycles = {0}};
-    uint64_t from = lap.since;
-    usleep(1000);
+    uint64_t from = lap.since, sum = 0;
     lap_enter(&lap, LAP_TLS);
-    usleep(5000);
+    uint64_t entered = lap.since;
+    usleep(1000);
     lap_enter(&lap, LAP_REPORT);
+    uint64_t left = lap.since;
     lap_turn(&lap, &stats, true);
-    uint64_t tls = stats.v[STAT_core_cycles_tls], receive = stats.v[STAT_core_cycles_receive], sum = 0;
-    assert_true(tls > receive && receive > 0);
+    assert_int_equal(stats.v[STAT_core_cycles_receive], entered - from);
+    assert_int_equal(stats.v[STAT_core_cycles_tls], left - entered);
+    assert_int_equal(stats.v[STAT_core_cycles_report], lap.since - left);
     for (unsigned i = 0; i < LAP_COUNT; i++)
         sum += counted(&stats)[i];
     assert_int_equal(sum, lap.since - from);
     assert_int_equal(stats.v[STAT_core_cycles_empty], 0);
+    assert_int_equal(stats.v[STAT_core_phase_changes], 2);
+    lap_enter(&lap, LAP_RECEIVE); /* it is in that phase */
+    lap_turn(&lap, &stats, true);
+    assert_int_equal(stats.v[STAT_core_phase_changes], 2);
 }
 
 static void an_empty_turn_counts_as_empty_alone(void **state)
@@ -41,6 +47,7 @@ static void an_empty_turn_counts_as_empty_alone(void **state)
     for (unsigned i = 0; i < LAP_COUNT; i++)
         assert_int_equal(counted(&stats)[i], 0);
     assert_int_equal(stats.v[STAT_core_cycles_empty], lap.since - from);
+    assert_int_equal(stats.v[STAT_core_phase_changes], 0);
     lap_turn(&lap, &stats, true);
     assert_int_equal(stats.v[STAT_core_cycles_intake], 0); /* nothing of the turn before */
 }
@@ -51,9 +58,10 @@ static void a_sleep_is_no_turns(void **state)
     struct stats stats = {{0}};
     struct lap lap = {.since = lap_now(), .cycles = {0}};
     uint64_t from = lap.since;
-    usleep(1000);
-    lap_slept(&lap, &stats);
+    lap_sleep(&lap, &stats, 20000);
     uint64_t woken = lap.since;
+    assert_int_equal(stats.v[STAT_core_sleeps], 1);
+    assert_in_range(stats.v[STAT_core_sleeps_ns], 1, 10000000); /* far from the 20 ms that went by */
     lap_turn(&lap, &stats, true);
     assert_int_equal(stats.v[STAT_core_cycles_slept], woken - from);
     assert_int_equal(stats.v[STAT_core_cycles_receive], lap.since - woken);

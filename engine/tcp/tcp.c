@@ -235,8 +235,21 @@ size_t tcp_write_space(const struct tcb *tcb)
     return tcb->config->send_buffer_bytes - tcb->txq.bytes;
 }
 
+/* On a short path what is in flight beyond a little waits in somebody's queue, and its packets leave our caches meanwhile. */
+static bool is_near(const struct tcb *tcb)
+{
+    return tcb->rtt.min_us < TCP_NEAR_US;
+}
+
+static uint32_t packets_in_use(const struct tcb *tcb)
+{
+    return tcb->pool->capacity - tcb->pool->available;
+}
+
 size_t tcp_write_due(const struct tcb *tcb, size_t least)
 {
+    if (is_near(tcb) && packets_in_use(tcb) >= TCP_NEAR_PACKETS && tcb->txq.bytes >= least)
+        return 0;
     uint32_t may_leave = out_may_leave(tcb), unsent = tcb->txq.unsent_bytes;
     if (unsent > 0 && unsent >= may_leave)
         return 0;

@@ -3,6 +3,8 @@
 
 #include "tests/unit/cmocka.h"
 
+#define POOL_PACKETS (TCP_NEAR_PACKETS + 16)
+
 struct fixture {
     struct tcp_config config;
     struct stats stats;
@@ -42,7 +44,7 @@ static void segment(struct fixture *f, uint8_t flags, uint32_t seq, uint32_t ack
 static int setup(void **state)
 {
     static struct fixture f;
-    f = (struct fixture){.config = tcp_config_default(), .pool = pkt_heap_pool_open(16, 0, 2048)};
+    f = (struct fixture){.config = tcp_config_default(), .pool = pkt_heap_pool_open(POOL_PACKETS, 0, 2048)};
     struct tcp_open open = {.config = &f.config, .pool = f.pool, .stats = &f.stats, .isn = 99};
     tcp_open_active(&f.tcb, &open, 1000);
     output(&f, 1000);
@@ -132,6 +134,34 @@ static void what_the_windows_let_out_is_due(void **state)
     assert_int_equal(tcp_write_due(&f->tcb, SIZE_MAX), 0);
 }
 
+/* Others hold so many packets of the pool. */
+static void hold(struct fixture *f, struct pkt **held, uint32_t packets)
+{
+    for (uint32_t i = 0; i < packets; i++)
+        held[i] = pkt_alloc(f->pool, PKT_DATA);
+}
+
+static void a_full_core_sends_little_at_a_time_over_a_short_path(void **state)
+{
+    struct fixture *f = *state;
+    struct pkt *held[TCP_NEAR_PACKETS];
+    const size_t least = 2500;
+    assert_int_equal(f->tcb.rtt.min_us, 1000);
+    hold(f, held, TCP_NEAR_PACKETS - 3);
+    for (unsigned i = 0; i < 3; i++)
+        assert_int_equal(put(f, 1000), 1000);
+    assert_int_equal(tcp_write_due(&f->tcb, least), 0);
+    output(f, 3000);
+    assert_int_equal(tcp_write_due(&f->tcb, least), 0);
+    f->tcb.rtt.min_us = TCP_NEAR_US; /* what a long path has in flight is on the wire */
+    assert_int_equal(tcp_write_due(&f->tcb, least), 7000);
+    f->tcb.rtt.min_us = 1000;
+    segment(f, TCP_ACK, 500, 1100);
+    assert_true(tcp_write_due(&f->tcb, least) >= least);
+    for (uint32_t i = 0; i < TCP_NEAR_PACKETS - 3; i++)
+        pkt_free(held[i]);
+}
+
 static void an_empty_commit_writes_nothing(void **state)
 {
     struct fixture *f = *state;
@@ -151,7 +181,7 @@ static void release_gives_everything_back(void **state)
     struct pkt *on_the_wire = f->tcb.txq.head;
     pkt_ref(on_the_wire);
     tcp_release(&f->tcb);
-    assert_int_equal(f->pool->ops->available(f->pool), 15);
+    assert_int_equal(f->pool->ops->available(f->pool), POOL_PACKETS - 1);
     pkt_free(on_the_wire);
 }
 
@@ -267,6 +297,7 @@ int main(void)
         TEST(unsent_small_writes_share_a_segment),
         TEST(a_push_keeps_back_what_is_not_full),
         TEST(what_the_windows_let_out_is_due),
+        TEST(a_full_core_sends_little_at_a_time_over_a_short_path),
         TEST(an_empty_commit_writes_nothing),
         TEST(release_gives_everything_back),
         TEST(events_are_told_once),

@@ -188,6 +188,7 @@ struct tls_verified {
     uint16_t version;   /* 0x0303, 0x0304 */
     bool resumed;       /* the server's certificate was proven by an earlier handshake: all below but
                                         version, cipher and TLS 1.3's group is what that one has proven */
+    bool remembered;    /* not resumed, and the chain was found among those that had been verified before */
     bool pkix;          /* chain and name verified */
     char cipher[48];    /* IANA name, "TLS_AES_256_GCM_SHA384" */
     char group[32];     /* key exchange group, "x25519" */

@@ -172,6 +172,7 @@ static int verify_chain(struct tls *tls, X509_STORE_CTX *ctx)
 static void repeat_proof(struct tls *tls, const struct proven_chain *proof)
 {
     struct tls_verified *v = &tls->verified;
+    v->remembered = true;
     v->not_after_s = proof->not_after_s;
     memcpy(v->cert_sha256, proof->cert_sha256, TLS_DIGEST_BYTES);
     memcpy(v->spki_sha256, proof->spki_sha256, TLS_DIGEST_BYTES);

@@ -54,6 +54,7 @@ static void add_tls(yyjson_mut_doc *doc, yyjson_mut_val *root, const struct hl_t
     yyjson_mut_obj_add_bool(doc, to, "pkix", tls->pkix);
     add_text(doc, to, "matched_name", tls->matched_name);
     yyjson_mut_obj_add_bool(doc, to, "resumed", tls->resumed);
+    yyjson_mut_obj_add_bool(doc, to, "remembered", tls->remembered);
     yyjson_mut_obj_add_bool(doc, to, "reused", tls->reused);
     yyjson_mut_obj_add_bool(doc, to, "exception", tls->exception);
     if (tls->digests) {

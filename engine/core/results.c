@@ -9,6 +9,7 @@ static struct feed_evidence evidence_of(const struct job *job, const struct conn
         return e;
     e.tls = true;
     e.resumed = proof->resumed;
+    e.remembered = proof->remembered;
     e.reused = job->reused;
     e.pkix = proof->pkix;
     e.version = proof->version;

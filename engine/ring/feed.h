@@ -292,9 +292,10 @@ enum hl_reason {
 /* What the connection had proven.  `present` 0: there was no TLS, and nothing of the message was sent. */
 struct hl_tls {
     uint8_t present, resumed, reused, exception, pkix;
-    uint8_t level;    /* enum hl_tls_floor: demanded */
-    uint8_t digests;  /* the two below are there */
-    uint16_t version; /* 0x0303: TLS 1.2, 0x0304: TLS 1.3 */
+    uint8_t level;      /* enum hl_tls_floor: demanded */
+    uint8_t digests;    /* the two below are there */
+    uint8_t remembered; /* the handshake was a full one; that its chain is good had been verified before */
+    uint16_t version;   /* 0x0303: TLS 1.2, 0x0304: TLS 1.3 */
     char cipher[HL_WORD_MAX], group[HL_WORD_MAX], signature[HL_WORD_MAX];
     char policy_source[HL_WORD_MAX]; /* whose demand it was: a rule's id, "default" */
     char matched_name[HL_HOST_MAX];

@@ -167,6 +167,7 @@ enum {
     RING_RESULT_REUSED = 1 << 3,
     RING_RESULT_EXCEPTION = 1 << 4,
     RING_RESULT_PKIX = 1 << 5,
+    RING_RESULT_REMEMBERED = 1 << 6,
 };
 
 #define RING_TEXT_MAX          239u

@@ -48,7 +48,7 @@ static void put_evidence(struct ring_result *r, const struct feed_evidence *e)
 {
     r->flags = (uint16_t)(r->flags | (e->tls ? RING_RESULT_TLS : 0) | (e->resumed ? RING_RESULT_RESUMED : 0) |
                           (e->reused ? RING_RESULT_REUSED : 0) | (e->exception ? RING_RESULT_EXCEPTION : 0) |
-                          (e->pkix ? RING_RESULT_PKIX : 0));
+                          (e->pkix ? RING_RESULT_PKIX : 0) | (e->remembered ? RING_RESULT_REMEMBERED : 0));
     r->tls_version = e->version;
     r->tls_level = e->level;
 }

@@ -131,7 +131,7 @@ void feed_stage(const struct feed_job *job, enum stage stage);
 
 /* What a result carries beside the outcome; texts are cut to the slot's fields. */
 struct feed_evidence {
-    bool tls, resumed, reused, exception, pkix;
+    bool tls, resumed, remembered, reused, exception, pkix;
     uint16_t version;
     uint8_t level; /* demanded */
     const char *cipher, *group, *signature, *matched_name, *policy_source;

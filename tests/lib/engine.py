@@ -12,6 +12,7 @@ import os
 import re
 import signal
 import socket
+import struct
 import sys
 
 import hl
@@ -85,10 +86,11 @@ class Engine:
     settings  further settings, {"limits": {"connections": 10}}; they win
     port      one of DEVICES, or DPDK's device arguments
     start     False: only the configuration is written
+    wall      True: its wall clock can be moved, see set_clock
     """
 
     def __init__(self, lab, net, ca, *, name="engine", routes=None, rules=(), settings=None, port="af_packet", cores=1,
-                 start=True):
+                 start=True, wall=False):
         self.lab, self.net, self.name, self.cores = lab, net, name, cores
         self.run_folder = lab.path(name)
         os.makedirs(self.run_folder)
@@ -113,6 +115,7 @@ class Engine:
             "run": {"user": "nobody", "admin-socket": self.admin_socket, "log-level": "info", "drain-s": 20},
         }, settings or {})
         self.submissions = 0
+        self.wall = lab.write(f"{name}.wall", bytes(8)) if wall else None
         self.process = None
         self.write_config()
         if start:
@@ -132,7 +135,8 @@ class Engine:
 
     def launch(self, *options):
         """Starts the daemon without waiting for it to be ready."""
-        self.process = self.lab.start(self.command(*options), name=self.name, ns=self.net.sender)
+        env = {"LD_PRELOAD": os.path.join(hl.BUILD, "tests", "strict", "wall.so"), "WALL": self.wall} if self.wall else None
+        self.process = self.lab.start(self.command(*options), name=self.name, ns=self.net.sender, env=env)
         return self.process
 
     def start(self, *options):
@@ -176,6 +180,15 @@ class Engine:
 
     def counter(self, name):
         return self.status()["total"][name]
+
+    def connections(self):
+        """How many are open, as far as the cores have told."""
+        return sum(core["connections"] for core in self.status()["cores"])
+
+    def set_clock(self, ahead_s):
+        """Its wall clock is so many seconds ahead of ours from now on. For an engine with wall=True."""
+        with open(self.wall, "r+b") as file:
+            file.write(struct.pack("=q", ahead_s))
 
     def cpu_s(self):
         """Seconds of CPU that each thread of the engine has used, {name: seconds}; threads of one name add up."""

@@ -11,6 +11,7 @@ import sys
 
 _cases = 0
 _failed = 0
+_within = ""
 
 
 def note(*lines):
@@ -20,12 +21,18 @@ def note(*lines):
             print("#", part, flush=True)
 
 
+def within(what):
+    """From now on the names of cases begin with it."""
+    global _within
+    _within = what
+
+
 def ok(passed, name, *why):
     """Reports one case; `why` is printed only when it failed. Returns whether it passed."""
     global _cases, _failed
     _cases += 1
     _failed += not passed
-    print(f"{'ok' if passed else 'not ok'} {_cases} - {name}", flush=True)
+    print(f"{'ok' if passed else 'not ok'} {_cases} - {_within}{name}", flush=True)
     if not passed:
         note(*why)
     return bool(passed)

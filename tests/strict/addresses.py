@@ -4,6 +4,7 @@ import sys
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.realpath(__file__)), "..", "lib"))
 from scene import MX, Scene, hl
+from passes import Passes, memory
 from engine import Engine, route
 
 LEVEL = [{"match": "*", "level": "encrypt"}]  # so that only the address can be what is refused
@@ -16,17 +17,25 @@ def refused(scene, what, result, case=None):
         hl.equal(scene.mxs.connections(case), 0, f"{what}: and nobody was connected to")
 
 
-def main():
-    scene = Scene(rules=LEVEL)
-    good, other = scene.mxs.address("good"), scene.mxs.address("good_tls12")
-    routes = [route("good.test", (MX, good))]
-    scene.engine.reload(**{"route": routes, "allow-networks": [f"{good}/32"]})
+def allowed(scene):
     hl.ok(scene.send(scene.job("good.test"))[0]["verdict"] == "delivered", "an address that is allowed is connected to")
+
+
+def not_allowed(scene):
+    other = scene.mxs.address("good_tls12")
     refused(scene, "a job's next hop outside of allow-networks",
             scene.send(scene.job("good.test", **{"next-hop": f"[{other}]"}))[0], "good_tls12")
     for address in ("127.0.0.1", "10.1.2.3", "192.168.1.1", "169.254.1.1", "100.64.0.1", "0.0.0.0", "224.0.0.1",
                     "255.255.255.255", "IPv6:::1", "IPv6:fe80::1", "IPv6:fd00::1", "IPv6:::ffff:127.0.0.1"):
         refused(scene, f"next hop [{address}]", scene.send(scene.job("good.test", **{"next-hop": f"[{address}]"}))[0])
+
+
+def main():
+    passes = Passes(memory())
+    scene = Scene(rules=LEVEL, settings=passes.settings(), wall=True)
+    good = scene.mxs.address("good")
+    scene.engine.reload(**{"route": [route("good.test", (MX, good))], "allow-networks": [f"{good}/32"]})
+    passes.run(scene, [allowed, not_allowed])
 
     config = {**scene.engine.config, "allow-networks": []}
     broken = Engine(scene.lab, scene.net, scene.ca, name="broken", settings=config, start=False)

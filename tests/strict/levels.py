@@ -5,6 +5,7 @@ import sys
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.realpath(__file__)), "..", "lib"))
 from scene import MX, Scene, domain, hl
 from ca import Ca
+from passes import Passes, memory
 
 
 def more(scene):
@@ -103,9 +104,9 @@ def requiretls(scene):
 
 
 def main():
-    scene = Scene(rules=rules, more=more)
-    for part in (encrypt, encrypt_still_refuses, names, trust, versions, floors, requiretls):
-        part(scene)
+    passes = Passes(memory())
+    scene = Scene(rules=rules, more=more, settings=passes.settings(), wall=True)
+    passes.run(scene, [encrypt, encrypt_still_refuses, names, trust, versions, floors, requiretls])
     hl.done()
 
 

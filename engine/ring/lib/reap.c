@@ -19,6 +19,7 @@ static void take_tls(const struct ring_result *r, struct hl_tls *tls)
 {
     tls->present = !!(r->flags & RING_RESULT_TLS);
     tls->resumed = !!(r->flags & RING_RESULT_RESUMED);
+    tls->remembered = !!(r->flags & RING_RESULT_REMEMBERED);
     tls->reused = !!(r->flags & RING_RESULT_REUSED);
     tls->exception = !!(r->flags & RING_RESULT_EXCEPTION);
     tls->pkix = !!(r->flags & RING_RESULT_PKIX);

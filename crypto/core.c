@@ -16,8 +16,8 @@
 
 static bool make_context(struct tls_core *core, const struct tls_core_config *config, struct error *err)
 {
-    core->ctx = tls_ctx_make(core->libctx, core->provider ? TLS_PROVIDER_QUERY : NULL, config->pq_share,
-                             config->tickets_max > 0, err);
+    core->ctx =
+        tls_ctx_make(core->libctx, TLS_PROVIDER_QUERY, config->pq_share, config->tickets_max > 0, err);
     if (!core->ctx)
         return false;
     core->bio_method = tls_bio_method();
@@ -86,7 +86,7 @@ static bool open_library(struct tls_core *core, struct error *err)
     core->defaults = core->libctx ? OSSL_PROVIDER_load(core->libctx, "default") : NULL;
     if (!core->defaults)
         return error_set(err, "OpenSSL has no default provider: %s", tls_reason());
-    if (core->batch && !tls_provider_load(core, err))
+    if (!tls_provider_load(core, err))
         return false;
     return read_through(core->libctx) ||
            error_set(err, "OpenSSL lacks an algorithm of TLS: %s", tls_reason());
@@ -161,8 +161,7 @@ void tls_core_close(struct tls_core *core)
         free_mb_mgr(core->mb);
     tls_keylog_close(core);
     SSL_CTX_free(core->ctx);
-    if (core->provider)
-        OSSL_PROVIDER_unload(core->provider);
+    tls_provider_unload(core);
     if (core->defaults)
         OSSL_PROVIDER_unload(core->defaults);
     OSSL_LIB_CTX_free(core->libctx);

@@ -26,10 +26,27 @@ static const OSSL_ALGORITHM signatures[] = {
     {NULL, NULL, NULL, NULL},
 };
 
+static const OSSL_ALGORITHM derivations[] = {
+    {"TLS13-KDF", OURS, provided_derivation, NULL},
+    {NULL, NULL, NULL, NULL},
+};
+
+static const OSSL_ALGORITHM macs[] = {
+    {"HMAC", OURS, provided_mac, NULL},
+    {NULL, NULL, NULL, NULL},
+};
+
 static const OSSL_ALGORITHM *query(void *context, int operation, int *not_to_be_cached)
 {
-    (void)context;
+    const struct provider *provider = context;
     *not_to_be_cached = 0;
+    switch (operation) {
+    case OSSL_OP_KDF: return derivations;
+    case OSSL_OP_MAC: return macs;
+    default: break;
+    }
+    if (!provider->core->batch)
+        return NULL;
     switch (operation) {
     case OSSL_OP_KEYMGMT: return key_managers;
     case OSSL_OP_KEYEXCH: return exchanges;
@@ -58,13 +75,28 @@ static int init(const OSSL_CORE_HANDLE *handle, const OSSL_DISPATCH *in, const O
     return *context != NULL;
 }
 
+static bool open_hashes(struct tls_core *core)
+{
+    return hkdf_open(&core->sha256, core->libctx, "SHA2-256") &&
+           hkdf_open(&core->sha384, core->libctx, "SHA2-384");
+}
+
 bool tls_provider_load(struct tls_core *core, struct error *err)
 {
-    if (OSSL_PROVIDER_add_builtin(core->libctx, TLS_PROVIDER_NAME, init) == 1)
+    if (open_hashes(core) && OSSL_PROVIDER_add_builtin(core->libctx, TLS_PROVIDER_NAME, init) == 1)
         core->provider = OSSL_PROVIDER_load(core->libctx, TLS_PROVIDER_NAME);
-    if (!core->provider || EVP_set_default_properties(core->libctx, TLS_PROVIDER_DEFAULT_QUERY) != 1)
-        return error_set(err, "OpenSSL does not take our provider for batches: %s", tls_reason());
+    if (!core->provider)
+        return error_set(err, "OpenSSL does not take our provider: %s", tls_reason());
     struct provider *provider = OSSL_PROVIDER_get0_provider_ctx(core->provider);
     provider->core = core;
-    return true;
+    return EVP_set_default_properties(core->libctx, TLS_PROVIDER_DEFAULT_QUERY) == 1 ||
+           error_set(err, "OpenSSL does not take our provider: %s", tls_reason());
+}
+
+void tls_provider_unload(struct tls_core *core)
+{
+    if (core->provider)
+        OSSL_PROVIDER_unload(core->provider);
+    hkdf_close(&core->sha256);
+    hkdf_close(&core->sha384);
 }

@@ -20,8 +20,11 @@
 /* What asks for nothing in this context gets OpenSSL's own: the halves of X25519MLKEM768 among others. */
 #define TLS_PROVIDER_DEFAULT_QUERY "?provider=default"
 
-/* tls_provider_load adds it to core->libctx, beside the default provider; core->batch is open. */
+/* tls_provider_load adds it to core->libctx, beside the default provider; core->batch is open, or NULL: then it has the key
+ * schedule alone.
+ */
 bool tls_provider_load(struct tls_core *core, struct error *err) must_check;
+void tls_provider_unload(struct tls_core *core); /* a core without it, too */
 
 /* ---- among its files ---- */
 
@@ -40,6 +43,7 @@ struct provided_key {
 };
 
 extern const OSSL_DISPATCH provided_x25519_keys[], provided_ec_keys[], provided_rsa_keys[];
+extern const OSSL_DISPATCH provided_derivation[], provided_mac[];
 extern const OSSL_DISPATCH provided_exchange[], provided_ecdsa[], provided_rsa[];
 
 /* provider_key.c: OpenSSL's names of the curves; BATCH_GROUPS: not one of ours. */

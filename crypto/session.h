@@ -2,6 +2,7 @@
 #ifndef CRYPTO_SESSION_H
 #define CRYPTO_SESSION_H
 
+#include "crypto/hkdf.h"
 #include "crypto/open.h"
 #include "crypto/seal.h"
 #include "crypto/tls.h"
@@ -26,7 +27,8 @@ struct work;
 
 struct tls_core {
     OSSL_LIB_CTX *libctx;               /* of this core alone: nobody else takes its locks */
-    OSSL_PROVIDER *defaults, *provider; /* OpenSSL's; ours (provider.h), NULL without batches */
+    OSSL_PROVIDER *defaults, *provider; /* OpenSSL's; ours (provider.h) */
+    struct hkdf sha256, sha384;         /* of the key schedule */
     struct batch *batch;                /* NULL: off */
     uint32_t handshaking;               /* sessions in TLS_HANDSHAKE or TLS_WANT_WORK */
     uint64_t now_us;                    /* of the last tls_core_work */

@@ -104,7 +104,7 @@ static int listen_on(char **argv)
 
 static void report(const int *fd, int flows, double seconds)
 {
-    uint64_t acked = 0, retransmits = 0;
+    uint64_t acked = 0, retransmits = 0, rtt_us = 0;
     for (int i = 0; i < flows; i++) {
         struct tcp_info info;
         socklen_t len = sizeof(info);
@@ -112,13 +112,14 @@ static void report(const int *fd, int flows, double seconds)
             fail("TCP_INFO");
         acked += info.tcpi_bytes_acked;
         retransmits += info.tcpi_total_retrans;
+        rtt_us += info.tcpi_rtt;
     }
     struct rusage use;
     getrusage(RUSAGE_SELF, &use);
     printf(
-        "{\"flows\": %d, \"seconds\": %.3f, \"bytes\": %llu, \"mbit_s\": %.3f, \"retransmits\": %llu, \"cpu_s\": %.3f}\n",
+        "{\"flows\": %d, \"seconds\": %.3f, \"bytes\": %llu, \"mbit_s\": %.3f, \"retransmits\": %llu, \"rtt_us\": %llu, \"cpu_s\": %.3f}\n",
         flows, seconds, (unsigned long long)acked, (double)acked * 8 / seconds / 1e6,
-        (unsigned long long)retransmits,
+        (unsigned long long)retransmits, (unsigned long long)(rtt_us / (uint64_t)flows),
         (double)(use.ru_utime.tv_sec + use.ru_stime.tv_sec) +
             (double)(use.ru_utime.tv_usec + use.ru_stime.tv_usec) / 1e6);
 }

@@ -51,30 +51,37 @@ static void begin_epoch(struct cc *cc, uint64_t now_us)
     cc->acked = 0;
 }
 
+/* acked * num / den bytes; what does not make a byte stays in acked.  One ACK counts for a window at the most. */
+static uint32_t take_share(uint32_t *acked, uint32_t acked_bytes, uint32_t cwnd, uint64_t num, uint64_t den)
+{
+    *acked = (uint32_t)min_u64((uint64_t)*acked + acked_bytes, cwnd);
+    uint64_t share = *acked * num;
+    *acked = (uint32_t)(share % den / num);
+    return (uint32_t)(share / den);
+}
+
 /* Section 4.3, Reno-friendly region: W_est += alpha_cubic * acked / cwnd with alpha = 3 (1 - beta) / (1 + beta),
- * 9/17, until W_est has come to cwnd_prior, then 1.
+ * 9/17, until W_est has come to cwnd_prior, then 1.  By the byte: a window of five segments and a half that grew by whole
+ * ones would have room for the sixth half a dozen round trips later.
  */
 static void grow_w_est(struct cc *cc, uint32_t acked_bytes)
 {
     struct cc_cubic *c = &cc->cubic;
     bool caught_up = c->w_est >= c->cwnd_prior;
-    uint64_t need = caught_up ? cc->cwnd : (uint64_t)cc->cwnd * 17 / 9;
-    c->est_acked += acked_bytes;
-    if (c->est_acked < need)
-        return;
-    c->est_acked = (uint32_t)min_u64(c->est_acked - need, need);
-    c->w_est += cc->mss;
+    uint64_t num = caught_up ? cc->mss : 9 * (uint64_t)cc->mss;
+    uint64_t den = caught_up ? cc->cwnd : 17 * (uint64_t)cc->cwnd;
+    c->w_est += take_share(&c->est_acked, acked_bytes, cc->cwnd, num, den);
 }
 
-/* Sections 4.4 and 4.5: reach `target`, the curve one RTT ahead but at most 1.5 cwnd, within one RTT. */
+/* Sections 4.4 and 4.5: reach `target`, the curve one RTT ahead but at most 1.5 cwnd, within one RTT: for what is
+ * acknowledged as much of the gap as that is of cwnd.  On the plateau a hundredth of a segment an RTT.
+ */
 static void follow_curve(struct cc *cc, uint64_t t_ms, uint32_t srtt_us, uint32_t acked_bytes)
 {
     uint64_t target = w_cubic(cc, t_ms + srtt_us / 1000);
     target = max_u64(min_u64(target, (uint64_t)cc->cwnd + cc->cwnd / 2), cc->cwnd);
-    uint64_t gap = target - cc->cwnd;
-    /* one mss for each cwnd / (gap / mss) acknowledged bytes; on the plateau a hundredth of a segment an RTT */
-    uint64_t window = gap ? (uint64_t)cc->cwnd * cc->mss / gap : (uint64_t)cc->cwnd * 100;
-    cc_avoid(cc, acked_bytes, (uint32_t)min_u64(max_u64(window, 2), UINT32_MAX / 2));
+    uint64_t gap = max_u64(target - cc->cwnd, max_u32(cc->mss / 100, 1));
+    cc->cwnd += take_share(&cc->acked, acked_bytes, cc->cwnd, gap, cc->cwnd);
 }
 
 static void cubic_on_ack(struct cc *cc, const struct cc_ack *ack)

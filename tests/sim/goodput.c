@@ -7,6 +7,7 @@
 #include "tests/sim/world.h"
 #include "tests/lib/tap.h"
 
+#include <math.h>
 #include <stdlib.h>
 
 #define LINK_BPS   12500000u /* bytes a second */
@@ -20,6 +21,24 @@
 #define SHORT_BYTES      (1u << 20)
 #define SHORT_SEEDS      200u
 #define SHORT_LONGEST_US 2500000u
+
+/* One flow under much loss, beside the square root law (RFC 3155 section 2.1, RFC 9438 section 4.3: the mean window of W_est is Reno's,
+ * sqrt(3 / 2p) segments): the mean of many seeds, for one transfer says nothing.  The law knows of no time-outs and no
+ * losses of retransmissions, which at these windows cost a tenth, or a third where a time-out lasts 200 round trips.
+ */
+#define LAW_SEEDS 50u
+
+struct law {
+    const char *name;
+    uint32_t loss_ppm, one_way_us, bytes;
+    uint32_t least_percent; /* of what the law says */
+};
+
+static const struct law laws[] = {
+    {.name = "5 % at 1 ms", .loss_ppm = 50000, .one_way_us = 500, .bytes = 6u << 20, .least_percent = 61},
+    {.name = "5 % at 20 ms", .loss_ppm = 50000, .one_way_us = 10000, .bytes = 3u << 20, .least_percent = 83},
+    {.name = "5 % at 100 ms", .loss_ppm = 50000, .one_way_us = 50000, .bytes = 3u << 20, .least_percent = 88},
+};
 
 struct cell {
     const char *name;
@@ -153,6 +172,22 @@ static void none_stands_still(const struct tcp_cc *cc)
            SHORT_SEEDS, longest_us / 1000, longest_seed);
 }
 
+static void comes_to_the_law(const struct law *law)
+{
+    struct cell cell = {.loss_ppm = law->loss_ppm, .one_way_us = law->one_way_us, .bytes = law->bytes};
+    static struct world w;
+    double sum = 0, windows = sqrt(1.5e6 / law->loss_ppm) * 1448 / (2e-6 * law->one_way_us);
+    for (uint64_t seed = 1; seed <= LAW_SEEDS; seed++) {
+        set_up(&w, &cell, &tcp_cc_cubic, seed);
+        w.check_every = 10000;
+        world_play(&w);
+        sum += w.fault[0] ? -1e9 : (double)law->bytes * 1e6 / (double)w.last_byte_us;
+    }
+    double percent = sum / LAW_SEEDS / windows * 100;
+    tap_ok(percent >= law->least_percent, "cubic, %s, %u seeds: %.0f %% of the square root law", law->name,
+           LAW_SEEDS, percent);
+}
+
 int main(void)
 {
     for (unsigned i = 0; i < ARRAY_LEN(cells); i++) {
@@ -161,5 +196,7 @@ int main(void)
     }
     none_stands_still(&tcp_cc_cubic);
     none_stands_still(&tcp_cc_reno);
+    for (unsigned i = 0; i < ARRAY_LEN(laws); i++)
+        comes_to_the_law(&laws[i]);
     return tap_done();
 }

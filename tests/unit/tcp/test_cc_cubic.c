@@ -80,6 +80,21 @@ static void short_paths_grow_like_reno(void **state)
     assert_in_range(cc.cwnd, 85 * MSS, 110 * MSS);
 }
 
+/* Section 4.3, Figure 4, in real numbers: a small window is not held below W_est until that has grown by a whole segment. */
+static void small_windows_grow_by_the_byte(void **state)
+{
+    (void)state;
+    struct cc cc = after_loss(7 * MSS);
+    double w_est = 4.9;
+    for (unsigned i = 0; i < 40; i++) {
+        w_est += (w_est < 7 ? 9.0 / 17 : 1) / w_est;
+        cc.ops->on_ack(&cc,
+                       &(struct cc_ack){.now_us = 1000000 + i * 200, .acked_bytes = MSS, .srtt_us = 1000});
+        assert_true(fabs((double)cc.cwnd / MSS - w_est) < 0.02);
+    }
+    assert_true(cc.cwnd > 9 * MSS);
+}
+
 static void growth_is_half_a_window_a_round_trip_at_most(void **state)
 {
     (void)state;
@@ -109,7 +124,7 @@ static void leaving_slow_start_without_a_loss(void **state)
     cc_init(&cc, &tcp_cc_cubic, MSS, 10 * MSS);
     cc.ssthresh = 12 * MSS;
     cc.ops->on_ack(&cc, &(struct cc_ack){.now_us = 1000000, .acked_bytes = 4 * MSS, .srtt_us = RTT_US});
-    assert_int_equal(cc.cwnd, 12 * MSS);
+    assert_int_equal(cc.cwnd, 12 * MSS + MSS * 2 / 12); /* two segments of four are left over: as Reno */
     assert_int_equal(cc.cubic.w_max, 12 * MSS);
     assert_int_equal(cc.cubic.k_ms, 0);
 }
@@ -158,6 +173,7 @@ int main(void)
         cmocka_unit_test(ssthresh_is_two_segments_at_least),
         cmocka_unit_test(growth_follows_the_curve),
         cmocka_unit_test(short_paths_grow_like_reno),
+        cmocka_unit_test(small_windows_grow_by_the_byte),
         cmocka_unit_test(growth_is_half_a_window_a_round_trip_at_most),
         cmocka_unit_test(idle_time_is_no_time_of_growth),
         cmocka_unit_test(leaving_slow_start_without_a_loss),

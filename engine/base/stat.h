@@ -140,6 +140,7 @@
     X(smtp_replies_bad, "replies that are not SMTP")                                    \
     X(conn_opened, "connections started for jobs")                                      \
     X(conn_reused, "jobs sent on a connection that was open already")                   \
+    X(conn_port_full, "times that a connection's segments had to wait for the port")    \
     X(conn_refused_policy, "idle connections that did not satisfy a job's demand")      \
     X(core_jobs, "jobs taken from the feed")                                            \
     X(core_jobs_bad, "jobs refused at intake")                                          \

@@ -89,6 +89,7 @@ bool conn_open(struct conn *conn, struct conn_env *env, uint32_t flow, const str
     conn->connected_us = conn->secured_us = 0;
     conn->hop = *hop;
     conn->demand = *demand;
+    list_init(&conn->in_line);
     wheel_timer_init(&conn->timer, CONN_TIMER);
     memset(&conn->key, 0, sizeof(conn->key)); /* its padding is hashed */
 
@@ -260,6 +261,7 @@ void conn_gone(struct conn *conn)
     conn->tls = NULL;
     if (conn->demand.trust)
         tls_trust_free(conn->demand.trust);
+    list_remove(&conn->in_line);
     wheel_cancel(conn->env->wheel, &conn->timer);
     if (tcp_state(&conn->tcb) == TCP_TIME_WAIT)
         conn->env->events.time_wait(conn->env->events.ctx, conn);

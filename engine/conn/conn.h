@@ -59,6 +59,8 @@ struct conn_env {
     uint32_t handshake_timeout_us; /* for TLS, from the 220 on */
     uint32_t idle_timeout_us;      /* how long a ready connection waits for its next message */
     uint32_t close_timeout_us;     /* how long an orderly close may take */
+    struct list
+        line; /* connections with segments for which the port had no room, in the order in which they came */
     struct conn_events events;
 };
 
@@ -100,8 +102,9 @@ struct conn {
     struct list idle, lru,
         run; /* core's: those of a destination that can take a message, idle ones of the core; those to
                           run in this turn */
-    struct dest *dest; /* core's */
-    void *user;        /* core's */
+    struct list in_line; /* of env->line */
+    struct dest *dest;   /* core's */
+    void *user;          /* core's */
 
     /* once a connection */
     uint64_t opened_us, connected_us, secured_us;
@@ -120,7 +123,8 @@ void conn_icmp(struct conn *conn, const struct icmp *icmp, uint64_t now_us);
 void conn_timer(struct conn *conn, uint64_t now_us);
 void conn_unreachable(struct conn *conn, uint64_t now_us); /* the next hop does not answer ARP */
 
-/* conn_run moves what can be moved, lets tcp send, and sets the timer: after every entry above (which only mark
+/* conn_run moves what can be moved, lets tcp send, and sets the timer; what the port has no room for puts the connection
+ * into env->line, to be run when there is room: after every entry above (which only mark
  * work) the loop calls it once, so that a burst of segments costs one run.
  */
 void conn_run(struct conn *conn, uint64_t now_us);

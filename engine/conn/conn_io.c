@@ -308,6 +308,17 @@ static bool announce(struct conn *conn, uint64_t now_us)
     return !conn->announced; /* it has been given a message */
 }
 
+/* Each asks for room again when there is some: thousands that ask in every turn take all of a core. */
+static bool stand_in_line(struct conn *conn)
+{
+    if (net_has_room(conn->env->net))
+        return false; /* it was a packet that was wanting */
+    stat_inc(conn->env->stats, STAT_conn_port_full);
+    if (list_empty(&conn->in_line))
+        list_push_tail(&conn->env->line, &conn->in_line);
+    return true;
+}
+
 static void set_timer(struct conn *conn, bool again, uint64_t now_us)
 {
     uint64_t deadline = min_u64(tcp_next_deadline(&conn->tcb), conn->phase_deadline_us);
@@ -362,5 +373,8 @@ void conn_run(struct conn *conn, uint64_t now_us)
         conn_gone(conn);
         return;
     }
-    set_timer(conn, !all_sent || is_starved(conn), now_us);
+    bool in_line = !all_sent && stand_in_line(conn);
+    if (!in_line)
+        list_remove(&conn->in_line);
+    set_timer(conn, (!all_sent && !in_line) || is_starved(conn), now_us);
 }

@@ -201,6 +201,7 @@ bool core_enter(struct core *core)
         .close_timeout_us = core->config.close_timeout_ms * 1000,
         .events = core_conn_events(core),
     };
+    list_init(&core->env.line);
     core->env.lap.since = lap_now();
     if (core->config.log.batches)
         core->config.log.batches(core->config.log.ctx, tls_core_batches(core->tls));

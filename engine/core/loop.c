@@ -119,6 +119,15 @@ static void core_transmit(struct core *core)
 {
     lap_enter(&core->env.lap, LAP_TRANSMIT);
     net_transmit_flush(core->net, core->now_us);
+    if (likely(list_empty(&core->env.line)))
+        return;
+    for (struct list *it; net_has_room(core->net) && (it = list_pop(&core->env.line));) {
+        core->worked = true;
+        core_mark(core, list_entry(it, struct conn, in_line));
+        run_marked(core);
+    }
+    lap_enter(&core->env.lap, LAP_TRANSMIT);
+    net_transmit_flush(core->net, core->now_us);
 }
 
 static void core_report(struct core *core)

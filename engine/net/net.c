@@ -70,7 +70,7 @@ struct net *net_open(const struct net_config *config, struct port *port, struct 
     net->wheel = wheel;
     net->handler = *handler;
     net->config = *config;
-    net->tx.stalled_us = net->tx.retry_us = DEADLINE_NEVER;
+    net->tx.refused_us = net->tx.stalled_us = net->tx.retry_us = DEADLINE_NEVER;
     memcpy(net->mac.b, port->mac, sizeof(net->mac.b));
     net->mld.due_us = DEADLINE_NEVER;
     wheel_timer_init(&net->timer, NET_TIMER);

@@ -101,6 +101,9 @@ bool net_burst_waits(const struct net *net);
 /* net_transmit_waiting: frames that the port has not taken yet. */
 bool net_transmit_waiting(const struct net *net);
 
+/* net_has_room: what is sent now is queued.  Without room net_send_segment refuses. */
+bool net_has_room(const struct net *net);
+
 /* net_announce sends gratuitous ARP for each IPv4 address, and an unsolicited advertisement for each IPv6 one (start,
  * failover).  Called first, it begins duplicate address detection: until that has ended, a second for each of
  * dad_transmits, flows from IPv6 addresses of ours may be opened, but what they send is lost.

@@ -18,6 +18,7 @@
 struct tx_queue {
     struct pkt *frame[NET_TX_QUEUE];
     uint32_t head, tail; /* free-running; tail - head in [0, NET_TX_QUEUE] */
+    uint64_t refused_us; /* the turn in which the port last left something */
     uint64_t stalled_us; /* since when the port has taken nothing; DEADLINE_NEVER: it takes */
     uint64_t retry_us;   /* when an idle core offers it the rest again; DEADLINE_NEVER: there is none */
 };

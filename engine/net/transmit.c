@@ -49,6 +49,7 @@ static bool transmit_burst(struct net *net, uint64_t now_us)
 static noinline void port_is_full(struct net *net, uint64_t now_us)
 {
     struct tx_queue *tx = &net->tx;
+    tx->refused_us = now_us;
     if (tx->stalled_us == DEADLINE_NEVER)
         tx->stalled_us = now_us;
     if (now_us - tx->stalled_us >= NET_TX_STALL_US)
@@ -74,11 +75,17 @@ bool net_burst_waits(const struct net *net)
     return waiting(&net->tx) >= PORT_BURST && net->tx.stalled_us == DEADLINE_NEVER;
 }
 
+bool net_has_room(const struct net *net)
+{
+    return waiting(&net->tx) < NET_TX_QUEUE;
+}
+
+/* A port that has refused is asked again in the next turn. */
 bool tx_has_room(struct net *net, uint64_t now_us)
 {
-    if (unlikely(waiting(&net->tx) == NET_TX_QUEUE))
+    if (unlikely(!net_has_room(net)) && net->tx.refused_us != now_us)
         net_transmit_flush(net, now_us);
-    return waiting(&net->tx) < NET_TX_QUEUE;
+    return net_has_room(net);
 }
 
 void tx_push(struct net *net, struct pkt *frame, uint64_t now_us)

@@ -162,6 +162,8 @@ static int bio_write(BIO *bio, const char *in, size_t len, size_t *taken)
 static long bio_ctrl(BIO *bio, int command, long num, void *ptr)
 {
     struct tls *tls = BIO_get_data(bio);
+    if (!tls) /* prepared ahead of need */
+        return 0;
     switch (command) {
     case BIO_CTRL_FLUSH: return 1;
     case CTRL_SET_KTLS: return record_key_set(num ? &tls->write_key : &tls->read_key, tls->core->mb, ptr);
@@ -182,14 +184,4 @@ BIO_METHOD *tls_bio_method(void)
     BIO_meth_set_write_ex(method, bio_write);
     BIO_meth_set_ctrl(method, bio_ctrl);
     return method;
-}
-
-BIO *tls_bio_make(struct tls *tls)
-{
-    BIO *bio = BIO_new(tls->core->bio_method);
-    if (bio) {
-        BIO_set_data(bio, tls);
-        BIO_set_init(bio, 1);
-    }
-    return bio;
 }

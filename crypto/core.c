@@ -160,6 +160,7 @@ void tls_core_close(struct tls_core *core)
     if (core->mb)
         free_mb_mgr(core->mb);
     tls_keylog_close(core);
+    ready_close(core);
     SSL_CTX_free(core->ctx);
     tls_provider_unload(core);
     if (core->defaults)

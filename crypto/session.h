@@ -17,6 +17,7 @@ struct tickets;
 struct ticket;
 
 #define TICKET_KEY_BYTES 32u
+#define READY_MAX        16u /* sessions prepared ahead of need, some 10 kB each */
 
 struct ticket_clock {
     uint64_t wall_s; /* time(), by which OpenSSL judges chains */
@@ -35,6 +36,8 @@ struct tls_core {
     struct tls *running;                /* inside SSL_do_handshake; NULL: none */
     SSL_CTX *ctx;
     BIO_METHOD *bio_method;
+    SSL *ready[READY_MAX]; /* connected to no session yet */
+    uint32_t ready_count;  /* in [0, READY_MAX] */
     struct pool sessions;
     struct list abandoned; /* struct tls.link: freed by the caller while a job of theirs was suspended */
     struct proven *proven;
@@ -132,9 +135,15 @@ void tls_async_close(void);
 /* tls.c: goes on with abandoned sessions and frees those whose job has ended. */
 void tls_reap(struct tls_core *core);
 
-/* bio.c */
+/* ready.c: sessions prepared ahead of need.  ready_take gives one to tls, made now where there is none; NULL: no memory.  ready_fill
+ * makes one more, if there is room.
+ */
+SSL *ready_take(struct tls *tls);
+void ready_fill(struct tls_core *core);
+void ready_close(struct tls_core *core);
+
+/* bio.c: its data is the session; OpenSSL calls it for none before there is one. */
 BIO_METHOD *tls_bio_method(void);
-BIO *tls_bio_make(struct tls *tls);
 bool tls_waiting_drain(struct tls *tls);
 
 /* Output behind all that there is: a copy, or room for up to want bytes of which at least one can be taken (NULL: the

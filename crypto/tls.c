@@ -76,14 +76,8 @@ static void name_peer(struct tls *tls, const struct tls_demand *demand)
 
 static bool make_ssl(struct tls *tls, const char *sni)
 {
-    tls->ssl = SSL_new(tls->core->ctx);
-    BIO *bio = tls->ssl ? tls_bio_make(tls) : NULL;
-    if (!bio)
-        return false;
-    SSL_set_bio(tls->ssl, bio, bio);
-    SSL_set_app_data(tls->ssl, tls);
-    SSL_set_connect_state(tls->ssl);
-    return SSL_set_min_proto_version(tls->ssl, tls->min_version) &&
+    tls->ssl = ready_take(tls);
+    return tls->ssl && SSL_set_min_proto_version(tls->ssl, tls->min_version) &&
            (!sni || SSL_set_tlsext_host_name(tls->ssl, sni)) &&
            (!tls->trust || SSL_set1_verify_cert_store(tls->ssl, tls_trust_store(tls->trust)));
 }

@@ -70,7 +70,8 @@ void tls_core_close(struct tls_core *core);
 void tls_core_sweep(struct tls_core *core);
 
 /* tls_core_work, once a turn: operations that have waited too long are run, and all of them when every handshake waits for
- * one.  tls_core_idle, when the core has nothing else to do: all that wait, and keys ahead of need; true if any waited.
+ * one.  tls_core_idle, when the core has nothing else to do: all that wait, and keys and sessions ahead of need; true if
+ * any waited.
  * Sessions whose operation is done (tls_work_done) go on with tls_resume.
  *
  *   now_us   monotonic microseconds; operations that are put in count as of then

@@ -103,6 +103,7 @@ void tls_core_work(struct tls_core *core, uint64_t now_us)
 
 bool tls_core_idle(struct tls_core *core)
 {
+    ready_fill(core);
     if (!core->batch)
         return false;
     bool waited = batch_waiting(core->batch) > 0;

@@ -101,6 +101,7 @@
     /* TLS */                                                                           \
     X(tls_handshakes, "handshakes completed and verified")                              \
     X(tls_handshakes_failed, "handshakes that failed, verification included")           \
+    X(tls_prepared, "sessions that had been prepared ahead of need")                    \
     X(tls_chains_verified, "certificate chains verified")                               \
     X(tls_chains_proven, "certificate chains that had been verified before")            \
     X(tls_resumed, "of the completed ones, resumed")                                    \

@@ -295,6 +295,34 @@ static int teardown(void **state)
     return 0;
 }
 
+/* ---- prepared ahead ---- */
+
+static void sessions_are_prepared_when_idle(void **state)
+{
+    (void)state;
+    struct talk talk;
+    struct talk_server server = {.leaf = &ec.leaf, .middle = &ec.middle};
+    struct tls_demand demand = talk_pkix(HOST);
+    talk_open(&talk, ec.ca_file);
+    demand.trust = talk.trust;
+    for (unsigned i = 0; i < 2 * READY_MAX; i++)
+        tls_core_idle(talk.core);
+    assert_int_equal(talk.core->ready_count, READY_MAX);
+    for (unsigned i = 1; i <= READY_MAX + 1; i++) {
+        struct tls *tls = tls_open(talk.core, &demand);
+        assert_int_equal(tls_status(tls), TLS_HANDSHAKE);
+        tls_free(tls);
+        assert_int_equal(talk.core->ready_count, READY_MAX - min_u32(i, READY_MAX));
+        assert_int_equal(talk.stats.v[STAT_tls_prepared], min_u32(i, READY_MAX));
+    }
+    tls_core_idle(talk.core);
+    talk_accepted(&talk, &server, &demand);
+    assert_int_equal(talk.stats.v[STAT_tls_prepared], READY_MAX + 1);
+    talk_part(&talk);
+    tls_core_idle(talk.core); /* one is left for the end */
+    talk_close(&talk);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -304,6 +332,7 @@ int main(void)
         cmocka_unit_test(a_session_keeps_its_trust),
         cmocka_unit_test(references_from_two_threads),
         cmocka_unit_test(sessions_are_bounded),
+        cmocka_unit_test(sessions_are_prepared_when_idle),
         cmocka_unit_test(impossible_demands_fail_at_once),
         cmocka_unit_test(output_that_waits_is_bounded),
         cmocka_unit_test(a_key_log_is_private),

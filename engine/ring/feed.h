@@ -46,7 +46,7 @@ extern "C" {
 #endif
 
 #define HL_FEED_SOCKET    "/run/hardline/feed.sock"
-#define HL_FEED_ABI_MAJOR 1 /* of the shared memory: an engine of another major refuses the feed */
+#define HL_FEED_ABI_MAJOR 2 /* of the shared memory: an engine of another major refuses the feed */
 #define HL_FEED_ABI_MINOR 0
 
 #define HL_ERROR_TEXT_MAX 512
@@ -119,7 +119,7 @@ HL_API int hl_feed_reattach(hl_feed *feed, int timeout_ms, struct hl_error *erro
 HL_API int hl_feed_give_up(hl_feed *feed, struct hl_error *error);
 
 struct hl_limits {
-    uint64_t arena_bytes;    /* for bodies and envelopes */
+    uint64_t arena_bytes;    /* for bodies */
     uint64_t arena_free;     /* now; in how many pieces is another matter */
     uint64_t body_bytes_max; /* of one message */
     uint32_t lanes;

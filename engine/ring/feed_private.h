@@ -4,22 +4,22 @@
 
 #include "engine/ring/layout.h"
 #include "engine/ring/ring.h"
+#include "engine/ring/stream.h"
 
 /* One lane, touched by its core alone; padded, because the next lane is another core's. */
 struct feed_lane {
     cache_aligned struct ring_lane *shared;
-    _Atomic uint32_t *entry; /* submission ring */
-    uint8_t *slots, *results;
-    uint64_t *busy;          /* bit s: slot s is ours */
-    uint32_t submit_head;    /* next entry to read */
-    uint32_t submit_tail;    /* as last seen */
-    uint32_t complete_tail;  /* next result to write; [published, complete_tail) waits for a flush */
-    uint32_t published;      /* of complete_tail */
-    uint32_t head_published; /* of submit_head */
-    uint32_t complete_head;  /* as last seen */
-    uint32_t owed;           /* results of the jobs in flight that are not written yet */
-    bool starved;            /* the last take found a job and no room for its results */
-    uint32_t in_flight;      /* jobs; in [0, submit_slots] */
+    struct stream in, out;    /* jobs, results */
+    _Atomic uint64_t *stages; /* of each slot */
+    uint64_t *busy;           /* bit s: slot s is ours */
+    uint64_t submit_tail;     /* as last seen */
+    uint64_t complete_head;   /* as last seen */
+    uint64_t head_published;  /* of in.position */
+    uint64_t published;       /* of out.position: what follows waits for a flush */
+    uint64_t turn_at;   /* of out.position: when going back to the stream's first byte is thought of again */
+    uint32_t owed;      /* results of the jobs in flight that are not written yet */
+    uint32_t in_flight; /* jobs; in [0, submit_slots] */
+    bool starved;       /* the last take found a job and no room for its results */
 };
 
 struct feed {
@@ -47,11 +47,11 @@ void feed_break(struct feed *feed, const char *fmt, ...) printf_like(2, 3);
 bool feed_sigbus_add(struct feed *feed);
 void feed_sigbus_remove(struct feed *feed);
 
-/* feed_job_read fills job from the record of a slot, which the caller has found to lie in the arena; false: *why says
- * what is wrong, and job has what its results need.  `head` is the private copy of the record's head.
+/* feed_job_read fills job from the record behind `head`, the private copy of its head; false: *why says what is wrong, and job has
+ * what its results need.  rest_bytes: of the record behind its head.
  */
-bool feed_job_read(const struct feed *feed, struct feed_job *job, const struct ring_record *head,
-                   const uint8_t *record, uint32_t record_bytes, struct outcome *why);
+bool feed_job_read(const struct feed *feed, struct feed_job *job, const struct ring_job *head,
+                   const uint8_t *rest, uint32_t rest_bytes, struct outcome *why);
 
 /* feed_copied keeps the compiler from looking at the producer's bytes again: what is checked after it is the copy. */
 static inline void feed_copied(void)
@@ -59,9 +59,21 @@ static inline void feed_copied(void)
     __asm__ __volatile__("" ::: "memory");
 }
 
-static inline struct ring_slot *feed_slot(const struct feed_lane *lane, uint32_t slot)
+static inline uint32_t feed_slot_of(uint64_t id)
 {
-    return (struct ring_slot *)(lane->slots + (size_t)slot * sizeof(struct ring_slot));
+    return (uint32_t)id & RING_SLOT_MASK;
 }
+
+/* feed_room: the lane's results keep room for all that is owed and `more`, each as long as can be, and for what one of them may
+ * leave free at the stream's end.
+ */
+static inline bool feed_room(const struct feed_lane *lane, uint64_t more)
+{
+    return lane->out.bytes - (lane->out.position - lane->complete_head) >=
+           (lane->owed + more + 1) * RING_RESULT_MAX;
+}
+
+/* feed_see_head reads how far the producer has come with results; false: the feed is broken. */
+bool feed_see_head(struct feed *feed, struct feed_lane *lane);
 
 #endif

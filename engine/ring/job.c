@@ -32,13 +32,13 @@ static struct span take_span(struct bytes_in *in, size_t len)
     return (struct span){p, p ? len : 0};
 }
 
-static bool read_extents(const struct feed *feed, struct feed_job *job, struct bytes_in *in, uint16_t extents,
+static bool read_extents(const struct feed *feed, struct feed_job *job, struct bytes_in *in, uint32_t extents,
                          struct outcome *why)
 {
     if (extents < 1 || extents > RING_EXTENTS_MAX)
         return refuse(why, "the body", "has no extents or too many");
-    uint64_t sum = 0;
-    for (uint16_t i = 0; i < extents; i++) {
+    uint64_t sum = 0; /* of at most 16 extents in an arena of at most 2^40 bytes */
+    for (uint32_t i = 0; i < extents; i++) {
         struct ring_extent e = {0, 0};
         const uint8_t *p = bytes_take(in, sizeof(e));
         if (p)
@@ -50,11 +50,12 @@ static bool read_extents(const struct feed *feed, struct feed_job *job, struct b
         job->extent[i] = (struct span){feed->base + e.offset, e.bytes};
         sum += e.bytes;
     }
-    if (sum != job->body_bytes || sum == 0)
-        return refuse(why, "the body", "is empty, or its length is not that of its extents");
+    if (sum == 0)
+        return refuse(why, "the body", "is empty");
     if (feed->rights.body_bytes_max && sum > feed->rights.body_bytes_max)
         return refuse(why, "the body", "is longer than this feed may send");
     job->extents = extents;
+    job->body_bytes = sum;
     return true;
 }
 
@@ -105,33 +106,50 @@ static bool check_recipients(const struct feed_job *job, const struct ring_name 
         /* Without a next hop of its own a job may not choose whose policy it is judged by. */
         if (elsewhere && !job->next_hop[0])
             return refuse(why, "a recipient's domain", "is not the job's");
-        if ((wrong = check_dsn(job->recipient[i].dsn)))
+    }
+    return true;
+}
+
+static bool check_all_dsn(const struct feed_job *job, struct outcome *why)
+{
+    for (uint32_t i = 0; i < job->recipients; i++) {
+        const char *wrong = check_dsn(job->recipient[i].dsn);
+        if (wrong)
             return refuse(why, "a recipient's DSN parameters", wrong);
     }
     return true;
 }
 
-static bool check_destination(const struct feed *feed, struct feed_job *job, struct span domain,
-                              struct span next_hop, struct ring_name *name, struct outcome *why)
+static bool take_next_hop(struct feed_job *job, struct span next_hop, struct ring_name *name,
+                          struct outcome *why)
 {
-    const char *wrong = ring_check_domain(domain, false, name);
+    uint16_t port;
+    const char *wrong = ring_check_next_hop(next_hop, name, &port);
     if (wrong)
-        return refuse(why, "the job", wrong);
-    if (!same_text(name, domain.data, domain.len))
-        return refuse(why, "the job's domain", "is not in lower case");
-    if (next_hop.len) {
-        struct ring_name host;
-        uint16_t port;
-        if ((wrong = ring_check_next_hop(next_hop, &host, &port)))
-            return refuse(why, "the next hop", wrong);
-        if (!same_text(&host, name->text, name->bytes))
-            return refuse(why, "the job's domain", "is not its next hop");
-    }
-    if (ring_lane_of(name, feed->shape.hash_seed, feed->shape.lanes) != job->lane)
-        return refuse(why, "the job", "stands in another lane than its destination's");
-    bytes_copy(job->domain, name->text, name->bytes + 1u);
+        return refuse(why, "the next hop", wrong);
     bytes_copy(job->next_hop, next_hop.data, next_hop.len);
     job->next_hop[next_hop.len] = 0;
+    return check_recipients(job, name, why);
+}
+
+/* The first recipient is judged once, and says what the others' domain must be. */
+static bool take_domain(struct feed_job *job, struct ring_name *name, struct outcome *why)
+{
+    const char *wrong = ring_check_address(job->recipient[0].address, job->flags & FEED_SMTPUTF8, name);
+    if (wrong)
+        return refuse(why, "a recipient's address", wrong);
+    return job->recipients == 1 || check_recipients(job, name, why);
+}
+
+static bool check_destination(const struct feed *feed, struct feed_job *job, struct span next_hop,
+                              struct outcome *why)
+{
+    struct ring_name name;
+    if (!(next_hop.len ? take_next_hop(job, next_hop, &name, why) : take_domain(job, &name, why)))
+        return false;
+    if (ring_lane_of(&name, feed->shape.hash_seed, feed->shape.lanes) != job->lane)
+        return refuse(why, "the job", "stands in another lane than its destination's");
+    bytes_copy(job->domain, name.text, name.bytes + 1u);
     return true;
 }
 
@@ -144,9 +162,9 @@ static bool check_sender(const struct feed_job *job, struct outcome *why)
     return wrong ? refuse(why, "the sender's address", wrong) : true;
 }
 
-static bool check_head(const struct feed *feed, const struct ring_record *head, struct outcome *why)
+static bool check_head(const struct feed *feed, const struct ring_job *head, struct outcome *why)
 {
-    if (head->flags & ~(uint32_t)RING_JOB_KNOWN)
+    if (head->flags & ~RING_JOB_KNOWN)
         return refuse(why, "the job", "has a flag that this engine does not know");
     if (head->tls_floor > RING_TLS_FLOOR_MAX)
         return refuse(why, "the job", "has a TLS floor that this engine does not know");
@@ -155,15 +173,14 @@ static bool check_head(const struct feed *feed, const struct ring_record *head, 
     return true;
 }
 
-static void set_head(struct feed_job *job, const struct ring_record *head)
+static void set_head(struct feed_job *job, const struct ring_job *head)
 {
-    job->submitted_us = head->submitted_us;
     job->deadline_us = head->deadline_us;
     job->flags = head->flags;
     job->tls_floor = head->tls_floor;
     job->priority = head->priority;
     job->source_pool = head->source_pool;
-    job->body_bytes = head->body_bytes;
+    job->body_bytes = 0;
     job->extents = 0;
     job->sender = (struct span){NULL, 0};
     job->domain[0] = job->next_hop[0] = job->tag[0] = 0;
@@ -182,30 +199,32 @@ static bool take_tag(struct feed_job *job, struct span tag, struct outcome *why)
     return true;
 }
 
-bool feed_job_read(const struct feed *feed, struct feed_job *job, const struct ring_record *head,
-                   const uint8_t *record, uint32_t record_bytes, struct outcome *why)
+/* The strings end where the record does, but for what rounds it up. */
+static bool all_read(const struct bytes_in *in)
+{
+    return !in->failed && bytes_left(in) < 8;
+}
+
+bool feed_job_read(const struct feed *feed, struct feed_job *job, const struct ring_job *head,
+                   const uint8_t *rest, uint32_t rest_bytes, struct outcome *why)
 {
     set_head(job, head);
     uint8_t *copy = envelope_of(job, &feed->shape);
-    size_t bytes = record_bytes - sizeof(*head);
-    bytes_copy(copy, record + sizeof(*head), bytes);
+    bytes_copy(copy, rest, rest_bytes);
     feed_copied();
     if (!check_head(feed, head, why))
         return false;
 
-    struct bytes_in in = bytes_in(copy, bytes);
+    struct bytes_in in = bytes_in(copy, rest_bytes);
     if (!read_extents(feed, job, &in, head->extents, why))
         return false;
     struct span lengths = take_span(&in, head->recipients * sizeof(struct ring_recipient));
-    struct span domain = take_span(&in, head->domain_bytes), next_hop = take_span(&in, head->next_hop_bytes);
-    struct span tag = take_span(&in, head->tag_bytes);
+    struct span next_hop = take_span(&in, head->next_hop_bytes), tag = take_span(&in, head->tag_bytes);
     struct bytes_in table = bytes_in(lengths.data ? lengths.data : copy, lengths.len);
     job->sender = take_span(&in, head->sender_bytes);
     split_recipients(job, &table, &in);
-    if (in.failed || bytes_left(&in) != 0)
+    if (!all_read(&in))
         return refuse(why, "the job's record", "is not as long as its parts");
-
-    struct ring_name name;
-    return check_destination(feed, job, domain, next_hop, &name, why) && take_tag(job, tag, why) &&
-           check_sender(job, why) && check_recipients(job, &name, why);
+    return check_destination(feed, job, next_hop, why) && take_tag(job, tag, why) && check_sender(job, why) &&
+           check_all_dsn(job, why);
 }

@@ -3,8 +3,8 @@
  * Both ends are built from this header.  All numbers are the machine's own (both ends run on it), all offsets
  * count from the start of the region.  README.md has the drawing and the rules of ownership.
  *
- * Versions: a change that an older reader does not notice (a field in a reserved place, a longer slot, which readers
- * step over by the strides in the header) counts up the minor; every other change the major.
+ * Versions: a change that an older reader does not notice (a field in a reserved place, a longer fixed part of a job or a
+ * result, whose length the header says) counts up the minor; every other change the major.
  */
 #ifndef ENGINE_RING_LAYOUT_H
 #define ENGINE_RING_LAYOUT_H
@@ -13,7 +13,7 @@
 
 #include <stdatomic.h>
 
-#define RING_ABI_MAJOR 1u
+#define RING_ABI_MAJOR 2u
 #define RING_ABI_MINOR 0u
 
 #define RING_MAGIC       0x0001444545464c48u /* "HLFEED\1\0" in memory */
@@ -40,15 +40,15 @@ struct ring_header {
     uint64_t engine_epoch; /* differs after every start of the engine */
     uint64_t hash_seed;
     uint32_t lanes;
-    uint32_t submit_slots;     /* of each lane, power of two */
-    uint32_t complete_slots;   /* of each lane, power of two, at least recipients_max */
-    uint32_t recipients_max;   /* of one record */
-    uint32_t record_bytes_max; /* of one record */
-    uint32_t slot_bytes;       /* stride of submission slots */
-    uint32_t result_bytes;     /* stride of completion slots */
-    uint32_t reserved;
-    uint64_t lanes_offset, lane_bytes;         /* first lane, stride */
-    uint64_t entries_at, slots_at, results_at; /* within a lane */
+    uint32_t submit_slots;     /* unfinished jobs of each lane */
+    uint32_t recipients_max;   /* of one job */
+    uint32_t record_bytes_max; /* of one job on the stream */
+    uint32_t job_head_bytes;   /* of the fixed part of a job, multiple of 8 */
+    uint32_t result_head_bytes;
+    uint32_t submit_bytes;                      /* of the job stream of each lane */
+    uint32_t complete_bytes;                    /* of its result stream */
+    uint64_t lanes_offset, lane_bytes;          /* first lane, stride */
+    uint64_t stages_at, submit_at, complete_at; /* within a lane */
     uint64_t arena_offset, arena_bytes;
     uint64_t body_bytes_max;
 
@@ -63,53 +63,51 @@ static_assert(offsetof(struct ring_header, arena_offset) == 112, "layout");
 static_assert(offsetof(struct ring_header, producer_sleeping) == 256, "layout");
 static_assert(sizeof(struct ring_header) <= 4096, "the header is one page");
 
-/* A lane: this, then submit_slots entries (uint32_t, a slot's number), slots, and results.
+/* A lane: this, then a stage for each slot (uint64_t), the stream of jobs and the stream of results.
  *
- * Entry n of the submission ring stands at n mod submit_slots.  A slot is in the ring at most once, so the ring is
- * never too small for the slots; the producer picks any slot that it owns, so that a job that takes ten minutes
- * does not hold up those behind it.
+ * Tails and heads are positions: bytes written and read since the beginning.  What stands in them lies in one piece, begins at a
+ * multiple of 8 and says its own length in its first word; RING_SKIP there: go on at the stream's first byte.
  */
 struct ring_lane {
-    _Alignas(RING_ALIGN) _Atomic uint32_t submit_tail;   /* producer */
-    _Alignas(RING_ALIGN) _Atomic uint32_t submit_head;   /* engine: entries read */
-    _Atomic uint32_t engine_sleeping;                    /* engine sets; whoever wakes it takes it back */
-    _Alignas(RING_ALIGN) _Atomic uint32_t complete_tail; /* engine */
-    _Alignas(RING_ALIGN) _Atomic uint32_t complete_head; /* producer: results read */
+    _Alignas(RING_ALIGN) _Atomic uint64_t submit_tail;     /* producer */
+    _Alignas(RING_ALIGN) _Atomic uint64_t submit_head;     /* engine: jobs taken */
+    _Alignas(RING_ALIGN) _Atomic uint64_t complete_tail;   /* engine */
+    _Alignas(RING_ALIGN) _Atomic uint64_t complete_head;   /* producer: results read */
+    _Alignas(RING_ALIGN) _Atomic uint32_t engine_sleeping; /* engine sets; whoever wakes it takes it back */
 };
 
-static_assert(sizeof(struct ring_lane) == 4 * RING_ALIGN, "each index has its own pair of lines");
+static_assert(sizeof(struct ring_lane) == 5 * RING_ALIGN, "each word has its own pair of lines");
 
-/* A slot and the record that it points at belong to the engine from the entry that names it until the producer
- * has read the last of its results.
+#define RING_SKIP UINT32_MAX /* no length is: they are multiples of 8 */
+
+/* A job's id: its slot in the low bits, a number that the library counts up above them.  The slot says where the engine writes
+ * the job's stage; it is the engine's from the job on the stream until the producer has read the last of its results.
  */
-struct ring_slot {
-    uint64_t record_offset; /* 8-byte aligned, in the arena */
-    uint32_t record_bytes;
-    uint32_t reserved;
-    uint64_t cookie;        /* the library's */
-    _Atomic uint32_t stage; /* enum stage; the producer puts 0, the engine writes it from then on */
-    uint32_t reserved_too[9];
-};
+#define RING_SLOT_BITS 20u
+#define RING_SLOT_MASK ((1u << RING_SLOT_BITS) - 1u)
 
-static_assert(sizeof(struct ring_slot) == CACHE_LINE, "layout");
-static_assert(offsetof(struct ring_slot, stage) == 24, "layout");
+/* A stage's word: the id with enum stage in the place of the slot.  Of another id: nobody has looked at the job. */
+static inline uint64_t ring_stage_word(uint64_t id, uint32_t stage)
+{
+    return (id & ~(uint64_t)RING_SLOT_MASK) | stage;
+}
 
-/* A record: this, extents * ring_extent, recipients * ring_recipient, then the strings without gaps or terminators:
- * domain, next_hop, tag, sender, and for each recipient address and dsn.  Ends where the last string ends.
+/* A job: this, extents * ring_extent, recipients * ring_recipient, then the strings without gaps or terminators: next_hop, tag,
+ * sender, and for each recipient address and dsn.  Ends where the last string ends, rounded up to 8.  Its destination is
+ * the next hop, or the first recipient's domain, which is then all of its recipients'.
  */
-struct ring_record {
-    uint64_t submitted_us; /* CLOCK_MONOTONIC */
-    uint64_t deadline_us;  /* CLOCK_MONOTONIC; UINT64_MAX: none */
-    uint64_t body_bytes;   /* sum of the extents */
-    uint32_t flags;        /* RING_JOB_* */
-    uint32_t source_pool;
+struct ring_job {
+    uint32_t bytes;      /* of all of it, multiple of 8 */
     uint32_t recipients; /* in [1, recipients_max] */
-    uint16_t extents;    /* in [1, RING_EXTENTS_MAX] */
-    uint16_t sender_bytes;
-    uint8_t domain_bytes, next_hop_bytes, tag_bytes;
+    uint64_t id;
+    uint64_t deadline_us; /* CLOCK_MONOTONIC; UINT64_MAX: none */
+    uint32_t source_pool;
+    uint16_t flags;  /* RING_JOB_* */
+    uint8_t extents; /* in [1, RING_EXTENTS_MAX] */
+    uint8_t sender_bytes, next_hop_bytes, tag_bytes;
     uint8_t tls_floor; /* HL_TLS_* */
     uint8_t priority;
-    uint8_t reserved[11];
+    uint8_t reserved[4];
 };
 
 struct ring_extent {
@@ -122,10 +120,10 @@ struct ring_recipient {
     uint16_t dsn_bytes;
 };
 
-static_assert(sizeof(struct ring_record) == 56, "layout");
+static_assert(sizeof(struct ring_job) == 40, "layout");
 static_assert(sizeof(struct ring_extent) == 16 && sizeof(struct ring_recipient) == 4, "layout");
 
-enum { /* of ring_record.flags; the same numbers as HL_JOB_* and FEED_* */
+enum { /* of ring_job.flags; the same numbers as HL_JOB_* and FEED_* */
        RING_JOB_SMTPUTF8 = 1 << 0,
        RING_JOB_REQUIRETLS = 1 << 1,
        RING_JOB_TLS_OPTIONAL = 1 << 2,
@@ -136,29 +134,28 @@ enum { /* of ring_record.flags; the same numbers as HL_JOB_* and FEED_* */
 
 #define RING_TLS_FLOOR_MAX 3u /* HL_TLS_* in [0, RING_TLS_FLOOR_MAX] */
 
-/* The result of one recipient.  Strings follow at `bytes_follow` in this order, without terminators, each as long as
- * its length says; the digests first, if there are any.  Only what is used is written.
+/* The result of one recipient: this, then what there is of, in this order and without terminators, each string as long as its
+ * length says: MX address (16 bytes), two digests, text, MX host, matched name, policy source, cipher, group, signature.
  */
 struct ring_result {
-    uint64_t cookie;    /* the slot's */
-    uint32_t slot;      /* its number */
-    uint32_t recipient; /* position in the record */
+    uint32_t bytes;     /* of all of it, multiple of 8 */
+    uint32_t recipient; /* position in the job */
+    uint64_t id;        /* the job's */
+    uint64_t queued_us, connected_us, secured_us, sent_us, replied_us;
     uint8_t verdict, stage, fault, reason;
     uint16_t smtp_code;
+    uint16_t flags; /* RING_RESULT_* */
     uint8_t enhanced[3];
     uint8_t tls_level; /* demanded */
     uint16_t tls_version;
     uint16_t mx_port;
-    uint64_t queued_us, connected_us, secured_us, sent_us, replied_us;
-    uint8_t mx_addr[16];
-    uint16_t flags; /* RING_RESULT_* */
     uint8_t text_bytes, mx_host_bytes, matched_name_bytes, policy_source_bytes;
-    uint8_t cipher_bytes, group_bytes, signature_bytes,
-        digests; /* digests: of 32 bytes, certificate then SPKI */
-    uint8_t reserved[30];
+    uint8_t cipher_bytes, group_bytes, signature_bytes, reserved;
 };
 
-static_assert(sizeof(struct ring_result) == 128, "what a plain success needs is two lines");
+static_assert(sizeof(struct ring_result) == 80, "layout");
+
+#define RING_HEAD_MAX 1024u /* of the fixed part that a newer minor may have */
 
 enum {
     RING_RESULT_MX_ADDR = 1 << 0,
@@ -168,8 +165,10 @@ enum {
     RING_RESULT_EXCEPTION = 1 << 4,
     RING_RESULT_PKIX = 1 << 5,
     RING_RESULT_REMEMBERED = 1 << 6,
+    RING_RESULT_DIGESTS = 1 << 7, /* of certificate and SPKI */
 };
 
+#define RING_ADDR_BYTES        16u
 #define RING_TEXT_MAX          239u
 #define RING_HOST_MAX          253u /* mx_host, matched_name */
 #define RING_POLICY_SOURCE_MAX 63u
@@ -178,11 +177,13 @@ enum {
 #define RING_SIGNATURE_MAX     23u
 #define RING_DIGEST_BYTES      32u
 
-/* Seventeen lines: the longest of everything fits, and the odd number spreads results over the cache's sets. */
-#define RING_RESULT_BYTES                                                                     \
-    (sizeof(struct ring_result) + 2 * RING_DIGEST_BYTES + RING_TEXT_MAX + 2 * RING_HOST_MAX + \
-     RING_POLICY_SOURCE_MAX + RING_CIPHER_MAX + RING_GROUP_MAX + RING_SIGNATURE_MAX)
-static_assert(RING_RESULT_BYTES == 17 * CACHE_LINE, "layout");
+/* The longest of everything. */
+#define RING_RESULT_MAX                                                                                    \
+    ((sizeof(struct ring_result) + RING_ADDR_BYTES + 2 * RING_DIGEST_BYTES + RING_TEXT_MAX +               \
+      2 * RING_HOST_MAX + RING_POLICY_SOURCE_MAX + RING_CIPHER_MAX + RING_GROUP_MAX + RING_SIGNATURE_MAX + \
+      7) /                                                                                                 \
+     8 * 8)
+static_assert(RING_RESULT_MAX == 1056, "layout");
 
 /* ---- the hand-over: messages on the Unix socket (SOCK_SEQPACKET), each one datagram ----
  *

@@ -18,6 +18,8 @@
 #endif
 
 #define HUGE_PAGE_BYTES (2u << 20)
+#define USUAL_JOB       128ull /* bytes on the stream */
+#define RECORDS_LEAST   8ull   /* of the longest, on the stream */
 
 static uint64_t round_up(uint64_t value, uint64_t to)
 {
@@ -35,19 +37,22 @@ static struct ring_header plan(const struct feed_shape *shape, const struct feed
         .hash_seed = shape->hash_seed,
         .lanes = shape->lanes,
         .submit_slots = shape->submit_slots,
-        .complete_slots = shape->complete_slots,
         .recipients_max = shape->recipients_max,
         .record_bytes_max = shape->envelope_bytes_max,
-        .slot_bytes = sizeof(struct ring_slot),
-        .result_bytes = RING_RESULT_BYTES,
+        .job_head_bytes = sizeof(struct ring_job),
+        .result_head_bytes = sizeof(struct ring_result),
         .lanes_offset = 4096,
         .arena_bytes = round_up(shape->arena_bytes, 4096),
         .body_bytes_max = rights->body_bytes_max ? rights->body_bytes_max : UINT64_MAX,
     };
-    h.entries_at = sizeof(struct ring_lane);
-    h.slots_at = round_up(h.entries_at + 4ull * h.submit_slots, RING_ALIGN);
-    h.results_at = round_up(h.slots_at + (uint64_t)h.slot_bytes * h.submit_slots, RING_ALIGN);
-    h.lane_bytes = round_up(h.results_at + (uint64_t)h.result_bytes * h.complete_slots, 4096);
+    /* Whatever is left free at a stream's end, all results of the longest job find room. */
+    h.submit_bytes = (uint32_t)round_up(
+        max_u64((uint64_t)h.submit_slots * USUAL_JOB, RECORDS_LEAST * h.record_bytes_max), RING_ALIGN);
+    h.complete_bytes = (uint32_t)round_up((shape->complete_slots + 2ull) * RING_RESULT_MAX, RING_ALIGN);
+    h.stages_at = sizeof(struct ring_lane);
+    h.submit_at = round_up(h.stages_at + sizeof(uint64_t) * (uint64_t)h.submit_slots, RING_ALIGN);
+    h.complete_at = h.submit_at + h.submit_bytes;
+    h.lane_bytes = round_up(h.complete_at + h.complete_bytes, 4096);
     h.arena_offset = h.lanes_offset + h.lane_bytes * h.lanes;
     h.region_bytes = h.arena_offset + h.arena_bytes;
     return h;
@@ -115,9 +120,9 @@ static bool make_lane(struct feed *feed, uint32_t number, const struct ring_head
     struct feed_lane *lane = &feed->lane[number];
     uint8_t *at = feed->base + h->lanes_offset + number * h->lane_bytes;
     lane->shared = (struct ring_lane *)at;
-    lane->entry = (_Atomic uint32_t *)(at + h->entries_at);
-    lane->slots = at + h->slots_at;
-    lane->results = at + h->results_at;
+    lane->stages = (_Atomic uint64_t *)(at + h->stages_at);
+    lane->in = (struct stream){.base = at + h->submit_at, .bytes = h->submit_bytes};
+    lane->out = (struct stream){.base = at + h->complete_at, .bytes = h->complete_bytes};
     lane->busy = calloc((h->submit_slots + 63) / 64, sizeof(*lane->busy));
     return lane->busy || error_set(err, "feed: out of memory");
 }

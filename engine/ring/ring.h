@@ -29,8 +29,8 @@ struct feed_rights {
 
 struct feed_shape {
     uint32_t lanes;          /* one a core */
-    uint32_t submit_slots;   /* each lane, power of two */
-    uint32_t complete_slots; /* each lane, power of two */
+    uint32_t submit_slots;   /* each lane: unfinished jobs, power of two */
+    uint32_t complete_slots; /* each lane: results that find room however long they are, power of two */
     uint64_t arena_bytes;
     uint32_t recipients_max;     /* of one ring job */
     uint32_t envelope_bytes_max; /* of one ring job: what its copy may take */
@@ -90,12 +90,11 @@ struct feed_job {
     struct list link; /* the holder's */
     struct feed *feed;
     uint32_t lane;
-    uint32_t slot;         /* submission slot, for feed_stage */
-    uint64_t cookie;       /* the library's */
-    uint64_t submitted_us; /* producer's CLOCK_MONOTONIC, not believed for anything but reports */
-    uint64_t deadline_us;  /* absolute CLOCK_MONOTONIC; DEADLINE_NEVER */
-    uint32_t flags;        /* enum feed_flags */
-    uint8_t tls_floor;     /* enum policy_level's number, checked to be one */
+    uint64_t id;          /* the library's, and in it the slot for feed_stage */
+    uint64_t cookie;      /* what of it counts the jobs */
+    uint64_t deadline_us; /* absolute CLOCK_MONOTONIC; DEADLINE_NEVER */
+    uint32_t flags;       /* enum feed_flags */
+    uint8_t tls_floor;    /* enum policy_level's number, checked to be one */
     uint8_t priority;
     uint32_t source_pool;
     char domain[FEED_DOMAIN_MAX];   /* destination: lower-case A-labels or an address literal "[...]" */

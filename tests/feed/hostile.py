@@ -6,9 +6,9 @@ from ringlab import Books, RingLab, hl
 THROWN_OUT = {  # mode: what the engine says of it
     "jump-submit": "submission index jumped",
     "jump-complete": "completion index jumped",
-    "slot-outside": "slot 4294967295, which is not its own",
-    "record-outside": "outside of its arena",
-    "record-wraps": "outside of its arena",
+    "slot-outside": "slot 1048575, which is not its own",
+    "record-outside": "outside of its stream",
+    "record-wraps": "outside of its stream",
     "many-recipients": "4294967295 recipients",
     "no-recipients": "0 recipients",
     "out-of-turn": "spoke on its socket out of turn",
@@ -70,7 +70,7 @@ def main():
     hl.ok("punch Operation not permitted" in log and "truncate Operation not permitted" in log,
           "punch-holes: the seals refuse", log)
     log = lab.rogue("wrong-version")
-    hl.ok("the producer speaks version 99.0 of the feed, this engine 1.0" in log, "wrong-version: both are named", log)
+    hl.ok("the producer speaks version 99.0 of the feed, this engine 2.0" in log, "wrong-version: both are named", log)
     log = lab.rogue("hang-up-in-hand-over")
     hl.wait_until(lambda: attached_feeds(lab) <= 1, 10, "all but the honest feed are closed")
 

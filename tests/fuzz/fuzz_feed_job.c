@@ -1,6 +1,6 @@
-/* A producer's record, byte by byte: what the engine takes of it is sound, whatever was written.
+/* A producer's job, byte by byte: what the engine takes of it is sound, whatever was written.
  *
- * The input is a record as it stands in the arena; offsets in it count from the start of the region.
+ * The input is a job as it stands on the stream; offsets in it count from the start of the region.
  */
 #include "engine/ring/feed_private.h"
 #include "engine/ring/names.h"
@@ -35,12 +35,12 @@ static void open_feed(void)
 static void place(const uint8_t *data, size_t size)
 {
     struct feed_lane *lane = &feed->lane[0];
-    struct ring_slot *slot = feed_slot(lane, 0);
-    memcpy(feed->base + feed->arena_offset, data, size);
-    slot->record_offset = feed->arena_offset;
-    slot->record_bytes = (uint32_t)size;
-    atomic_store(&lane->entry[lane->submit_head & 3], 0);
-    atomic_store(&lane->shared->submit_tail, lane->submit_head + 1);
+    struct stream out = lane->in;
+    uint32_t bytes = (uint32_t)(size + 7) & ~7u;
+    uint8_t *at = stream_place(&out, bytes);
+    memset(at, 0, bytes);
+    memcpy(at, data, size);
+    atomic_store(&lane->shared->submit_tail, out.position + bytes);
 }
 
 static bool lies_in(struct span span, const void *start, size_t bytes)
@@ -95,7 +95,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     struct outcome why;
     if (!feed)
         open_feed();
-    if (size > 65536)
+    if (size == 0 || size > 65536)
         return 0;
     place(data, size);
     switch (feed_take(feed, 0, job, &why)) {
@@ -113,7 +113,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
         feed_close(feed, true);
         feed = NULL;
         break;
-    case FEED_EMPTY: abort();
+    case FEED_EMPTY: check(feed->lane[0].in.at == 0); /* it was the end of the stream */
     }
     return 0;
 }

@@ -129,21 +129,29 @@ static int expect(struct region *region, enum ring_hand_over what, uint64_t unti
     return m->what == what ? 0 : fail(error, EPROTO, "the engine at %s sent something unexpected", path);
 }
 
+static bool lane_is_sane(const struct ring_header *h)
+{
+    return is_power_of_two(h->submit_slots) && h->submit_slots <= 1u << RING_SLOT_BITS &&
+           h->submit_bytes % 8 == 0 && h->submit_bytes <= 1u << 31 && h->complete_bytes % 8 == 0 &&
+           h->complete_bytes <= 1u << 31 && h->submit_bytes / 2 >= h->record_bytes_max &&
+           h->complete_bytes / 2 >= RING_RESULT_MAX && h->stages_at >= sizeof(struct ring_lane) &&
+           h->stages_at < 1ull << 40 && h->stages_at % 8 == 0 && h->submit_at % 8 == 0 &&
+           h->complete_at % 8 == 0 && h->submit_at >= h->stages_at + 8ull * h->submit_slots &&
+           h->submit_at < 1ull << 40 && h->complete_at >= h->submit_at + h->submit_bytes &&
+           h->complete_at < 1ull << 40 && h->lane_bytes >= h->complete_at + h->complete_bytes &&
+           h->lane_bytes < 1ull << 41;
+}
+
 static bool head_is_sane(const struct ring_header *h, uint64_t bytes)
 {
     return h->magic == RING_MAGIC && h->abi_major == RING_ABI_MAJOR && h->region_bytes <= bytes &&
-           h->lanes >= 1 && h->lanes <= RING_LANES_MAX && is_power_of_two(h->submit_slots) &&
-           is_power_of_two(h->complete_slots) && h->submit_slots <= 1u << 20 &&
-           h->complete_slots <= 1u << 20 && h->recipients_max >= 1 &&
-           h->record_bytes_max >= RING_RECORD_MIN && h->slot_bytes >= sizeof(struct ring_slot) &&
-           h->slot_bytes % 8 == 0 && h->slot_bytes <= 4096 && h->result_bytes % 8 == 0 &&
-           h->result_bytes <= 65536 && h->result_bytes >= RING_RESULT_BYTES &&
-           h->lanes_offset >= sizeof(*h) && h->entries_at >= sizeof(struct ring_lane) &&
-           h->slots_at >= h->entries_at + 4ull * h->submit_slots &&
-           h->results_at >= h->slots_at + (uint64_t)h->slot_bytes * h->submit_slots &&
-           h->lane_bytes >= h->results_at + (uint64_t)h->result_bytes * h->complete_slots &&
-           h->lane_bytes < 1ull << 40 && h->lanes_offset < 1ull << 40 &&
-           h->arena_offset >= h->lanes_offset + h->lane_bytes * h->lanes &&
+           h->lanes >= 1 && h->lanes <= RING_LANES_MAX && h->recipients_max >= 1 &&
+           h->record_bytes_max >= RING_RECORD_MIN && h->job_head_bytes >= sizeof(struct ring_job) &&
+           h->job_head_bytes % 8 == 0 && h->job_head_bytes <= RING_HEAD_MAX &&
+           h->result_head_bytes >= sizeof(struct ring_result) && h->result_head_bytes % 8 == 0 &&
+           h->result_head_bytes <= RING_HEAD_MAX && lane_is_sane(h) && h->lanes_offset >= sizeof(*h) &&
+           h->lanes_offset < 1ull << 40 && h->lanes_offset % RING_ALIGN == 0 &&
+           h->lane_bytes % RING_ALIGN == 0 && h->arena_offset >= h->lanes_offset + h->lane_bytes * h->lanes &&
            h->arena_offset <= h->region_bytes && h->arena_bytes <= h->region_bytes - h->arena_offset;
 }
 
@@ -175,10 +183,9 @@ static int make_lane(struct region *region, uint32_t number)
     struct lane *lane = &region->lane[number];
     uint8_t *at = region->base + h->lanes_offset + number * h->lane_bytes;
     lane->shared = (struct ring_lane *)at;
-    lane->entry = (_Atomic uint32_t *)(at + h->entries_at);
-    lane->slots = at + h->slots_at;
-    lane->results = at + h->results_at;
-    lane->slot_bytes = h->slot_bytes;
+    lane->stages = (_Atomic uint64_t *)(at + h->stages_at);
+    lane->out = (struct stream){.base = at + h->submit_at, .bytes = h->submit_bytes};
+    lane->in = (struct stream){.base = at + h->complete_at, .bytes = h->complete_bytes};
     lane->job = calloc(h->submit_slots, sizeof(*lane->job));
     lane->free_slot = calloc(h->submit_slots, sizeof(*lane->free_slot));
     if (!lane->job || !lane->free_slot)

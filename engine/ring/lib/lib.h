@@ -8,6 +8,7 @@
 #include "engine/ring/layout.h"
 #include "engine/ring/lib/arena.h"
 #include "engine/ring/names.h"
+#include "engine/ring/stream.h"
 
 #define RECIPIENT_DONE   UINT32_MAX
 #define SMALL_PARTS      2u /* of a message whose memory is kept for the next one */
@@ -34,7 +35,7 @@ struct message_part {
 struct message {
     uint64_t cookie;
     uint64_t submitted_us;
-    uint64_t piece; /* of the arena: its records and copied parts */
+    uint64_t piece; /* of the arena: its copied parts; ARENA_NONE: it has none */
     uint64_t piece_bytes;
     uint64_t engine_epoch; /* whose memory holds it */
     uint32_t left;         /* recipients without result */
@@ -49,8 +50,8 @@ struct message {
 /* One ring job: a slot of a lane in use. */
 struct job {
     struct message *message; /* NULL: the slot is free */
-    uint64_t cookie;         /* on the ring */
-    uint64_t record;         /* offset in the message's piece */
+    uint64_t id;             /* on the stream */
+    uint32_t lane, at;       /* of its record on the stream */
     uint32_t record_bytes;
     uint32_t recipients; /* at least 1 */
     uint32_t left;       /* of them without result */
@@ -59,13 +60,11 @@ struct job {
 
 struct lane {
     struct ring_lane *shared;
-    _Atomic uint32_t *entry;
-    uint8_t *slots, *results;
-    uint32_t tail;          /* of the submission ring */
-    uint32_t complete_head; /* next result to read */
-    uint32_t head_published;
-    uint32_t slot_bytes; /* stride */
-    uint32_t free_count; /* of free_slot[]: slots that nobody uses */
+    struct stream out, in;    /* jobs, results */
+    _Atomic uint64_t *stages; /* of each slot */
+    uint64_t submit_head;     /* as last seen */
+    uint64_t head_published;  /* of in.position */
+    uint32_t free_count;      /* of free_slot[]: slots that nobody uses */
     uint32_t *free_slot;
     struct job *job; /* of each slot */
 };
@@ -102,7 +101,7 @@ struct hl_feed {
     uint32_t next_lane;                  /* to reap */
     uint32_t verdict_lane, verdict_slot; /* how far verdicts are given */
     uint32_t recipients_in_flight;
-    uint64_t next_cookie;
+    uint64_t next_id;     /* above the slot's bits */
     uint64_t unpublished; /* bit l: lane l has jobs that the engine does not see yet */
     struct list bodies;
     struct message *spare; /* small ones, linked by spare_next */
@@ -169,14 +168,16 @@ struct target {
 struct batch {
     uint32_t lane;
     uint32_t first, count; /* of target[] */
-    uint32_t record_bytes;
-    uint64_t record; /* offset in the message's piece */
+    uint32_t record_bytes; /* multiple of 8 */
 };
 
 int split(hl_feed *feed, const struct hl_job *job, uint32_t *batches, struct hl_error *error);
 
-/* submit.c: the extents of a message, into a record in the arena. */
-void write_extents(const hl_feed *feed, const struct message *message, uint8_t *record);
+/* submit.c: the extents of a message, into a record. */
+void write_extents(const hl_feed *feed, const struct message *message, uint8_t *at);
+
+/* So many bytes of records, in pieces of at most `longest`, find room on a lane's stream. */
+bool lane_has_room(struct lane *lane, uint64_t bytes, uint32_t longest);
 
 /* place.c: jobs onto the ring. */
 struct message *message_new(hl_feed *feed, uint64_t cookie, uint32_t parts, uint32_t recipients);
@@ -184,17 +185,16 @@ void message_free(hl_feed *feed, struct message *message);
 void message_drop(hl_feed *feed, struct message *message); /* one that has nothing yet */
 void messages_close(hl_feed *feed);                        /* the memory that is kept */
 
-/* job_place gives a job, whose record stands in its message's piece, one of the lane's free slots, which there must
- * be; its ring cookie is chosen here.  The engine sees it at the next publish.
+/* job_slot takes one of the lane's free slots, which there must be, for a job whose id is chosen here. */
+struct job *job_slot(hl_feed *feed, uint32_t lane, const struct job *job);
+
+/* job_record gives where the job's record goes, for which there must be room: the caller writes it, with the fixed part's
+ * bytes and id, before the next publish.
  */
-void job_place(hl_feed *feed, uint32_t lane, const struct job *job);
+uint8_t *job_record(hl_feed *feed, struct job *job);
 void job_settle(hl_feed *feed, uint32_t lane, uint32_t slot); /* all its results are in */
 void publish(hl_feed *feed);
-
-static inline struct ring_slot *lane_slot(const struct lane *lane, uint32_t slot)
-{
-    return (struct ring_slot *)(lane->slots + (size_t)slot * lane->slot_bytes);
-}
+void ring_if_asleep(const hl_feed *feed, struct lane *lane); /* after what it shall see, and a full fence */
 
 static inline uint8_t *arena_at(const struct region *region, uint64_t offset)
 {

@@ -60,22 +60,45 @@ void message_free(hl_feed *feed, struct message *message)
     message_drop(feed, message);
 }
 
-void job_place(hl_feed *feed, uint32_t lane_number, const struct job *job)
+struct job *job_slot(hl_feed *feed, uint32_t lane_number, const struct job *job)
 {
     struct lane *lane = &feed->region.lane[lane_number];
     assert(lane->free_count > 0);
     uint32_t number = lane->free_slot[--lane->free_count];
-    lane->job[number] = *job;
-    lane->job[number].cookie = feed->next_cookie;
+    struct job *placed = &lane->job[number];
+    *placed = *job;
+    placed->id = ++feed->next_id << RING_SLOT_BITS | number;
+    placed->lane = lane_number;
+    return placed;
+}
 
-    struct ring_slot *slot = lane_slot(lane, number);
-    slot->record_offset = feed->region.head.arena_offset + job->message->piece + job->record;
-    slot->record_bytes = job->record_bytes;
-    slot->cookie = feed->next_cookie++;
-    atomic_store_explicit(&slot->stage, HL_STAGE_NONE, memory_order_relaxed);
-    uint32_t at = lane->tail++ & (feed->region.head.submit_slots - 1);
-    atomic_store_explicit(&lane->entry[at], number, memory_order_relaxed);
-    feed->unpublished |= 1ull << lane_number;
+uint8_t *job_record(hl_feed *feed, struct job *job)
+{
+    struct stream *out = &feed->region.lane[job->lane].out;
+    uint8_t *record = stream_place(out, job->record_bytes);
+    job->at = out->at;
+    stream_advance(out, job->record_bytes);
+    feed->unpublished |= 1ull << job->lane;
+    return record;
+}
+
+static bool fits(const struct lane *lane, uint64_t bytes, uint32_t longest)
+{
+    uint64_t used = lane->out.position - lane->submit_head;
+    uint64_t lost = bytes <= stream_rest(&lane->out) ? 0 : min_u64(stream_rest(&lane->out), longest);
+    return bytes + lost <= lane->out.bytes - used;
+}
+
+/* The engine's index is read only when the one that was seen last is not enough. */
+bool lane_has_room(struct lane *lane, uint64_t bytes, uint32_t longest)
+{
+    if (likely(fits(lane, bytes, longest)))
+        return true;
+    uint64_t head = atomic_load_explicit(&lane->shared->submit_head, memory_order_acquire);
+    if (head - lane->submit_head > lane->out.position - lane->submit_head)
+        return false; /* no engine writes this */
+    lane->submit_head = head;
+    return fits(lane, bytes, longest);
 }
 
 void job_settle(hl_feed *feed, uint32_t lane_number, uint32_t slot)
@@ -88,9 +111,9 @@ void job_settle(hl_feed *feed, uint32_t lane_number, uint32_t slot)
         message_free(feed, message);
 }
 
-static void ring_if_asleep(hl_feed *feed, uint32_t lane_number)
+void ring_if_asleep(const hl_feed *feed, struct lane *lane)
 {
-    _Atomic uint32_t *sleeping = &feed->region.lane[lane_number].shared->engine_sleeping;
+    _Atomic uint32_t *sleeping = &lane->shared->engine_sleeping;
     if (likely(!atomic_load_explicit(sleeping, memory_order_relaxed)) || !atomic_exchange(sleeping, 0))
         return;
     uint64_t one = 1;
@@ -104,9 +127,9 @@ void publish(hl_feed *feed)
     feed->unpublished = 0;
     for (uint64_t left = lanes; left; left &= left - 1) {
         struct lane *lane = &feed->region.lane[__builtin_ctzll(left)];
-        atomic_store_explicit(&lane->shared->submit_tail, lane->tail, memory_order_release);
+        atomic_store_explicit(&lane->shared->submit_tail, lane->out.position, memory_order_release);
     }
     atomic_thread_fence(memory_order_seq_cst); /* the jobs first, then the look whether the engine sleeps */
     for (uint64_t left = lanes; left; left &= left - 1)
-        ring_if_asleep(feed, (uint32_t)__builtin_ctzll(left));
+        ring_if_asleep(feed, &feed->region.lane[__builtin_ctzll(left)]);
 }

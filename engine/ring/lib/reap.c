@@ -7,12 +7,11 @@
 
 #define LOOK_EVERY 1024u /* empty reaps of a caller that never waits, between looks at the socket */
 
-static void take_text(struct bytes_in *in, char *out, size_t bytes)
+static void take_text(const uint8_t **at, char *out, size_t bytes)
 {
-    const uint8_t *p = bytes_take(in, bytes);
-    if (p)
-        bytes_copy(out, p, bytes);
-    out[p ? bytes : 0] = 0;
+    bytes_copy(out, *at, bytes);
+    out[bytes] = 0;
+    *at += bytes;
 }
 
 static void take_tls(const struct ring_result *r, struct hl_tls *tls)
@@ -25,7 +24,7 @@ static void take_tls(const struct ring_result *r, struct hl_tls *tls)
     tls->pkix = !!(r->flags & RING_RESULT_PKIX);
     tls->level = r->tls_level;
     tls->version = r->tls_version;
-    tls->digests = r->digests == 2;
+    tls->digests = !!(r->flags & RING_RESULT_DIGESTS);
 }
 
 static void take_head(const struct ring_result *r, struct hl_result *out)
@@ -37,7 +36,6 @@ static void take_head(const struct ring_result *r, struct hl_result *out)
     out->smtp_code = r->smtp_code;
     memcpy(out->enhanced, r->enhanced, sizeof(out->enhanced));
     out->mx_addr_present = !!(r->flags & RING_RESULT_MX_ADDR);
-    memcpy(out->mx_addr, r->mx_addr, sizeof(out->mx_addr));
     out->mx_port = r->mx_port;
     out->queued_us = r->queued_us;
     out->connected_us = r->connected_us;
@@ -47,30 +45,44 @@ static void take_head(const struct ring_result *r, struct hl_result *out)
     take_tls(r, &out->tls);
 }
 
-/* The lengths were checked: see fits. */
-static void take_strings(const struct ring_result *r, const uint8_t *slot, struct hl_result *out)
+/* What the parts behind the fixed one come to. */
+static size_t rest_bytes(const struct ring_result *r)
 {
-    struct bytes_in in = bytes_in(slot + sizeof(*r), RING_RESULT_BYTES - sizeof(*r));
-    if (r->digests == 2) {
-        memcpy(out->tls.certificate_sha256, bytes_take(&in, RING_DIGEST_BYTES), RING_DIGEST_BYTES);
-        memcpy(out->tls.spki_sha256, bytes_take(&in, RING_DIGEST_BYTES), RING_DIGEST_BYTES);
-    }
-    take_text(&in, out->text, r->text_bytes);
-    take_text(&in, out->mx_host, r->mx_host_bytes);
-    take_text(&in, out->tls.matched_name, r->matched_name_bytes);
-    take_text(&in, out->tls.policy_source, r->policy_source_bytes);
-    take_text(&in, out->tls.cipher, r->cipher_bytes);
-    take_text(&in, out->tls.group, r->group_bytes);
-    take_text(&in, out->tls.signature, r->signature_bytes);
+    return (r->flags & RING_RESULT_MX_ADDR ? RING_ADDR_BYTES : 0u) +
+           (r->flags & RING_RESULT_DIGESTS ? 2 * RING_DIGEST_BYTES : 0u) + r->text_bytes + r->mx_host_bytes +
+           r->matched_name_bytes + r->policy_source_bytes + r->cipher_bytes + r->group_bytes +
+           r->signature_bytes;
 }
 
-static bool fits(const struct ring_result *r)
+/* The lengths were checked: see fits. */
+static void take_rest(const struct ring_result *r, const uint8_t *at, struct hl_result *out)
 {
-    return r->text_bytes < HL_TEXT_MAX && r->mx_host_bytes < HL_HOST_MAX &&
+    memset(out->mx_addr, 0, sizeof(out->mx_addr));
+    if (r->flags & RING_RESULT_MX_ADDR) {
+        memcpy(out->mx_addr, at, RING_ADDR_BYTES);
+        at += RING_ADDR_BYTES;
+    }
+    if (r->flags & RING_RESULT_DIGESTS) {
+        memcpy(out->tls.certificate_sha256, at, RING_DIGEST_BYTES);
+        memcpy(out->tls.spki_sha256, at + RING_DIGEST_BYTES, RING_DIGEST_BYTES);
+        at += 2 * RING_DIGEST_BYTES;
+    }
+    take_text(&at, out->text, r->text_bytes);
+    take_text(&at, out->mx_host, r->mx_host_bytes);
+    take_text(&at, out->tls.matched_name, r->matched_name_bytes);
+    take_text(&at, out->tls.policy_source, r->policy_source_bytes);
+    take_text(&at, out->tls.cipher, r->cipher_bytes);
+    take_text(&at, out->tls.group, r->group_bytes);
+    take_text(&at, out->tls.signature, r->signature_bytes);
+}
+
+static bool fits(const struct ring_result *r, uint32_t head_bytes, uint64_t there)
+{
+    return r->bytes % 8 == 0 && r->bytes <= there && r->bytes >= head_bytes + rest_bytes(r) &&
+           r->text_bytes < HL_TEXT_MAX && r->mx_host_bytes < HL_HOST_MAX &&
            r->matched_name_bytes < HL_HOST_MAX && r->policy_source_bytes < HL_WORD_MAX &&
            r->cipher_bytes < HL_WORD_MAX && r->group_bytes < HL_WORD_MAX &&
-           r->signature_bytes < HL_WORD_MAX && (r->digests == 0 || r->digests == 2) &&
-           r->verdict >= HL_DELIVERED && r->verdict <= HL_IN_DOUBT;
+           r->signature_bytes < HL_WORD_MAX && r->verdict >= HL_DELIVERED && r->verdict <= HL_IN_DOUBT;
 }
 
 /* The recipient has its one result: counts it off; the caller settles the job. */
@@ -85,58 +97,73 @@ static void finish(hl_feed *feed, struct job *job, uint32_t r, struct hl_result 
     feed->recipients_in_flight--;
 }
 
-static bool take_result(hl_feed *feed, uint32_t number, const uint8_t *slot, struct hl_result *out)
+/* The engine's memory is read once, and believed as far as it fits; `there` bytes are published. */
+static bool take_result(hl_feed *feed, uint32_t number, uint64_t there, struct hl_result *out)
 {
     struct lane *lane = &feed->region.lane[number];
-    struct ring_result r;
-    memcpy(&r, slot, sizeof(r));
-    struct job *job = r.slot < feed->region.head.submit_slots ? &lane->job[r.slot] : NULL;
-    if (!job || !job->message || job->cookie != r.cookie || r.recipient >= job->recipients ||
-        job->index[r.recipient] == RECIPIENT_DONE || !fits(&r)) {
+    const uint8_t *at = lane->in.base + lane->in.at;
+    uint32_t head_bytes = feed->region.head.result_head_bytes;
+    struct ring_result r = {0};
+    if (min_u64(there, stream_rest(&lane->in)) >= head_bytes)
+        memcpy(&r, at, sizeof(r));
+    __asm__ __volatile__("" ::: "memory"); /* what is checked is the copy */
+    uint32_t slot = (uint32_t)r.id & RING_SLOT_MASK;
+    struct job *job = slot < feed->region.head.submit_slots ? &lane->job[slot] : NULL;
+    if (!job || !job->message || job->id != r.id || r.recipient >= job->recipients ||
+        job->index[r.recipient] == RECIPIENT_DONE ||
+        !fits(&r, head_bytes, min_u64(there, stream_rest(&lane->in)))) {
         engine_distrust(feed, "a result that belongs to nothing");
         return false;
     }
     take_head(&r, out);
-    take_strings(&r, slot, out);
+    take_rest(&r, at + head_bytes, out);
     finish(feed, job, r.recipient, out);
     if (job->left == 0)
-        job_settle(feed, number, r.slot);
+        job_settle(feed, number, slot);
+    stream_advance(&lane->in, r.bytes);
     return true;
 }
 
 static void publish_head(hl_feed *feed, struct lane *lane)
 {
-    lane->head_published = lane->complete_head;
-    atomic_store_explicit(&lane->shared->complete_head, lane->complete_head, memory_order_release);
+    lane->head_published = lane->in.position;
+    atomic_store_explicit(&lane->shared->complete_head, lane->in.position, memory_order_release);
     atomic_thread_fence(
         memory_order_seq_cst); /* an engine that sleeps for want of room must see it or be rung */
-    if (atomic_load_explicit(&lane->shared->engine_sleeping, memory_order_relaxed) &&
-        atomic_exchange(&lane->shared->engine_sleeping, 0)) {
-        uint64_t one = 1;
-        ssize_t n = write(feed->region.wake_engine, &one, sizeof(one));
-        (void)n;
+    ring_if_asleep(feed, lane);
+}
+
+/* The engine went back to the stream's first byte; false: there is no end to skip. */
+static bool skip_end(hl_feed *feed, struct lane *lane, uint64_t tail)
+{
+    if (lane->in.at == 0 || stream_rest(&lane->in) > tail - lane->in.position) {
+        engine_distrust(feed, "results that end behind their index");
+        return false;
     }
+    stream_advance(&lane->in, stream_rest(&lane->in));
+    return true;
 }
 
 static size_t reap_lane(hl_feed *feed, uint32_t number, struct hl_result *results, size_t max)
 {
     struct lane *lane = &feed->region.lane[number];
-    uint32_t tail = atomic_load_explicit(&lane->shared->complete_tail, memory_order_acquire);
-    uint32_t slots = feed->region.head.complete_slots;
+    uint64_t tail = atomic_load_explicit(&lane->shared->complete_tail, memory_order_acquire);
     size_t count = 0;
-    if (tail - lane->complete_head > slots) {
+    if (tail - lane->in.position > lane->in.bytes || tail % 8) {
         engine_distrust(feed, "a completion index that jumped");
         return 0;
     }
-    while (count < max && lane->complete_head != tail) {
-        const uint8_t *slot =
-            lane->results + (size_t)(lane->complete_head & (slots - 1)) * feed->region.head.result_bytes;
-        if (!take_result(feed, number, slot, &results[count]))
+    while (count < max && lane->in.position != tail) {
+        if (unlikely(stream_word(&lane->in) == RING_SKIP)) {
+            if (!skip_end(feed, lane, tail))
+                break;
+            continue;
+        }
+        if (!take_result(feed, number, tail - lane->in.position, &results[count]))
             break;
-        lane->complete_head++;
         count++;
     }
-    if (lane->head_published != lane->complete_head)
+    if (lane->head_published != lane->in.position)
         publish_head(feed, lane);
     return count;
 }
@@ -188,6 +215,14 @@ static size_t judge_job(hl_feed *feed, struct job *job, uint32_t stage, struct h
     return count;
 }
 
+/* A word that is another job's says that the engine has not come to this one. */
+static uint32_t stage_of(const struct lane *lane, const struct job *job, uint32_t slot)
+{
+    uint64_t word = atomic_load_explicit(&lane->stages[slot], memory_order_acquire);
+    return ring_stage_word(word, 0) == ring_stage_word(job->id, 0) ? (uint32_t)word & RING_SLOT_MASK
+                                                                   : HL_STAGE_NONE;
+}
+
 static size_t judge_slot(hl_feed *feed, uint32_t lane_number, uint32_t slot, struct hl_result *results,
                          size_t max)
 {
@@ -195,7 +230,7 @@ static size_t judge_slot(hl_feed *feed, uint32_t lane_number, uint32_t slot, str
     struct job *job = &lane->job[slot];
     if (!job->message)
         return 0;
-    uint32_t stage = atomic_load_explicit(&lane_slot(lane, slot)->stage, memory_order_acquire);
+    uint32_t stage = stage_of(lane, job, slot);
     if (stage == HL_STAGE_NONE && !feed->given_up && feed->gone == ENGINE_DEAD)
         return 0; /* waits for a reattach */
     size_t count = judge_job(feed, job, stage, results, max);

@@ -20,7 +20,8 @@ int hl_feed_give_up(hl_feed *feed, struct hl_error *error)
 static int by_age(const void *left, const void *right)
 {
     const struct job *a = left, *b = right;
-    return a->cookie < b->cookie ? -1 : a->cookie > b->cookie;
+    uint64_t x = a->id >> RING_SLOT_BITS, y = b->id >> RING_SLOT_BITS;
+    return x < y ? -1 : x > y;
 }
 
 /* leftover gives copies of the old engine's unfinished jobs, the oldest first. */
@@ -62,6 +63,8 @@ static void move_message(hl_feed *feed, const struct region *old, struct message
     if (m->engine_epoch == feed->region.head.engine_epoch)
         return; /* with another of its jobs */
     m->engine_epoch = feed->region.head.engine_epoch;
+    if (m->piece == ARENA_NONE)
+        return;
     uint64_t to = arena_take(&feed->region.arena, m->piece_bytes);
     if (to != ARENA_NONE)
         memcpy(arena_at(&feed->region, to), arena_at(old, m->piece), m->piece_bytes);
@@ -73,7 +76,7 @@ static bool parts_are_here(const struct message *m)
     for (uint32_t i = 0; i < m->parts; i++)
         if (m->part[i].body && m->part[i].body->offset == ARENA_NONE)
             return false;
-    return m->piece != ARENA_NONE;
+    return m->piece != ARENA_NONE || m->piece_bytes == 0;
 }
 
 static uint64_t body_bytes(const struct message *m)
@@ -87,34 +90,60 @@ static uint64_t body_bytes(const struct message *m)
 static bool fits(const hl_feed *feed, const struct job *job)
 {
     const struct ring_header *h = &feed->region.head;
-    return job->record_bytes <= h->record_bytes_max && job->recipients <= h->recipients_max &&
-           body_bytes(job->message) <= h->body_bytes_max;
+    return job->record_bytes >= h->job_head_bytes && job->record_bytes <= h->record_bytes_max &&
+           job->recipients <= h->recipients_max && body_bytes(job->message) <= h->body_bytes_max;
 }
 
-/* The destination stands in the record; its lane in the new engine is to be found anew. */
-static uint32_t lane_in(const struct region *region, const uint8_t *record)
+/* The destination of a record that was written for another engine, whose memory nobody vouches for: false, it is spoilt. */
+static bool find_destination(const struct ring_job *head, struct bytes_in *rest, struct ring_name *name)
 {
-    struct ring_record head;
+    struct ring_recipient first = {0, 0};
+    uint16_t port;
+    bytes_take(rest, head->extents * sizeof(struct ring_extent));
+    const uint8_t *lengths = bytes_take(rest, head->recipients * sizeof(first));
+    struct span next_hop = {bytes_take(rest, head->next_hop_bytes), head->next_hop_bytes};
+    bytes_take(rest, (size_t)head->tag_bytes + head->sender_bytes);
+    if (lengths && head->recipients)
+        memcpy(&first, lengths, sizeof(first));
+    struct span address = {bytes_take(rest, first.address_bytes), first.address_bytes};
+    if (rest->failed)
+        return false;
+    return next_hop.len ? !ring_check_next_hop(next_hop, name, &port)
+                        : !ring_check_address(address, head->flags & RING_JOB_SMTPUTF8, name);
+}
+
+/* The record moves behind the fixed part of the new engine's length, in which this library knows the same fields. */
+static void move_record(hl_feed *feed, struct job *job, const struct ring_job *head, const uint8_t *rest,
+                        size_t bytes)
+{
+    uint32_t head_bytes = feed->region.head.job_head_bytes;
+    struct ring_job moved = *head;
+    uint8_t *record = job_record(feed, job);
+    moved.id = job->id;
+    moved.bytes = job->record_bytes;
+    memset(record, 0, head_bytes);
+    memcpy(record, &moved, sizeof(moved));
+    bytes_copy(record + head_bytes, rest, bytes);
+    write_extents(feed, job->message, record + head_bytes);
+}
+
+static bool move_job(hl_feed *feed, const struct region *old, struct job *job)
+{
+    const uint8_t *record = old->lane[job->lane].out.base + job->at;
+    uint32_t bytes = job->record_bytes - old->head.job_head_bytes;
+    struct bytes_in rest = bytes_in(record + old->head.job_head_bytes, bytes);
     struct ring_name name;
+    struct ring_job head;
     memcpy(&head, record, sizeof(head));
-    name.bytes = (uint8_t)min_size(head.domain_bytes, sizeof(name.text) - 1);
-    memcpy(name.text,
-           record + sizeof(head) + head.extents * sizeof(struct ring_extent) +
-               head.recipients * sizeof(struct ring_recipient),
-           name.bytes);
-    return ring_lane_of(&name, region->head.hash_seed, region->head.lanes);
-}
-
-static bool move_job(hl_feed *feed, const struct job *job)
-{
-    if (!parts_are_here(job->message) || !fits(feed, job))
+    job->record_bytes = feed->region.head.job_head_bytes + bytes;
+    if (!parts_are_here(job->message) || !fits(feed, job) || head.extents != job->message->parts ||
+        head.recipients != job->recipients || !find_destination(&head, &rest, &name))
         return false;
-    uint8_t *record = arena_at(&feed->region, job->message->piece + job->record);
-    uint32_t lane = lane_in(&feed->region, record);
-    if (feed->region.lane[lane].free_count == 0)
+    uint32_t number = ring_lane_of(&name, feed->region.head.hash_seed, feed->region.head.lanes);
+    struct lane *lane = &feed->region.lane[number];
+    if (lane->free_count == 0 || !lane_has_room(lane, job->record_bytes, job->record_bytes))
         return false;
-    write_extents(feed, job->message, record);
-    job_place(feed, lane, job);
+    move_record(feed, job_slot(feed, number, job), &head, record + old->head.job_head_bytes, bytes);
     return true;
 }
 
@@ -125,7 +154,7 @@ static void move_jobs(hl_feed *feed, const struct region *old, struct job *jobs,
     move_bodies(feed, old);
     for (uint32_t i = 0; i < count; i++) {
         move_message(feed, old, jobs[i].message);
-        if (!move_job(feed, &jobs[i]))
+        if (!move_job(feed, old, &jobs[i]))
             jobs[stranded++] = jobs[i];
     }
     publish(feed);

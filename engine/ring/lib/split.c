@@ -60,11 +60,11 @@ static uint32_t recipient_bytes(const struct hl_recipient *r)
     return (uint32_t)(sizeof(struct ring_recipient) + r->address.bytes + r->dsn.bytes + (r->dsn.bytes != 0));
 }
 
-/* Of a record, without its recipients. */
-static uint32_t head_bytes(const struct hl_job *job, size_t name_bytes)
+/* Of a record, without its recipients, and with the bytes that may round it up. */
+static uint32_t head_bytes(const hl_feed *feed, const struct hl_job *job)
 {
-    return (uint32_t)(sizeof(struct ring_record) + job->parts_count * sizeof(struct ring_extent) +
-                      name_bytes + job->next_hop.bytes + job->tag.bytes + job->sender.bytes);
+    return (uint32_t)(feed->region.head.job_head_bytes + job->parts_count * sizeof(struct ring_extent) +
+                      job->next_hop.bytes + job->tag.bytes + job->sender.bytes + 7);
 }
 
 static int aim(hl_feed *feed, const struct hl_job *job, uint32_t i, size_t *names, struct hl_error *error)
@@ -144,7 +144,7 @@ static struct batch *begin_batch(hl_feed *feed, const struct hl_job *job, uint32
     *b = (struct batch){
         .lane = ring_lane_of(&name, feed->region.head.hash_seed, feed->region.head.lanes),
         .first = first,
-        .record_bytes = head_bytes(job, t->name_bytes),
+        .record_bytes = head_bytes(feed, job),
     };
     return b;
 }
@@ -165,6 +165,8 @@ static int make_batches(hl_feed *feed, const struct hl_job *job, uint32_t count,
         b->count++;
         b->record_bytes += t->bytes;
     }
+    for (uint32_t i = 0; i < *batches; i++)
+        feed->batch[i].record_bytes &= ~7u;
     return 0;
 }
 
@@ -190,7 +192,7 @@ static int split_one(hl_feed *feed, const struct hl_job *job, struct hl_error *e
     feed->batch[0] = (struct batch){
         .lane = ring_lane_of(&feed->destination, feed->region.head.hash_seed, feed->region.head.lanes),
         .count = 1,
-        .record_bytes = head_bytes(job, t->name_bytes) + t->bytes,
+        .record_bytes = (head_bytes(feed, job) + t->bytes) & ~7u,
     };
     return 0;
 }

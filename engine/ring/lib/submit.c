@@ -8,11 +8,6 @@
 
 #define CLOCK_EVERY 64u /* jobs that are submitted together, some 20 microseconds' work */
 
-static uint64_t round_up(uint64_t value, uint64_t to)
-{
-    return (value + to - 1) / to * to;
-}
-
 static int check_words(const struct hl_job *job, struct hl_error *error)
 {
     struct ring_name ignored;
@@ -175,48 +170,71 @@ static int measure(const hl_feed *feed, const struct hl_job *job, struct measure
     return 0;
 }
 
-static int check_room(const hl_feed *feed, uint32_t batches, struct hl_error *error)
+/* What a message asks of each lane. */
+struct wanted {
+    uint64_t bytes;
+    uint32_t jobs, longest;
+};
+
+static int check_lane(struct lane *lane, uint32_t number, uint32_t slots, const struct wanted *w,
+                      struct hl_error *error)
 {
-    uint32_t wanted[RING_LANES_MAX] = {0};
-    if (batches == 1 && feed->region.lane[feed->batch[0].lane].free_count > 0)
-        return 0;
-    for (uint32_t i = 0; i < batches; i++) {
-        uint32_t lane = feed->batch[i].lane;
-        if (++wanted[lane] > feed->region.head.submit_slots)
-            return fail(error, EINVAL,
-                        "the job's recipients take %u ring jobs in one lane, which has %u slots: "
-                        "submit it in several jobs",
-                        batches, feed->region.head.submit_slots);
-    }
-    for (uint32_t lane = 0; lane < feed->region.head.lanes; lane++)
-        if (wanted[lane] > feed->region.lane[lane].free_count)
-            return fail(error, EAGAIN, "lane %u is full, %u jobs are unfinished: reap results first", lane,
-                        feed->region.head.submit_slots - feed->region.lane[lane].free_count);
+    if (w->jobs > slots || w->bytes + w->longest > lane->out.bytes)
+        return fail(
+            error, EINVAL,
+            "the job's recipients take %u ring jobs of %llu bytes in one lane, which has room for %u of %u: "
+            "submit it in several jobs",
+            w->jobs, (unsigned long long)w->bytes, slots, lane->out.bytes);
+    if (w->jobs > lane->free_count || !lane_has_room(lane, w->bytes, w->longest))
+        return fail(error, EAGAIN, "lane %u is full, %u jobs are unfinished: reap results first", number,
+                    slots - lane->free_count);
     return 0;
 }
 
-/* The message's piece of the arena: its records, then what is copied. */
-static int take_piece(hl_feed *feed, struct message *m, uint32_t batches, uint64_t copied, uint64_t *body_at,
-                      struct hl_error *error)
+static int check_room(hl_feed *feed, uint32_t batches, struct hl_error *error)
 {
-    uint64_t at = 0;
+    struct wanted wanted[RING_LANES_MAX] = {0};
+    uint32_t slots = feed->region.head.submit_slots;
     for (uint32_t i = 0; i < batches; i++) {
-        feed->batch[i].record = at;
-        at = round_up(at + feed->batch[i].record_bytes, 8);
+        struct wanted *w = &wanted[feed->batch[i].lane];
+        w->bytes += feed->batch[i].record_bytes;
+        w->longest = max_u32(w->longest, feed->batch[i].record_bytes);
+        w->jobs++;
     }
-    *body_at = round_up(at, CACHE_LINE);
-    m->piece_bytes = *body_at + copied;
-    if (m->piece_bytes > feed->region.head.arena_bytes)
+    for (uint32_t number = 0; number < feed->region.head.lanes; number++) {
+        int code = wanted[number].jobs
+                       ? check_lane(&feed->region.lane[number], number, slots, &wanted[number], error)
+                       : 0;
+        if (code)
+            return code;
+    }
+    return 0;
+}
+
+/* Most messages are one ring job. */
+static bool has_room_for_one(hl_feed *feed, uint32_t batches)
+{
+    const struct batch *b = &feed->batch[0];
+    struct lane *lane = &feed->region.lane[b->lane];
+    return batches == 1 && lane->free_count > 0 && lane_has_room(lane, b->record_bytes, b->record_bytes);
+}
+
+/* The message's piece of the arena, for what is copied. */
+static int take_piece(hl_feed *feed, struct message *m, uint64_t copied, struct hl_error *error)
+{
+    m->piece_bytes = copied;
+    if (copied == 0)
+        return 0;
+    if (copied > feed->region.head.arena_bytes)
         return fail(error, EMSGSIZE,
                     "the message takes %llu bytes, the whole arena has %llu: make the arena larger",
-                    (unsigned long long)m->piece_bytes, (unsigned long long)feed->region.head.arena_bytes);
-    m->piece = arena_take(&feed->region.arena, m->piece_bytes);
+                    (unsigned long long)copied, (unsigned long long)feed->region.head.arena_bytes);
+    m->piece = arena_take(&feed->region.arena, copied);
     if (m->piece == ARENA_NONE)
         return fail(
             error, EAGAIN,
             "the arena is full: it has no %llu bytes in one piece (%llu of %llu are free): reap results first",
-            (unsigned long long)m->piece_bytes,
-            (unsigned long long)feed->region.arena.free_units * ARENA_UNIT,
+            (unsigned long long)copied, (unsigned long long)feed->region.arena.free_units * ARENA_UNIT,
             (unsigned long long)feed->region.head.arena_bytes);
     return 0;
 }
@@ -231,9 +249,10 @@ static void remember_clean(hl_body *body, const struct measure *size, size_t par
 }
 
 static void write_parts(hl_feed *feed, const struct hl_job *job, struct message *m,
-                        const struct measure *size, uint64_t at)
+                        const struct measure *size)
 {
     struct lines lines = {0};
+    uint64_t at = 0;
     for (size_t i = 0; i < job->parts_count; i++) {
         const struct hl_part *from = &job->parts[i];
         struct message_part *to = &m->part[m->parts++];
@@ -261,11 +280,11 @@ static uint64_t part_offset(const hl_feed *feed, const struct message *m, const 
     return feed->region.head.arena_offset + (part->body ? part->body->offset : m->piece) + part->offset;
 }
 
-void write_extents(const hl_feed *feed, const struct message *m, uint8_t *record)
+void write_extents(const hl_feed *feed, const struct message *m, uint8_t *at)
 {
     for (uint32_t i = 0; i < m->parts; i++) {
         struct ring_extent extent = {part_offset(feed, m, &m->part[i]), m->part[i].bytes};
-        memcpy(record + sizeof(struct ring_record) + i * sizeof(extent), &extent, sizeof(extent));
+        memcpy(at + i * sizeof(extent), &extent, sizeof(extent));
     }
 }
 
@@ -275,25 +294,42 @@ static uint8_t *put(uint8_t *at, const void *data, size_t bytes)
     return at + bytes;
 }
 
-static struct ring_record head_of(const struct hl_job *job, const struct message *m,
-                                  const struct measure *size, const struct batch *batch, uint8_t domain_bytes)
+/* An engine of a newer minor may have a longer fixed part: what this library does not know of it is 0. */
+static uint8_t *put_head(const hl_feed *feed, uint8_t *at, const struct hl_job *job, const struct job *placed,
+                         const struct measure *size)
 {
     bool is_8bit = size->has_8bit || job->body_type == HL_BODY_8BIT;
-    return (struct ring_record){
-        .submitted_us = m->submitted_us,
+    struct ring_job head = {
+        .bytes = placed->record_bytes,
+        .recipients = placed->recipients,
+        .id = placed->id,
         .deadline_us = job->deadline_us ? job->deadline_us : DEADLINE_NEVER,
-        .body_bytes = size->bytes,
-        .flags = (job->flags & RING_JOB_KNOWN) | (is_8bit ? RING_JOB_8BITMIME : 0),
         .source_pool = job->source_pool,
-        .recipients = batch->count,
-        .extents = (uint16_t)m->parts,
-        .sender_bytes = (uint16_t)job->sender.bytes,
-        .domain_bytes = domain_bytes,
+        .flags = (uint16_t)((job->flags & RING_JOB_KNOWN) | (is_8bit ? RING_JOB_8BITMIME : 0)),
+        .extents = (uint8_t)placed->message->parts,
+        .sender_bytes = (uint8_t)job->sender.bytes,
         .next_hop_bytes = (uint8_t)job->next_hop.bytes,
         .tag_bytes = (uint8_t)job->tag.bytes,
         .tls_floor = job->tls_floor,
         .priority = job->priority,
     };
+    uint32_t bytes = feed->region.head.job_head_bytes;
+    memcpy(at, &head, sizeof(head));
+    if (unlikely(bytes > sizeof(head)))
+        memset(at + sizeof(head), 0, bytes - sizeof(head));
+    return at + bytes;
+}
+
+static uint8_t *put_lengths(uint8_t *at, const struct target *first, const struct target *end)
+{
+    for (const struct target *t = first; t < end; t++) {
+        const struct hl_recipient *r = t->recipient;
+        struct ring_recipient lengths = {(uint16_t)r->address.bytes,
+                                         (uint16_t)(r->dsn.bytes + (r->dsn.bytes != 0))};
+        memcpy(at, &lengths, sizeof(lengths));
+        at += sizeof(lengths);
+    }
+    return at;
 }
 
 static uint8_t *put_recipients(uint8_t *at, const struct target *first, const struct target *end)
@@ -307,43 +343,35 @@ static uint8_t *put_recipients(uint8_t *at, const struct target *first, const st
     return at;
 }
 
-static void write_record(const hl_feed *feed, const struct hl_job *job, const struct message *m,
-                         const struct measure *size, const struct batch *batch)
+static void write_record(const hl_feed *feed, uint8_t *record, const struct hl_job *job,
+                         const struct job *placed, const struct measure *size, const struct batch *batch)
 {
     const struct target *first = &feed->target[batch->first], *end = first + batch->count;
-    uint8_t *record = arena_at(&feed->region, m->piece + batch->record);
-    struct ring_record head = head_of(job, m, size, batch, first->name_bytes);
-    uint8_t *at = put(record, &head, sizeof(head));
-    write_extents(feed, m, record);
-    at += m->parts * sizeof(struct ring_extent);
-    for (const struct target *t = first; t < end; t++) {
-        const struct hl_recipient *r = t->recipient;
-        struct ring_recipient lengths = {(uint16_t)r->address.bytes,
-                                         (uint16_t)(r->dsn.bytes + (r->dsn.bytes != 0))};
-        at = put(at, &lengths, sizeof(lengths));
-    }
-    at = put(at, first->name, first->name_bytes);
+    uint8_t *at = put_head(feed, record, job, placed, size);
+    write_extents(feed, placed->message, at);
+    at = put_lengths(at + placed->message->parts * sizeof(struct ring_extent), first, end);
     at = put(at, job->next_hop.data, job->next_hop.bytes);
     at = put(at, job->tag.data, job->tag.bytes);
     at = put(at, job->sender.data, job->sender.bytes);
     at = put_recipients(at, first, end);
-    assert(at == record + batch->record_bytes);
+    assert(at <= record + batch->record_bytes && at + 8 > record + batch->record_bytes);
 }
 
-static void place_batches(hl_feed *feed, struct message *m, uint32_t batches)
+static void place_batches(hl_feed *feed, const struct hl_job *job, struct message *m,
+                          const struct measure *size, uint32_t batches)
 {
     uint32_t *index = m->index;
     for (uint32_t i = 0; i < batches; i++) {
         const struct batch *b = &feed->batch[i];
-        struct job job = {.message = m,
-                          .record = b->record,
-                          .record_bytes = b->record_bytes,
-                          .recipients = b->count,
-                          .left = b->count,
-                          .index = index};
+        const struct job ring_job = {.message = m,
+                                     .record_bytes = b->record_bytes,
+                                     .recipients = b->count,
+                                     .left = b->count,
+                                     .index = index};
         for (uint32_t r = 0; r < b->count; r++)
             *index++ = feed->target[b->first + r].index;
-        job_place(feed, b->lane, &job);
+        struct job *placed = job_slot(feed, b->lane, &ring_job);
+        write_record(feed, job_record(feed, placed), job, placed, size, b);
     }
 }
 
@@ -354,8 +382,7 @@ static int build(hl_feed *feed, const struct hl_job *job, const struct measure *
         message_new(feed, job->cookie, (uint32_t)job->parts_count, (uint32_t)job->recipients_count);
     if (!m)
         return fail(error, ENOMEM, "out of memory");
-    uint64_t body_at;
-    int code = take_piece(feed, m, batches, size->copied, &body_at, error);
+    int code = take_piece(feed, m, size->copied, error);
     if (code) {
         message_drop(feed, m);
         return code;
@@ -363,11 +390,9 @@ static int build(hl_feed *feed, const struct hl_job *job, const struct measure *
     m->left = (uint32_t)job->recipients_count;
     m->submitted_us = now_us;
     m->engine_epoch = feed->region.head.engine_epoch;
-    write_parts(feed, job, m, size, body_at);
-    for (uint32_t i = 0; i < batches; i++)
-        write_record(feed, job, m, size, &feed->batch[i]);
+    write_parts(feed, job, m, size);
     feed->recipients_in_flight += m->left;
-    place_batches(feed, m, batches);
+    place_batches(feed, job, m, size, batches);
     return 0;
 }
 
@@ -377,7 +402,8 @@ static int submit(hl_feed *feed, const struct hl_job *job, uint64_t now_us, stru
     uint32_t batches;
     int code;
     if ((code = check_words(job, error)) || (code = split(feed, job, &batches, error)) ||
-        (code = check_room(feed, batches, error)) || (code = measure(feed, job, &size, error)))
+        (!has_room_for_one(feed, batches) && (code = check_room(feed, batches, error))) ||
+        (code = measure(feed, job, &size, error)))
         return code;
     return build(feed, job, &size, batches, now_us, error);
 }

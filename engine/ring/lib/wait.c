@@ -11,7 +11,7 @@ static bool anything_there(const hl_feed *feed)
 {
     for (uint32_t i = 0; i < feed->region.head.lanes; i++) {
         const struct lane *lane = &feed->region.lane[i];
-        if (atomic_load_explicit(&lane->shared->complete_tail, memory_order_acquire) != lane->complete_head)
+        if (atomic_load_explicit(&lane->shared->complete_tail, memory_order_acquire) != lane->in.position)
             return true;
     }
     return feed->gone != ENGINE_ALIVE || feed->stranded_count > 0;

@@ -262,7 +262,8 @@ static unsigned jobs_at_dot(struct world *w)
     unsigned n = 0;
     list_for_each(it, &w->core[0]->all_jobs) {
         const struct feed_job *job = &list_entry(it, struct job, all)->feed_job;
-        n += atomic_load(&feed_slot(&job->feed->lane[job->lane], job->slot)->stage) == STAGE_DOT;
+        n += atomic_load(&job->feed->lane[job->lane].stages[feed_slot_of(job->id)]) ==
+             ring_stage_word(job->id, STAGE_DOT);
     }
     return n;
 }

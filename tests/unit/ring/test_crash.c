@@ -180,7 +180,7 @@ static void untouched_jobs_move_to_the_next_engine(void **state)
     hl_body_release(held);
 
     uint32_t lane = 0;
-    while (pair.producer->region.lane[lane].tail == 0)
+    while (pair.producer->region.lane[lane].out.position == 0)
         lane++;
     struct feed_job *got = pair_take(&pair, lane);
     assert_string_equal(got->tag, "kept");
@@ -345,7 +345,7 @@ static void a_forged_result_makes_all_doubtful(void **state)
     take_at(0, STAGE_MAIL);
     struct outcome o;
     outcome_set(&o, VERDICT_DELIVERED, STAGE_DOT, FAULT_NONE, REASON_REPLY, "x");
-    memory[0]->cookie += 1000;
+    memory[0]->id += 1000ull << RING_SLOT_BITS;
     feed_report(memory[0], 0, &o, NULL);
     feed_flush(pair.engine, 0);
     assert_int_equal(hl_reap(pair.producer, r, 4, &pair.error), 2);

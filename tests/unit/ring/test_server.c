@@ -118,11 +118,11 @@ static void another_major_is_refused_and_both_are_named(void **state)
 {
     (void)state;
     struct ring_message m = message(RING_HELLO);
-    m.abi_major = 2;
+    m.abi_major = 1; /* that of the first releases */
     m.abi_minor = 7;
     int sock = dial();
     say(sock, &m, sizeof(m));
-    hears_goodbye(sock, RING_BYE_VERSION, "the producer speaks version 2.7 of the feed, this engine 1.0");
+    hears_goodbye(sock, RING_BYE_VERSION, "the producer speaks version 1.7 of the feed, this engine 2.0");
 }
 
 static void another_minor_is_welcome(void **state)
@@ -288,7 +288,7 @@ static void an_engine_of_another_major_is_refused(void **state)
     options.socket_path = pair.path;
     options.name = "tester";
     assert_int_equal(hl_feed_attach(&feed, &options, &error), -EPROTONOSUPPORT);
-    assert_non_null(strstr(error.text, "speaks version 9.3 of the feed, this library 1.0"));
+    assert_non_null(strstr(error.text, "speaks version 9.3 of the feed, this library 2.0"));
     pthread_join(thread, NULL);
     close(listener);
     unlink(pair.path);

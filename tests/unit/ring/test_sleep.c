@@ -92,15 +92,18 @@ static void a_full_completion_ring_stops_its_lane_alone(void **state)
     struct outcome why;
     hl_feed *other;
     pair_close(&pair);
-    shape.submit_slots = 16;
+    shape.submit_slots = 256;
     pair_open(&pair, &shape);
     struct feed *slow = pair.engine;
     struct feed_job *job = pair_job_memory(&shape);
-    for (unsigned i = 0; i < 16; i++)
+    for (unsigned i = 0; i < 256; i++)
         submit();
-    for (unsigned i = 0; i < 8; i++)
-        pair_deliver(pair_take(&pair, 0));
-    assert_int_equal(feed_take(slow, 0, job, &why), FEED_EMPTY); /* eight results lie there */
+    enum feed_take_result took;
+    unsigned taken = 0;
+    for (; (took = feed_take(slow, 0, job, &why)) == FEED_TAKEN; taken++)
+        pair_deliver(job);
+    assert_int_equal(took, FEED_EMPTY);
+    assert_in_range(taken, 8, 255); /* so many results lie there */
     assert_false(feed_broken(slow));
     assert_true(feed_sleep(slow, 0)); /* nothing to do until the producer reads */
 
@@ -113,7 +116,7 @@ static void a_full_completion_ring_stops_its_lane_alone(void **state)
     hl_feed_detach(other);
 
     assert_false(rung(feed_wake_engine_fd(slow)));
-    assert_int_equal(hl_reap(pair.producer, r, 1, NULL), 1);
+    assert_int_equal(hl_reap(pair.producer, r, 16, NULL), 16);
     assert_true(rung(feed_wake_engine_fd(slow)));
     feed_awake(slow, 0);
     assert_int_equal(feed_take(slow, 0, job, &why), FEED_TAKEN);
@@ -141,11 +144,9 @@ static void a_job_waits_for_room_for_all_of_its_results(void **state)
     assert_int_equal(feed_take(pair.engine, 0, job[1], &why), FEED_TAKEN);
     assert_int_equal(feed_take(pair.engine, 0, job[2], &why), FEED_EMPTY); /* 8 are owed */
     assert_int_equal(feed_in_flight(pair.engine, 0), 2);
-    pair_deliver(job[1]);
-    assert_int_equal(hl_reap(pair.producer, r, 3, NULL), 3);
-    assert_int_equal(feed_take(pair.engine, 0, job[2], &why), FEED_EMPTY);
-    assert_int_equal(hl_reap(pair.producer, r, 3, NULL), 1);
+    pair_deliver(job[1]); /* in less room than was kept for it */
     assert_int_equal(feed_take(pair.engine, 0, job[2], &why), FEED_TAKEN);
+    assert_int_equal(hl_reap(pair.producer, r, 16, NULL), 4);
     pair_deliver(job[0]);
     pair_deliver(job[2]);
     assert_int_equal(hl_reap(pair.producer, r, 16, NULL), 8);

@@ -10,14 +10,18 @@
  *                 `own` is what this program needs to make a job before it submits it, and is part of no other figure
  *     jobs        jobs a second of wall clock, `window` of them in flight, both ends polling: says something only where
  *                 nothing else runs on the two CPUs, or with --realtime
+ *     limit       the same for streams of as many bytes a job and a result with nothing at their ends (ring_limit.h): what
+ *                 moving the lines between these two CPUs leaves, and nobody can pass
  *     turn        one job at a time: submit to result, both ends polling; percentiles in microseconds
  *     wake_engine, wake_producer    one end sleeps in poll(2): from the other's call to the sleeper's next instruction
  *
  * --realtime: both threads have a real-time priority (SCHED_FIFO), so that other work on their CPUs waits instead of them.
  */
+#include "bench/ring_limit.h"
 #include "engine/base/clock.h"
 #include "engine/control/feed_server.h"
 #include "engine/ring/feed.h"
+#include "engine/ring/feed_private.h"
 
 #include <errno.h>
 #include <getopt.h>
@@ -338,6 +342,36 @@ static void print_percentiles(const char *name)
     fflush(stdout);
 }
 
+/* Of what stands first on a stream: here all are alike. */
+static unsigned first_bytes(const struct stream *s)
+{
+    unsigned bytes;
+    memcpy(&bytes, s->base, sizeof(bytes));
+    return bytes;
+}
+
+static void measure_limit(unsigned window)
+{
+    const struct feed *feed = atomic_load(&engine.feed);
+    const struct stream *in = &feed->lane[0].in, *out = &feed->lane[0].out;
+    struct ring_limit limit = {.cpu = {options.cpu[0], options.cpu[1]},
+                               .realtime = options.realtime,
+                               .out = first_bytes(in),
+                               .back = first_bytes(out),
+                               .window = window,
+                               .seconds = options.seconds};
+    double rate[REPEAT_MAX] = {0};
+    for (unsigned i = 0; i < options.repeat; i++)
+        rate[i] = ring_limit_measure(&limit);
+    double jobs_per_s = median(rate, options.repeat);
+    printf(options.json ? "%s{\"case\": \"limit\", \"window\": %u, \"job_bytes\": %u, \"result_bytes\": %u, "
+                          "\"jobs_per_s\": %.0f}"
+                        : "%slimit          window %4u, %u bytes there and %u back      %.0f jobs/s\n",
+           options.json && options.printed ? ",\n  " : "", window, limit.out, limit.back, jobs_per_s);
+    options.printed = true;
+    fflush(stdout);
+}
+
 static void measure_jobs(hl_feed *feed, unsigned window, bool share, size_t bytes)
 {
     double rate[REPEAT_MAX] = {0};
@@ -569,6 +603,10 @@ int main(int argc, char **argv)
     static const unsigned windows[] = {1, 32, 1024};
     for (size_t i = 0; i < ARRAY_LEN(windows); i++)
         measure_jobs(feed, windows[i], false, 100);
+    pause_engine(true);
+    for (size_t i = 0; i < ARRAY_LEN(windows); i++)
+        measure_limit(windows[i]);
+    pause_engine(false);
     measure_jobs(feed, 1024, true, 100);
     measure_jobs(feed, 1024, false, 10000);
     measure_jobs(feed, 1024, true, 10000);

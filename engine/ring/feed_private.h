@@ -3,6 +3,7 @@
 #define ENGINE_RING_FEED_PRIVATE_H
 
 #include "engine/ring/layout.h"
+#include "engine/ring/names.h"
 #include "engine/ring/ring.h"
 #include "engine/ring/stream.h"
 
@@ -19,7 +20,8 @@ struct feed_lane {
     uint64_t turn_at;   /* of out.position: when going back to the stream's first byte is thought of again */
     uint32_t owed;      /* results of the jobs in flight that are not written yet */
     uint32_t in_flight; /* jobs; in [0, submit_slots] */
-    bool starved;       /* the last take found a job and no room for its results */
+    struct ring_known sender; /* the last one that may pass */
+    bool starved;             /* the last take found a job and no room for its results */
 };
 
 struct feed {
@@ -50,8 +52,8 @@ void feed_sigbus_remove(struct feed *feed);
 /* feed_job_read fills job from the record behind `head`, the private copy of its head; false: *why says what is wrong, and job has
  * what its results need.  rest_bytes: of the record behind its head.
  */
-bool feed_job_read(const struct feed *feed, struct feed_job *job, const struct ring_job *head,
-                   const uint8_t *rest, uint32_t rest_bytes, struct outcome *why);
+bool feed_job_read(struct feed *feed, struct feed_job *job, const struct ring_job *head, const uint8_t *rest,
+                   uint32_t rest_bytes, struct outcome *why);
 
 /* feed_copied keeps the compiler from looking at the producer's bytes again: what is checked after it is the copy. */
 static inline void feed_copied(void)

@@ -153,12 +153,12 @@ static bool check_destination(const struct feed *feed, struct feed_job *job, str
     return true;
 }
 
-static bool check_sender(const struct feed_job *job, struct outcome *why)
+static bool check_sender(struct feed *feed, const struct feed_job *job, struct outcome *why)
 {
-    struct ring_name ignored;
     if (job->sender.len == 0) /* the null reverse-path, RFC 5321 section 4.5.5 */
         return true;
-    const char *wrong = ring_check_address(job->sender, job->flags & FEED_SMTPUTF8, &ignored);
+    const char *wrong =
+        ring_check_known(&feed->lane[job->lane].sender, job->sender, job->flags & FEED_SMTPUTF8);
     return wrong ? refuse(why, "the sender's address", wrong) : true;
 }
 
@@ -205,8 +205,8 @@ static bool all_read(const struct bytes_in *in)
     return !in->failed && bytes_left(in) < 8;
 }
 
-bool feed_job_read(const struct feed *feed, struct feed_job *job, const struct ring_job *head,
-                   const uint8_t *rest, uint32_t rest_bytes, struct outcome *why)
+bool feed_job_read(struct feed *feed, struct feed_job *job, const struct ring_job *head, const uint8_t *rest,
+                   uint32_t rest_bytes, struct outcome *why)
 {
     set_head(job, head);
     uint8_t *copy = envelope_of(job, &feed->shape);
@@ -225,6 +225,6 @@ bool feed_job_read(const struct feed *feed, struct feed_job *job, const struct r
     split_recipients(job, &table, &in);
     if (!all_read(&in))
         return refuse(why, "the job's record", "is not as long as its parts");
-    return check_destination(feed, job, next_hop, why) && take_tag(job, tag, why) && check_sender(job, why) &&
-           check_all_dsn(job, why);
+    return check_destination(feed, job, next_hop, why) && take_tag(job, tag, why) &&
+           check_sender(feed, job, why) && check_all_dsn(job, why);
 }

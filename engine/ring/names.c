@@ -237,6 +237,21 @@ const char *ring_check_address(struct span text, bool utf8, struct ring_name *do
     return likely(plain_address(text, domain)) ? NULL : check_address(text, utf8, domain);
 }
 
+const char *ring_check_known(struct ring_known *known, struct span text, bool utf8)
+{
+    struct ring_name ignored;
+    if (text.len && text.len == known->bytes && utf8 == known->utf8 &&
+        memcmp(text.data, known->text, text.len) == 0)
+        return NULL;
+    const char *wrong = ring_check_address(text, utf8, &ignored);
+    if (wrong)
+        return wrong;
+    known->bytes = (uint8_t)text.len;
+    known->utf8 = utf8;
+    bytes_copy(known->text, text.data, text.len);
+    return NULL;
+}
+
 static bool parse_port(struct span text, uint16_t *port)
 {
     uint32_t value = 0;
@@ -346,6 +361,8 @@ const char *ring_check_tag(struct span text)
 /* Eight bytes a multiplication, then splitmix64's finish: lanes, not secrets. */
 uint32_t ring_lane_of(const struct ring_name *domain, uint64_t seed, uint32_t lanes)
 {
+    if (lanes == 1)
+        return 0;
     uint64_t h = seed ^ domain->bytes, word;
     size_t i = 0;
     for (; i + sizeof(word) <= domain->bytes; i += sizeof(word)) {

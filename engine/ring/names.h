@@ -27,6 +27,16 @@ const char *ring_check_next_hop(struct span text, struct ring_name *host, uint16
 const char *ring_check_dsn(struct span text); /* "NOTIFY=... ORCPT=...", in any order */
 const char *ring_check_tag(struct span text);
 
+/* An address that may pass, to be compared with the next one: bulk mail has one sender for many messages.  All 0: none. */
+struct ring_known {
+    uint8_t bytes;
+    bool utf8;
+    uint8_t text[RING_ADDRESS_MAX];
+};
+
+/* ring_check_known is ring_check_address for who does not need the domain; one that may pass becomes the known one. */
+const char *ring_check_known(struct ring_known *known, struct span text, bool utf8);
+
 /* ring_lane_of picks the lane of a destination. */
 uint32_t ring_lane_of(const struct ring_name *domain, uint64_t seed, uint32_t lanes);
 

@@ -114,6 +114,7 @@ struct hl_feed {
 
     /* Scratch of split.c, grown as needed. */
     struct ring_name destination; /* of a message of one recipient */
+    struct ring_known sender;     /* the last one that may pass */
     struct target *target;
     struct batch *batch;
     char *names;
@@ -185,8 +186,10 @@ void message_free(hl_feed *feed, struct message *message);
 void message_drop(hl_feed *feed, struct message *message); /* one that has nothing yet */
 void messages_close(hl_feed *feed);                        /* the memory that is kept */
 
-/* job_slot takes one of the lane's free slots, which there must be, for a job whose id is chosen here. */
-struct job *job_slot(hl_feed *feed, uint32_t lane, const struct job *job);
+/* job_slot takes one of the lane's free slots, which there must be, for a job whose id is chosen here; the caller fills in the
+ * rest.
+ */
+struct job *job_slot(hl_feed *feed, uint32_t lane);
 
 /* job_record gives where the job's record goes, for which there must be room: the caller writes it, with the fixed part's
  * bytes and id, before the next publish.

@@ -15,7 +15,7 @@ struct masks {
 };
 
 #ifdef __SSE2__
-static struct masks look(const uint8_t *block)
+static inline struct masks look(const uint8_t *block)
 {
     struct masks m = {0, 0, 0};
     for (unsigned at = 0; at < BLOCK; at += 16) {
@@ -38,6 +38,19 @@ static struct masks look(const uint8_t *block)
     return m;
 }
 #endif
+
+/* The last bytes, fewer than a block: with those in front of them where there are enough, else copied. */
+static inline struct masks look_at_rest(const uint8_t *data, size_t bytes, size_t rest)
+{
+    if (bytes >= BLOCK) {
+        struct masks m = look(data + bytes - BLOCK);
+        unsigned seen = (unsigned)(BLOCK - rest);
+        return (struct masks){m.cr >> seen, m.lf >> seen, m.high >> seen};
+    }
+    uint8_t block[BLOCK] = {0};
+    bytes_copy(block, data, rest);
+    return look(block);
+}
 
 static const char *bare(struct lines *lines, const struct masks *m, unsigned at)
 {
@@ -70,9 +83,7 @@ const char *lines_check(struct lines *lines, const uint8_t *data, size_t bytes)
         wrong = check_block(lines, &m, BLOCK);
     }
     if (at < bytes && !wrong) {
-        uint8_t block[BLOCK] = {0};
-        memcpy(block, data + at, bytes - at);
-        struct masks m = look(block);
+        struct masks m = look_at_rest(data, bytes, bytes - at);
         wrong = check_block(lines, &m, (unsigned)(bytes - at));
     }
     return wrong;

@@ -60,16 +60,15 @@ void message_free(hl_feed *feed, struct message *message)
     message_drop(feed, message);
 }
 
-struct job *job_slot(hl_feed *feed, uint32_t lane_number, const struct job *job)
+struct job *job_slot(hl_feed *feed, uint32_t lane_number)
 {
     struct lane *lane = &feed->region.lane[lane_number];
     assert(lane->free_count > 0);
     uint32_t number = lane->free_slot[--lane->free_count];
-    struct job *placed = &lane->job[number];
-    *placed = *job;
-    placed->id = ++feed->next_id << RING_SLOT_BITS | number;
-    placed->lane = lane_number;
-    return placed;
+    struct job *job = &lane->job[number];
+    job->id = ++feed->next_id << RING_SLOT_BITS | number;
+    job->lane = lane_number;
+    return job;
 }
 
 uint8_t *job_record(hl_feed *feed, struct job *job)

@@ -143,7 +143,11 @@ static bool move_job(hl_feed *feed, const struct region *old, struct job *job)
     struct lane *lane = &feed->region.lane[number];
     if (lane->free_count == 0 || !lane_has_room(lane, job->record_bytes, job->record_bytes))
         return false;
-    move_record(feed, job_slot(feed, number, job), &head, record + old->head.job_head_bytes, bytes);
+    struct job *moved = job_slot(feed, number);
+    job->id = moved->id;
+    job->lane = moved->lane;
+    *moved = *job;
+    move_record(feed, moved, &head, record + old->head.job_head_bytes, bytes);
     return true;
 }
 

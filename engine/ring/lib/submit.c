@@ -8,9 +8,8 @@
 
 #define CLOCK_EVERY 64u /* jobs that are submitted together, some 20 microseconds' work */
 
-static int check_words(const struct hl_job *job, struct hl_error *error)
+static int check_words(hl_feed *feed, const struct hl_job *job, struct hl_error *error)
 {
-    struct ring_name ignored;
     const char *wrong;
     if (job->size < sizeof(struct hl_job))
         return fail(error, EINVAL, "the job is not initialised: begin with hl_job_init()");
@@ -20,11 +19,13 @@ static int check_words(const struct hl_job *job, struct hl_error *error)
     if (job->tls_floor > RING_TLS_FLOOR_MAX || job->body_type > HL_BODY_8BIT)
         return fail(error, EINVAL, "the job's TLS floor %u or body type %u is unknown", job->tls_floor,
                     job->body_type);
-    if ((wrong = ring_check_tag((struct span){(const uint8_t *)job->tag.data, job->tag.bytes})))
+    if (job->tag.bytes &&
+        (wrong = ring_check_tag((struct span){(const uint8_t *)job->tag.data, job->tag.bytes})))
         return fail(error, EINVAL, "the tag %s", wrong);
     if (job->sender.bytes &&
-        (wrong = ring_check_address((struct span){(const uint8_t *)job->sender.data, job->sender.bytes},
-                                    job->flags & HL_JOB_SMTPUTF8, &ignored)))
+        (wrong = ring_check_known(&feed->sender,
+                                  (struct span){(const uint8_t *)job->sender.data, job->sender.bytes},
+                                  job->flags & HL_JOB_SMTPUTF8)))
         return fail(error, EINVAL, "the sender's address %s", wrong);
     return 0;
 }
@@ -363,14 +364,13 @@ static void place_batches(hl_feed *feed, const struct hl_job *job, struct messag
     uint32_t *index = m->index;
     for (uint32_t i = 0; i < batches; i++) {
         const struct batch *b = &feed->batch[i];
-        const struct job ring_job = {.message = m,
-                                     .record_bytes = b->record_bytes,
-                                     .recipients = b->count,
-                                     .left = b->count,
-                                     .index = index};
+        struct job *placed = job_slot(feed, b->lane);
+        placed->message = m;
+        placed->record_bytes = b->record_bytes;
+        placed->recipients = placed->left = b->count;
+        placed->index = index;
         for (uint32_t r = 0; r < b->count; r++)
             *index++ = feed->target[b->first + r].index;
-        struct job *placed = job_slot(feed, b->lane, &ring_job);
         write_record(feed, job_record(feed, placed), job, placed, size, b);
     }
 }
@@ -401,7 +401,7 @@ static int submit(hl_feed *feed, const struct hl_job *job, uint64_t now_us, stru
     struct measure size = {0};
     uint32_t batches;
     int code;
-    if ((code = check_words(job, error)) || (code = split(feed, job, &batches, error)) ||
+    if ((code = check_words(feed, job, error)) || (code = split(feed, job, &batches, error)) ||
         (!has_room_for_one(feed, batches) && (code = check_room(feed, batches, error))) ||
         (code = measure(feed, job, &size, error)))
         return code;

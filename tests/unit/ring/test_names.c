@@ -251,13 +251,34 @@ static void lanes_are_used_evenly(void **state)
         assert_in_range(count[i], 850, 1150);
 }
 
+static const char *known(struct ring_known *k, const char *text, bool utf8)
+{
+    return ring_check_known(k, (struct span){(const uint8_t *)text, strlen(text)}, utf8);
+}
+
+/* What passed once passes again, by itself and under the same flag alone. */
+static void the_known_address_is_no_other(void **state)
+{
+    (void)state;
+    struct ring_known k = {0};
+    assert_non_null(known(&k, "", false));
+    assert_null(known(&k, "a@example.org", false));
+    assert_null(known(&k, "a@example.org", false));
+    assert_non_null(known(&k, "a@example.or<", false));
+    assert_non_null(known(&k, "a@example.org>", false));
+    assert_null(known(&k, "\xc3\xa9@example.org", true));
+    assert_null(known(&k, "\xc3\xa9@example.org", true));
+    assert_non_null(known(&k, "\xc3\xa9@example.org", false));
+    assert_null(known(&k, "a@example.org", false));
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(good_addresses),          cmocka_unit_test(bad_addresses),
         cmocka_unit_test(lengths_at_their_limits), cmocka_unit_test(next_hops),
         cmocka_unit_test(dsn_parameters),          cmocka_unit_test(punycode),
-        cmocka_unit_test(lanes_are_used_evenly),
+        cmocka_unit_test(lanes_are_used_evenly),   cmocka_unit_test(the_known_address_is_no_other),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -92,6 +92,15 @@ static bool open_library(struct tls_core *core, struct error *err)
            error_set(err, "OpenSSL lacks an algorithm of TLS: %s", tls_reason());
 }
 
+/* An engine's operations have their stacks from the same store: what one that is silent never gives back is not to be missed
+ * by handshakes.
+ */
+static uint32_t stacks_for(const struct tls_core_config *config)
+{
+    bool engine = config->batches && config->backend && strncmp(config->backend, "engine:", 7) == 0;
+    return engine ? config->sessions_max + WORK_OPS_MAX : config->sessions_max;
+}
+
 static bool open_parts(struct tls_core *core, const struct tls_core_config *config, struct error *err)
 {
     if (config->engine) {
@@ -102,7 +111,7 @@ static bool open_parts(struct tls_core *core, const struct tls_core_config *conf
     if (!work_open(core, config, err) || !open_library(core, err))
         return false;
     if (config->async || work_suspends(core)) {
-        core->async = tls_async_open(config->sessions_max, err);
+        core->async = tls_async_open(stacks_for(config), err);
         if (!core->async)
             return false;
     }

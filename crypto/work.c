@@ -5,9 +5,6 @@
 
 #include <openssl/async.h>
 
-/* Enough for every place of every queue, and as many again that have their result. */
-#define OPS_MAX (2 * BATCH_LANES * BATCH_KINDS)
-
 bool work_open(struct tls_core *core, const struct tls_core_config *config, struct error *err)
 {
     if (!config->batches) {
@@ -16,7 +13,7 @@ bool work_open(struct tls_core *core, const struct tls_core_config *config, stru
         return true;
     }
     struct batch_config batch = {
-        .ops_max = OPS_MAX,
+        .ops_max = WORK_OPS_MAX,
         .stock = BATCH_STOCK_MAX,
         .wait_us = config->batch_wait_us,
         .stats = config->stats,

@@ -18,6 +18,9 @@ void work_close(struct tls_core *core);
 /* Whether any operation is ever worth waiting for: where all are computed at once no handshake needs a stack of its own. */
 bool work_suspends(const struct tls_core *core);
 
+/* Enough for every place of every queue, and as many again that have their result. */
+#define WORK_OPS_MAX (2 * BATCH_LANES * BATCH_KINDS)
+
 /* ---- inside the handshake ---- */
 
 /* What is to be put into the batch; NULL: it has no room now, ask again. */

@@ -1,9 +1,11 @@
+#define OPENSSL_SUPPRESS_DEPRECATED
 #include "tests/unit/crypto/batch_kit.h"
 #include "drivers/asym_dpdk.h"
 #include "engine/control/eal.h"
 #include "tests/unit/crypto/toy_engine.h"
 
 #include <openssl/core_names.h>
+#include <openssl/engine.h>
 #include <openssl/err.h>
 #include <openssl/rsa.h>
 #include <inttypes.h>
@@ -21,26 +23,42 @@ static const char *const backend[KIT_LIBRARIES] = {"libcrypto", "crypto_mb", "en
                                                    "engine:qatengine", "cryptodev:crypto_openssl"};
 
 /* Once a program: EAL cannot be started again. */
-static bool open_cryptodev(struct asym_device *device)
+bool kit_cryptodev(struct asym_device *device, struct error *err)
 {
-    struct error err = {{0}};
     static bool tried, started;
+    static unsigned number;
+    char name[32];
     const struct eal_config eal = {.app = "batch", .memory_mb = 32, .no_huge = true};
-    const struct asym_dpdk_config config = {
-        .devargs = "crypto_openssl", .queues = 1, .jobs = 128, .socket_id = -1};
+    const struct asym_dpdk_config config = {.devargs = name, .queues = 1, .jobs = 128, .socket_id = -1};
+    snprintf(name, sizeof(name), "crypto_openssl%u",
+             number++ % 64); /* there may be more than one at a time */
     if (!tried)
-        started = eal_start(&eal, &err);
+        started = eal_start(&eal, err);
     tried = true;
-    if (started && asym_dpdk_open(&config, device, &err))
-        return true;
-    printf("# %s: no cryptodev, that part is left out\n", err.text);
-    return false;
+    return started && asym_dpdk_open(&config, device, err);
+}
+
+bool kit_has_lanes(void)
+{
+    struct batch_backend lanes;
+    bool has = batch_mb_open(&lanes);
+    if (has)
+        lanes.close(lanes.self);
+    return has;
+}
+
+bool kit_has_qatengine(void)
+{
+    ENGINE *engine = ENGINE_by_id("qatengine");
+    ERR_clear_error();
+    ENGINE_free(engine);
+    return engine != NULL;
 }
 
 /* Behind an engine there is libcrypto alone: what the engine does not take is not to be hidden by other lanes. */
 bool kit_open(struct kit *kit, enum kit_library library)
 {
-    struct error err;
+    struct error err = {0};
     static bool toy_added;
     struct asym_device device;
     struct batch_config config = {.ops_max = 64,
@@ -57,8 +75,10 @@ bool kit_open(struct kit *kit, enum kit_library library)
         toy_added = true;
     }
     if (library == KIT_CRYPTODEV) {
-        if (!open_cryptodev(&device))
+        if (!kit_cryptodev(&device, &err)) {
+            printf("# %s: no cryptodev, that part is left out\n", err.text);
             return false;
+        }
         config.device = &device;
     }
     kit->batch = batch_open(&config, &err);

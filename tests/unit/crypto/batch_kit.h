@@ -18,6 +18,12 @@ enum kit_library { KIT_LIBCRYPTO, KIT_LANES, KIT_ENGINE, KIT_QATENGINE, KIT_CRYP
 bool kit_open(struct kit *kit, enum kit_library library);
 void kit_close(struct kit *kit);
 
+bool kit_has_lanes(void);
+bool kit_has_qatengine(void);
+
+/* One of DPDK's crypto_openssl, a new one with each call; EAL is started with the first. */
+bool kit_cryptodev(struct asym_device *device, struct error *err);
+
 /* Lower-case or upper-case hexadecimal; returns bytes. */
 size_t kit_hex(const char *hex, uint8_t *out);
 

@@ -1,5 +1,6 @@
 #include "tests/unit/crypto/talk.h"
 #include "crypto/batch.h"
+#include "tests/unit/crypto/talk_backend.h"
 
 #include <openssl/err.h>
 #include <stdio.h>
@@ -49,7 +50,8 @@ void talk_open_config(struct talk *talk, const char *ca_file, const struct tls_c
     struct tls_core_config mine = *config;
     memset(talk, 0, sizeof(*talk));
     mine.stats = &talk->stats;
-    if (!talk_without_batches && !mine.batches && talk_batches_wanted()) {
+    bool chosen = !talk_without_batches && !mine.batches && talk_backend && talk_backend(&mine);
+    if (!chosen && !talk_without_batches && !mine.batches && talk_batches_wanted()) {
         mine.batches = true;
         mine.batch_open = talk_in_lanes;
     }
@@ -78,6 +80,8 @@ void talk_close(struct talk *talk)
 {
     talk_part(talk);
     tls_core_close(talk->core);
+    if (talk_backend_count)
+        talk_backend_count(&talk->stats);
     tls_trust_free(talk->trust);
     free(talk->pipe);
     free(talk->held);
@@ -200,6 +204,8 @@ static bool move_work(struct talk *talk)
         return false;
     talk->resumes++;
     tls_core_idle(talk->core);
+    if (talk_backend_wait)
+        talk_backend_wait(talk->core, talk->tls);
     assert(tls_work_done(talk->tls));
     tls_resume(talk->tls);
     return true;
@@ -214,6 +220,8 @@ static void check_proof(struct talk *talk)
 
 bool talk_step(struct talk *talk)
 {
+    if (talk_backend_turn)
+        talk_backend_turn(talk->core);
     bool moved = move_to_server(talk);
     check_proof(talk);
     if (talk->server && !SSL_is_init_finished(talk->server))

@@ -44,7 +44,7 @@ struct talk_server {
 };
 
 /* Cores that do not say otherwise have batches, every operation waits for eight lanes, and talk_run has nothing else to do.
- * HARDLINE_BATCHES=off in the environment: none has; likewise while talk_without_batches is set.
+ * HARDLINE_BATCHES=off in the environment: none has; HARDLINE_BACKEND: talk_backend.h; likewise while talk_without_batches is set.
  */
 extern bool talk_without_batches;
 bool talk_batches_wanted(void);

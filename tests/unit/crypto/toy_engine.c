@@ -6,13 +6,12 @@
 #include <openssl/ec.h>
 #include <openssl/engine.h>
 #include <openssl/rsa.h>
-#include <pthread.h>
 #include <string.h>
 
 #undef NDEBUG
 #include <assert.h>
 
-#define SUSPENDED_MAX 256u
+#define SUSPENDED_MAX 4096u
 
 enum command {
     COMMAND_EXTERNAL = ENGINE_CMD_BASE,
@@ -63,6 +62,7 @@ static bool suspend(void)
     ASYNC_JOB *job = ASYNC_get_current_job();
     bool answered = false;
     toy_engine.started++;
+    toy_engine.started_by = pthread_self();
     if (!job)
         return true;
     ASYNC_WAIT_CTX *wait = ASYNC_get_wait_ctx(job);
@@ -75,7 +75,8 @@ static bool suspend(void)
     ASYNC_pause_job();
     assert(answered); /* never resumed early */
     toy_engine.ended++;
-    if (toy_engine.good == 0)
+    toy_engine.ended_by = pthread_self();
+    if (toy_engine.good == 0 || (toy_engine.fails_each > 0 && toy_engine.ended % toy_engine.fails_each == 0))
         return false;
     toy_engine.good--;
     return true;
@@ -100,7 +101,8 @@ static void answer(void)
 {
     pthread_t thread;
     toy_engine.polls++;
-    if (toy_engine.silent)
+    toy_engine.polled_by = pthread_self();
+    if (toy_engine.silent || (toy_engine.goes_after > 0 && toy_engine.ended >= toy_engine.goes_after))
         return;
     if (!toy_engine.from_elsewhere) {
         answer_all(NULL);
@@ -138,7 +140,11 @@ static int control(ENGINE *engine, int command, long number, void *out, void (*u
     case COMMAND_EXTERNAL: return 1;
     case COMMAND_POLL: answer(); return 1;
     case COMMAND_COUNT: *(int *)out = toy_engine.instances; return toy_engine.instances > 0;
-    case COMMAND_INSTANCE: toy_engine.instance = number; return 1;
+    case COMMAND_INSTANCE:
+        toy_engine.instance = number;
+        toy_engine.told++;
+        toy_engine.told_by = pthread_self();
+        return 1;
     default: return 0;
     }
 }

@@ -1,76 +1,67 @@
 /* hkdf.c: see hkdf.h. */
 #include "crypto/hkdf.h"
 
+#include <openssl/core_names.h>
 #include <openssl/crypto.h>
 #include <openssl/evp.h>
-
-#define INNER 0x36
-#define OUTER 0x5c
 
 #define EXPAND_MAX 255u /* hashes, RFC 5869 section 2.3 */
 #define LABEL_MAX  255u /* prefix included, RFC 8446 section 7.1 */
 
-/* Starting anew also wipes what was hashed last. */
-static bool begin(const struct hkdf *hkdf)
-{
-    return EVP_DigestInit_ex2(hkdf->ctx, hkdf->md, NULL) == 1;
-}
-
-static bool add(const struct hkdf *hkdf, const void *data, size_t len)
-{
-    return EVP_DigestUpdate(hkdf->ctx, data, len) == 1;
-}
-
-static bool end(const struct hkdf *hkdf, uint8_t *out)
+static bool hash_nothing(struct hkdf *hkdf, const EVP_MD *md)
 {
     unsigned len;
-    return EVP_DigestFinal_ex(hkdf->ctx, out, &len) == 1 && len == hkdf->hash_bytes;
+    return EVP_Digest(NULL, 0, hkdf->empty, &len, md, NULL) == 1 && len == hkdf->hash_bytes;
+}
+
+static bool open_mac(struct hkdf *hkdf, OSSL_LIB_CTX *libctx, const char *hash)
+{
+    const OSSL_PARAM by[] = {
+        OSSL_PARAM_construct_utf8_string(OSSL_MAC_PARAM_DIGEST, (char *)(uintptr_t)hash, 0),
+        OSSL_PARAM_construct_end()};
+    EVP_MAC *mac = EVP_MAC_fetch(libctx, "HMAC", "provider=default");
+    hkdf->mac = EVP_MAC_CTX_new(mac);
+    EVP_MAC_free(mac); /* the context holds it */
+    return hkdf->mac && EVP_MAC_CTX_set_params(hkdf->mac, by) == 1;
 }
 
 bool hkdf_open(struct hkdf *hkdf, OSSL_LIB_CTX *libctx, const char *hash)
 {
     memset(hkdf, 0, sizeof(*hkdf));
-    hkdf->md = EVP_MD_fetch(libctx, hash, "provider=default");
-    hkdf->ctx = EVP_MD_CTX_new();
-    if (!hkdf->md || !hkdf->ctx)
+    EVP_MD *md = EVP_MD_fetch(libctx, hash, "provider=default");
+    if (!md || !open_mac(hkdf, libctx, hash)) {
+        EVP_MD_free(md);
         return false;
-    hkdf->hash_bytes = (size_t)EVP_MD_get_size(hkdf->md);
-    hkdf->block_bytes = (size_t)EVP_MD_get_block_size(hkdf->md);
-    return hkdf->hash_bytes <= HKDF_HASH_MAX && hkdf->block_bytes <= HKDF_BLOCK_MAX && begin(hkdf) &&
-           end(hkdf, hkdf->empty);
+    }
+    hkdf->hash_bytes = (size_t)EVP_MD_get_size(md);
+    bool ok = hkdf->hash_bytes <= HKDF_HASH_MAX && hash_nothing(hkdf, md);
+    EVP_MD_free(md);
+    return ok;
 }
 
 void hkdf_close(struct hkdf *hkdf)
 {
-    EVP_MD_CTX_free(hkdf->ctx);
-    EVP_MD_free(hkdf->md);
+    EVP_MAC_CTX_free(hkdf->mac);
     memset(hkdf, 0, sizeof(*hkdf));
 }
 
-static bool begin_padded(const struct hkdf *hkdf, struct span key, uint8_t with, uint8_t *pad)
-{
-    for (size_t i = 0; i < hkdf->block_bytes; i++)
-        pad[i] = with;
-    for (size_t i = 0; i < key.len; i++)
-        pad[i] ^= key.data[i];
-    return begin(hkdf) && add(hkdf, pad, hkdf->block_bytes);
-}
+/* EVP_MAC_init takes NULL for the key before. */
+static const uint8_t no_key;
 
-/* All users' keys are hashes or zeros: none is longer than a block, so none has to be hashed first. */
 bool hkdf_hmac(const struct hkdf *hkdf, struct span key, const struct span *part, unsigned parts,
                uint8_t *out)
 {
-    uint8_t pad[HKDF_BLOCK_MAX], inner[HKDF_HASH_MAX];
-    if (key.len > hkdf->block_bytes)
-        return false;
-    bool ok = begin_padded(hkdf, key, INNER, pad);
+    bool ok = EVP_MAC_init(hkdf->mac, key.len ? key.data : &no_key, key.len, NULL) == 1;
     for (unsigned i = 0; ok && i < parts; i++)
-        ok = add(hkdf, part[i].data, part[i].len);
-    ok = ok && end(hkdf, inner) && begin_padded(hkdf, key, OUTER, pad) &&
-         add(hkdf, inner, hkdf->hash_bytes) && end(hkdf, out);
-    OPENSSL_cleanse(pad, sizeof(pad));
-    OPENSSL_cleanse(inner, sizeof(inner));
-    return begin(hkdf) && ok;
+        ok = EVP_MAC_update(hkdf->mac, part[i].data, part[i].len) == 1;
+    size_t len;
+    return ok && EVP_MAC_final(hkdf->mac, out, &len, hkdf->hash_bytes) == 1;
+}
+
+void hkdf_forget(const struct hkdf *hkdf)
+{
+    if (hkdf->mac)
+        (void)EVP_MAC_init(hkdf->mac, &no_key, 0, NULL);
 }
 
 bool hkdf_extract(const struct hkdf *hkdf, struct span salt, struct span key, uint8_t *out)

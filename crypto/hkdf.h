@@ -1,7 +1,7 @@
-/* crypto/hkdf.h: HMAC (RFC 2104), HKDF (RFC 5869) and the derivations of TLS 1.3 (RFC 8446 section 7.1), by libcrypto's hashes.
+/* crypto/hkdf.h: HMAC (RFC 2104), HKDF (RFC 5869) and the derivations of TLS 1.3 (RFC 8446 section 7.1), by libcrypto's HMAC.
  *
- * One hash context is used over and over: nothing is fetched and nothing allocated from hkdf_open on.  One thread's.  What a
- * context has seen of a secret is wiped before each call returns.
+ * One context of it is used over and over: nothing is fetched from hkdf_open on.  One thread's.  The context keeps the last key, and
+ * what it has hashed of it, until the next call, hkdf_forget or hkdf_close; all wipe it.
  */
 #ifndef CRYPTO_HKDF_H
 #define CRYPTO_HKDF_H
@@ -10,22 +10,20 @@
 
 #include <openssl/types.h>
 
-#define HKDF_HASH_MAX  48u  /* bytes, of SHA-384 */
-#define HKDF_BLOCK_MAX 128u /* of it, too */
+#define HKDF_HASH_MAX 48u /* bytes, of SHA-384 */
 
 struct hkdf {
-    EVP_MD *md;
-    EVP_MD_CTX *ctx;
+    EVP_MAC_CTX *mac; /* HMAC by the hash */
     size_t hash_bytes;
-    size_t block_bytes;
     uint8_t empty[HKDF_HASH_MAX]; /* the hash of no bytes */
 };
 
 /* hkdf_open takes "SHA2-256" or "SHA2-384" of the default provider; false: OpenSSL has none, or no memory. */
 bool hkdf_open(struct hkdf *hkdf, OSSL_LIB_CTX *libctx, const char *hash) must_check;
-void hkdf_close(struct hkdf *hkdf); /* a zeroed one, too */
+void hkdf_forget(const struct hkdf *hkdf);
+void hkdf_close(struct hkdf *hkdf); /* both: a zeroed one, too */
 
-/* Below: out has hash_bytes; false: a key longer than a block, lengths beyond the standard's, or libcrypto failed. */
+/* Below: out has hash_bytes; false: lengths beyond the standard's, or libcrypto failed. */
 
 bool hkdf_hmac(const struct hkdf *hkdf, struct span key, const struct span *part, unsigned parts,
                uint8_t *out) must_check;

@@ -93,6 +93,12 @@ bool tls_provider_load(struct tls_core *core, struct error *err)
            error_set(err, "OpenSSL does not take our provider: %s", tls_reason());
 }
 
+void tls_provider_forget(struct tls_core *core)
+{
+    hkdf_forget(&core->sha256);
+    hkdf_forget(&core->sha384);
+}
+
 void tls_provider_unload(struct tls_core *core)
 {
     if (core->provider)

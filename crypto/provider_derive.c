@@ -110,7 +110,7 @@ struct mac {
     struct provider *provider;
     const struct hkdf *hash;
     size_t key_len, len;
-    uint8_t key[HKDF_BLOCK_MAX], message[HKDF_HASH_MAX];
+    uint8_t key[HKDF_HASH_MAX], message[HKDF_HASH_MAX];
 };
 
 static void *mac_new(void *context)
@@ -167,7 +167,7 @@ static int mac_get_params(void *vmac, OSSL_PARAM params[])
 static int mac_init(void *vmac, const unsigned char *key, size_t len, const OSSL_PARAM params[])
 {
     struct mac *mac = vmac;
-    if (!mac_set_params(mac, params) || !mac->hash || !key || len > mac->hash->block_bytes)
+    if (!mac_set_params(mac, params) || !mac->hash || !key || len > sizeof(mac->key))
         return 0;
     memcpy(mac->key, key, len);
     mac->key_len = len;

@@ -7,6 +7,7 @@
  *
  * No state is left for one that stands before it; TLS_OPEN is entered in handshake_done alone.
  */
+#include "crypto/provider.h"
 #include "crypto/work.h"
 
 #include <openssl/err.h>
@@ -126,6 +127,7 @@ static void release(struct tls *tls)
     open_close(&tls->opening);
     record_key_wipe(&tls->write_key);
     record_key_wipe(&tls->read_key);
+    tls_provider_forget(core);
     tls_trust_free(tls->trust);
     list_remove(&tls->link);
     OPENSSL_cleanse(tls, sizeof(*tls));

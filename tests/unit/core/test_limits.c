@@ -267,7 +267,8 @@ static void with_no_room_for_results_the_feed_waits(void **state)
     for (unsigned i = 0; i < 40; i++)
         world_send(w, "a@d1.test b@d1.test c@d1.test");
     world_run(w, 1000);
-    assert_int_equal(feed_in_flight(w->feed[0], 0), 2);
+    assert_in_range(feed_in_flight(w->feed[0], 0), 1,
+                    4); /* of 40: a job has room for its results, or is not taken */
     world_settle(w, MINUTE);
     world_delivered(w, 0, 39);
     world_close(w);

@@ -160,8 +160,8 @@ static void every_field_of_a_result_arrives(void **state)
     assert_int_equal(r.secured_us, 3);
     assert_int_equal(r.sent_us, 4);
     assert_int_equal(r.replied_us, 5);
-    assert_true(r.tls.present && r.tls.resumed && r.tls.remembered && r.tls.reused && r.tls.exception && r.tls.pkix &&
-                r.tls.digests);
+    assert_true(r.tls.present && r.tls.resumed && r.tls.remembered && r.tls.reused && r.tls.exception &&
+                r.tls.pkix && r.tls.digests);
     assert_int_equal(r.tls.version, 0x0304);
     assert_int_equal(r.tls.level, 2);
     assert_string_equal(r.tls.cipher, "TLS_AES_256_GCM_SHA384");

@@ -9,6 +9,7 @@
 #define PUBLISH_US               50000u
 #define EMPTY_TURNS_BEFORE_SLEEP 4u
 #define TIMERS_BURST             512u
+#define RECEIVE_BURSTS           32u /* beyond the first one, in a turn: what a ring holds */
 
 /* Lets every marked connection move its bytes; one that is marked meanwhile has its run in this call, too. */
 static void run_marked(struct core *core)
@@ -22,7 +23,8 @@ static void run_marked(struct core *core)
     }
 }
 
-static void core_receive(struct core *core)
+/* False: there may be more. */
+static bool receive_burst(struct core *core)
 {
     struct pkt *burst[PORT_BURST];
     uint32_t count = port_receive(core->port, burst, PORT_BURST, core->now_us);
@@ -34,6 +36,15 @@ static void core_receive(struct core *core)
         net_receive(core->net, burst[i], core->now_us);
     }
     core->worked |= count > 0;
+    return count < PORT_BURST;
+}
+
+/* Where a timer is due, what has arrived is read first: behind a turn that came late it answers most of them. */
+static void core_receive(struct core *core)
+{
+    for (unsigned n = 0; !receive_burst(core) && n < RECEIVE_BURSTS; n++)
+        if (wheel_next(&core->wheel) > core->now_us)
+            break;
     handoff_take(core);
     run_marked(core);
 }

@@ -12,6 +12,10 @@ from engine import Engine
 MXS, MESSAGES = 12, 60
 
 
+def counts_agree(total):
+    return total["net_handoff_in"] == total["net_handoff_out"]
+
+
 def deliver(lab, net, ca, mxs, rss, family):
     """Delivers the corpus with two cores; returns each core's counters and what `hardline status` shows."""
     address, name = (net.ip4, f"{rss}4") if family == 4 else (net.ip6, f"{rss}6")
@@ -31,6 +35,7 @@ def deliver(lab, net, ca, mxs, rss, family):
             arrived.setdefault(user, []).append(
                 lab.write(f"{name}-{user}/{i}", mail["body"].replace(b"\r\n", b"\n")))
     hl.equal(list(corpus.compare(arrived).complaints()), [], f"{name}: every message is identical")
+    hl.wait_until(lambda: counts_agree(engine.status()["total"]), 5, "the cores' counts are of one time")
     shown = json.loads(hl.run([engine.program("hardline"), "status", "--socket", engine.admin_socket, "--json"]))
     plain = hl.run([engine.program("hardline"), "status", "--socket", engine.admin_socket])
     engine.stop()

@@ -14,7 +14,8 @@ STUCK = 8
 OTHER = STUCK + 1
 SIZE = 6 << 20
 SETTINGS = {
-    "port": {"buffers": 1024, "control-buffers": 64, "rx-descriptors": 64, "tx-descriptors": 64},
+    "port": {"rx-faults": "delay=10ms",  # over a shorter path little is in flight at a time (tcp_write_due)
+             "buffers": 1024, "control-buffers": 64, "rx-descriptors": 64, "tx-descriptors": 64},
     "tcp": {"send-buffer-bytes": 524288},
     "limits": {"connections": 32},
     "run": {"drain-s": 1},

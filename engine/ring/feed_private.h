@@ -31,9 +31,10 @@ struct feed {
     size_t bytes;
     size_t page_bytes;
     uint64_t arena_offset;
-    struct ring_header *header; /* written, never believed */
-    int memfd;                  /* -1 once sealed */
-    int wake_engine, wake_producer;
+    struct ring_header *header;      /* written, never believed */
+    int memfd;                       /* -1 once sealed */
+    int wake_engine, wake_producer;  /* the producer has them as well */
+    int bell;                        /* our end of wake_producer */
     _Atomic uint32_t jobs_in_flight; /* over all lanes; only kept when rights limit it */
     _Atomic uint32_t broken;         /* enum feed_break */
     char fault[192];                 /* written once, by the winner of `broken` */

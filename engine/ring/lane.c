@@ -2,15 +2,16 @@
 #include "engine/ring/feed_private.h"
 
 #include <string.h>
-#include <unistd.h>
+#include <sys/socket.h>
 
 #define FETCH_AHEAD 512u /* bytes, some five jobs */
 
-static void wake(int fd)
+/* Never waits, whatever the producer did with its end. */
+static void wake(int bell)
 {
-    uint64_t one = 1;
-    ssize_t n = write(fd, &one, sizeof(one));
-    (void)n; /* EAGAIN: the counter is full, so it wakes already */
+    const uint64_t one = 1;
+    ssize_t n = send(bell, &one, sizeof(one), MSG_DONTWAIT | MSG_NOSIGNAL);
+    (void)n; /* EAGAIN: rings that it has not read wake it already */
 }
 
 static bool has_job(struct feed *feed, struct feed_lane *lane)
@@ -162,7 +163,7 @@ void feed_flush(struct feed *feed, uint32_t number)
     atomic_thread_fence(memory_order_seq_cst); /* results first, then the look whether it sleeps */
     _Atomic uint32_t *sleeping = &feed->header->producer_sleeping;
     if (unlikely(atomic_load_explicit(sleeping, memory_order_relaxed)) && atomic_exchange(sleeping, 0))
-        wake(feed->wake_producer);
+        wake(feed->bell);
 }
 
 /* A lane that waits for room has nothing to do until the producer reads results, which rings as well. */

@@ -10,6 +10,7 @@
 #include <string.h>
 #include <sys/eventfd.h>
 #include <sys/mman.h>
+#include <sys/socket.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -127,6 +128,22 @@ static bool make_lane(struct feed *feed, uint32_t number, const struct ring_head
     return lane->busy || error_set(err, "feed: out of memory");
 }
 
+/* An eventfd's flags are those of all who have it: a producer that lets it block and fills it would hold the core that rings.
+ * So the engine rings on a socket's end of its own, which nobody can send to.
+ */
+static bool make_bells(struct feed *feed, struct error *err)
+{
+    int pair[2];
+    feed->wake_engine = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK); /* the engine neither reads nor writes it */
+    if (feed->wake_engine < 0 ||
+        socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC | SOCK_NONBLOCK, 0, pair) < 0)
+        return error_set(err, "feed: no descriptors to wake by: %s", strerror(errno));
+    feed->bell = pair[0];
+    feed->wake_producer = pair[1];
+    shutdown(feed->bell, SHUT_RD);
+    return true;
+}
+
 static bool fill_feed(struct feed *feed, struct error *err)
 {
     struct ring_header h = plan(&feed->shape, &feed->rights);
@@ -138,10 +155,8 @@ static bool fill_feed(struct feed *feed, struct error *err)
     feed->header = (struct ring_header *)feed->base;
     memcpy(feed->base, &h, sizeof(h));
 
-    feed->wake_engine = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
-    feed->wake_producer = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
-    if (feed->wake_engine < 0 || feed->wake_producer < 0)
-        return error_set(err, "feed: eventfd: %s", strerror(errno));
+    if (!make_bells(feed, err))
+        return false;
     for (uint32_t i = 0; i < h.lanes; i++)
         if (!make_lane(feed, i, &h, err))
             return false;
@@ -163,7 +178,7 @@ struct feed *feed_open(const struct feed_shape *shape, const struct feed_rights 
     memset(feed, 0, bytes);
     feed->shape = *shape;
     feed->rights = *rights;
-    feed->memfd = feed->wake_engine = feed->wake_producer = -1;
+    feed->memfd = feed->wake_engine = feed->wake_producer = feed->bell = -1;
     if (fill_feed(feed, err) && (*fd = fcntl(feed->memfd, F_DUPFD_CLOEXEC, 3)) < 0)
         error_set(err, "feed: no file descriptor for its memory: %s", strerror(errno));
     if (*fd < 0) {
@@ -209,6 +224,7 @@ void feed_close(struct feed *feed, bool wipe)
     close_fd(feed->memfd);
     close_fd(feed->wake_engine);
     close_fd(feed->wake_producer);
+    close_fd(feed->bell);
     for (uint32_t i = 0; i < feed->shape.lanes; i++)
         free(feed->lane[i].busy);
     free(feed);

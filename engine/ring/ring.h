@@ -45,7 +45,8 @@ struct feed; /* one attached producer */
 
 /* feed_open creates the memfd (huge pages where they can be had) and maps it; *fd is given to the producer and closed
  * by the caller.  feed_seal, after the producer's acknowledgement, adds F_SEAL_FUTURE_WRITE, SHRINK, GROW and SEAL and
- * touches every page.  wake_engine and wake_producer are eventfds that feed owns.
+ * touches every page.  feed owns wake_engine, an eventfd, and wake_producer, the producer's end of a
+ * socket pair: what it does with its end cannot make the engine wait.
  */
 struct feed *feed_open(const struct feed_shape *shape, const struct feed_rights *rights, int *fd,
                        struct error *err) must_check;

@@ -6,7 +6,10 @@
 #include "tests/unit/cmocka.h"
 
 #include <errno.h>
+#include <fcntl.h>
+#include <signal.h>
 #include <stdlib.h>
+#include <unistd.h>
 
 static struct pair pair;
 static struct feed_job *memory;
@@ -158,6 +161,29 @@ static void completion_index_goes_back(void **state)
     fill_with_results();
     atomic_store(&lane()->shared->complete_head, tail - 8);
     broken("completion index jumped");
+}
+
+/* The flags of a descriptor that both ends have are the producer's to change: the engine must not wait in a wake-up for all that. */
+static void a_wake_up_cannot_hold_the_core(void **state)
+{
+    (void)state;
+    struct hl_result r;
+    const uint64_t most = UINT64_MAX - 1;
+    int fd = pair.producer->region.wake_producer;
+    signal(SIGPIPE, SIG_IGN);
+    assert_int_equal(fcntl(fd, F_SETFL, fcntl(fd, F_GETFL) & ~O_NONBLOCK), 0);
+    ssize_t n = write(fd, &most, sizeof(most));
+    (void)n; /* one that cannot be filled is as well */
+    alarm(20);
+    for (unsigned i = 0; i < 1000; i++) {
+        place();
+        atomic_store(&pair.producer->region.shared->producer_sleeping, 1);
+        assert_int_equal(take(), FEED_TAKEN);
+        pair_deliver(memory);
+        assert_int_equal(hl_reap(pair.producer, &r, 1, &pair.error), 1);
+    }
+    alarm(0);
+    assert_false(feed_broken(pair.engine));
 }
 
 static void slot_number_outside(void **state)
@@ -540,6 +566,7 @@ int main(void)
         T(submission_index_is_not_aligned),
         T(completion_index_goes_back),
         T(completion_index_runs_ahead),
+        T(a_wake_up_cannot_hold_the_core),
         T(slot_number_outside),
         T(slot_submitted_twice),
         T(record_is_longer_than_what_is_published),

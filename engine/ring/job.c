@@ -79,7 +79,8 @@ static const char *check_recipient(struct span address, bool utf8, const struct 
     struct ring_name own;
     size_t host = domain->bytes;
     *elsewhere = false;
-    if (address.len > host && address.data[address.len - host - 1] == '@' &&
+    if (address.len > host && address.len <= RING_ADDRESS_MAX &&
+        address.data[address.len - host - 1] == '@' &&
         memcmp(address.data + address.len - host, domain->text, host) == 0)
         return ring_check_local((struct span){address.data, address.len - host - 1}, utf8);
     const char *wrong = ring_check_address(address, utf8, &own);

@@ -8,6 +8,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <signal.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <unistd.h>
 
@@ -524,6 +525,27 @@ static void another_domain_among_the_recipients(void **state)
     assert_int_equal(memory->recipients, 2);
 }
 
+/* The first recipient's domain is not looked at again in the second, whose length is another one all the same. */
+static void a_second_address_longer_than_any(void **state)
+{
+    (void)state;
+    char domain[251];
+    uint8_t *at = lane()->out.base;
+    struct ring_job head = {.bytes = 632, .recipients = 2, .id = 1u << RING_SLOT_BITS, .extents = 1};
+    const struct ring_extent extent = {ARENA, 10};
+    const struct ring_recipient length[] = {{2 + 250, 0}, {64 + 1 + 250, 0}};
+    for (unsigned i = 0; i < 250; i++)
+        domain[i] = i % 62 == 61 ? '.' : 'a';
+    domain[250] = 0;
+    memcpy(at, &head, sizeof(head));
+    memcpy(at + 40, &extent, sizeof(extent));
+    memcpy(at + 56, length, sizeof(length));
+    snprintf((char *)at + 64, 632 - 64, "a@%s%064d@%s", domain, 0, domain);
+    show(632);
+    assert_int_equal(take(), FEED_REFUSED);
+    assert_non_null(strstr(why.text, "a recipient's address is longer than 254 bytes"));
+}
+
 /* Random bytes over a sound record: taken, refused or broken, and never anything outside (the sanitizers watch). */
 static void random_records(void **state)
 {
@@ -584,6 +606,7 @@ int main(void)
         T(changes_after_the_take_do_not_matter),
         T(another_lane_than_the_destination_s),
         T(another_domain_among_the_recipients),
+        T(a_second_address_longer_than_any),
         T(random_records),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

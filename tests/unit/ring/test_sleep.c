@@ -1,4 +1,5 @@
 /* Wake-ups: no ring is lost, none is rung while the other side is awake, and a lane without room stops only itself. */
+#include "engine/ring/feed_private.h"
 #include "engine/ring/lib/lib.h"
 #include "tests/unit/ring/pair.h"
 
@@ -103,7 +104,9 @@ static void a_full_completion_ring_stops_its_lane_alone(void **state)
     for (; (took = feed_take(slow, 0, job, &why)) == FEED_TAKEN; taken++)
         pair_deliver(job);
     assert_int_equal(took, FEED_EMPTY);
+    const struct feed_lane *lane = &slow->lane[0];
     assert_in_range(taken, 8, 255); /* so many results lie there */
+    assert_in_range(lane->out.position, lane->out.bytes - 2 * RING_RESULT_MAX + 1, lane->out.bytes);
     assert_false(feed_broken(slow));
     assert_true(feed_sleep(slow, 0)); /* nothing to do until the producer reads */
 

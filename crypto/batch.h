@@ -154,9 +154,8 @@ size_t batch_point_bytes(enum batch_group group);
  */
 bool batch_pair_take(struct batch *batch, enum batch_group group, struct batch_pair *pair) must_check;
 
-/* batch_key_make prepares a public key: the point is on its curve (EVP_PKEY_public_check_quick).  Takes a
- * reference of its own to pkey; NULL: no key for signatures, or no memory.  To be kept beside the
- * certificate: this is where allocation happens.
+/* batch_key_make prepares a public key: the point is on its curve (EVP_PKEY_public_check_quick).  Has a
+ * copy of pkey; NULL: no key for signatures, or no memory.  To be kept beside the certificate: this is where allocation happens.
  */
 struct batch_key *batch_key_make(EVP_PKEY *pkey) must_check;
 struct batch_key *batch_key_hold(struct batch_key *key);

@@ -99,14 +99,13 @@ static bool prepare(struct batch_key *key)
 struct batch_key *batch_key_make(EVP_PKEY *pkey)
 {
     struct batch_key *key = calloc(1, sizeof(*key));
-    if (!key || EVP_PKEY_up_ref(pkey) != 1) {
-        free(key);
+    if (!key)
         return NULL;
-    }
     key->holders = 1;
-    key->pkey = pkey;
+    key->pkey = EVP_PKEY_dup(
+        pkey); /* pkey keeps what our provider makes of it, which holds this key: no ring of holders */
     key->kind = BATCH_OTHER_VERIFY;
-    if (prepare(key))
+    if (key->pkey && prepare(key))
         return key;
     ERR_clear_error();
     batch_key_drop(key);

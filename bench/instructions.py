@@ -45,7 +45,7 @@ def all_of(folder):
 
 def build(folder, program, sources):
     exe = os.path.join(folder, program)
-    subprocess.run(["gcc", "-std=c17", "-D_GNU_SOURCE", "-O2", "-g", "-DNDEBUG", "-march=x86-64-v3",
+    subprocess.run(["gcc", "-std=c17", "-D_GNU_SOURCE", "-O3", "-g", "-DNDEBUG", "-march=x86-64-v3",
                     "-fno-strict-aliasing", "-I.", f"bench/{program}.c", *sources, "-o", exe], cwd=TOP, check=True)
     return exe
 

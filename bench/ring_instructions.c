@@ -16,6 +16,8 @@
 #include <string.h>
 #include <unistd.h>
 
+#define STEP __attribute__((noclone)) noinline void /* callgrind knows it by its name */
+
 #define JOBS 32u
 
 static const struct feed_shape shape = {.lanes = 1,
@@ -98,14 +100,14 @@ static void open_both(void)
     pthread_join(thread, NULL);
 }
 
-static noinline void step_submit(void)
+static STEP step_submit(void)
 {
     struct hl_error error;
     if (hl_submit_many(producer, job, JOBS, &error) != JOBS)
         die(error.text);
 }
 
-static noinline void step_engine(void)
+static STEP step_engine(void)
 {
     struct feed_delivery delivery = {
         .mx_host = "mx.example.org", .queued_us = 1, .connected_us = 2, .replied_us = 3};
@@ -117,7 +119,7 @@ static noinline void step_engine(void)
     feed_flush(engine, 0);
 }
 
-static noinline void step_reap(void)
+static STEP step_reap(void)
 {
     static struct hl_result result[JOBS];
     if (hl_reap(producer, result, JOBS, NULL) != JOBS)

@@ -12,6 +12,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#define STEP __attribute__((noclone)) noinline void /* callgrind knows it by its name */
+
 #define POOL_PACKETS 4096u
 #define MSS          1448u
 #define WIRE_MAX     64u
@@ -80,10 +82,10 @@ static void take_all(struct end *end)
 
 /* ---- the steps ---- */
 
-noinline void step_set_up_and_tear_down(struct end *a, struct end *b);
-noinline void step_send_segment(struct end *a);
-noinline void step_receive_segment(struct end *b, const struct tcp_segment *seg);
-noinline void step_process_ack(struct end *a, const struct tcp_segment *seg);
+STEP step_set_up_and_tear_down(struct end *a, struct end *b);
+STEP step_send_segment(struct end *a);
+STEP step_receive_segment(struct end *b, const struct tcp_segment *seg);
+STEP step_process_ack(struct end *a, const struct tcp_segment *seg);
 
 static void set_up(struct end *a, struct end *b)
 {
@@ -99,7 +101,7 @@ static void set_up(struct end *a, struct end *b)
 }
 
 /* Both ends of one connection: SYN to the last ACK. */
-noinline void step_set_up_and_tear_down(struct end *a, struct end *b)
+STEP step_set_up_and_tear_down(struct end *a, struct end *b)
 {
     set_up(a, b);
     tcp_close(&a->tcb, now_us);
@@ -116,7 +118,7 @@ noinline void step_set_up_and_tear_down(struct end *a, struct end *b)
     tcp_release(&b->tcb);
 }
 
-noinline void step_send_segment(struct end *a)
+STEP step_send_segment(struct end *a)
 {
     size_t room;
     uint8_t *out = tcp_write_reserve(&a->tcb, &room);
@@ -127,7 +129,7 @@ noinline void step_send_segment(struct end *a)
     (void)tcp_next_deadline(&a->tcb);
 }
 
-noinline void step_receive_segment(struct end *b, const struct tcp_segment *seg)
+STEP step_receive_segment(struct end *b, const struct tcp_segment *seg)
 {
     size_t len;
     tcp_input(&b->tcb, seg, now_us);
@@ -137,7 +139,7 @@ noinline void step_receive_segment(struct end *b, const struct tcp_segment *seg)
     (void)tcp_next_deadline(&b->tcb);
 }
 
-noinline void step_process_ack(struct end *a, const struct tcp_segment *seg)
+STEP step_process_ack(struct end *a, const struct tcp_segment *seg)
 {
     tcp_input(&a->tcb, seg, now_us);
     (void)tcp_events(&a->tcb);

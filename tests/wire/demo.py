@@ -81,9 +81,15 @@ def runs(pid):
     return stat_of(pid)[0] not in ("gone", "Z")
 
 
+def heed_interrupts():
+    """Whoever runs the tests in the background may have SIGINT ignored, which a shell cannot undo."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+
+
 def interrupted(lab):
     path = lab.path("interrupted.json")
-    process = subprocess.Popen([DEMO, "--json", path, "--messages", "20000"], env=ENV, stdout=subprocess.PIPE, text=True)
+    process = subprocess.Popen([DEMO, "--json", path, "--messages", "20000"], env=ENV, stdout=subprocess.PIPE, text=True,
+                               preexec_fn=heed_interrupts)
     for line in process.stdout:
         if "hardlined: " in line:
             break

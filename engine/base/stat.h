@@ -71,7 +71,7 @@
     X(tcp_bytes_acked, "stream bytes acknowledged by the peer")                         \
     X(tcp_retransmits, "segments sent again")                                           \
     X(tcp_retransmits_fast, "of these, by fast retransmit or loss recovery")            \
-    X(tcp_retransmits_rto, "of these, by the retransmission timer")                     \
+    X(tcp_retransmits_rto, "of these, after a time-out")                                \
     X(tcp_rto_fired, "retransmission time-outs")                                        \
     X(tcp_tail_probes, "tail loss probes sent, RFC 8985")                               \
     X(tcp_undone, "reductions of the window taken back: nothing had been lost")         \

@@ -7,6 +7,7 @@
 #define REO_WND_PERSIST  16u
 #define MAX_ACK_DELAY_US 200000u /* TLP.max_ack_delay: what peers take for a lone segment */
 #define PTO_INITIAL_US   1000000u
+#define PTO_MIN_US       4000u /* over a path of microseconds the peer's processor is what takes its time */
 
 void rack_init(struct tcb *tcb)
 {
@@ -105,13 +106,16 @@ bool rack_find_lost(struct tcb *tcb, uint64_t now_us)
 
 /* ---- TLP ---- */
 
-/* Section 7.2: two round trips of silence, and for a lone segment what the peer may delay its ACK. */
+/* Section 7.2: two round trips of silence, and what the peer may delay its ACK of a lone segment.  RFC 5681, section 4.2,
+ * lets it delay that of anything less than two full-sized ones.
+ */
 static uint64_t probe_timeout_us(const struct tcb *tcb)
 {
     if (!tcb->rtt.srtt_us)
         return PTO_INITIAL_US;
+    bool may_wait = txq_pipe(&tcb->txq) < 2 * (uint32_t)tcb->snd_mss;
     uint64_t pto = 2 * (uint64_t)tcb->rtt.srtt_us;
-    return txq_pipe(&tcb->txq) <= tcb->snd_mss ? pto + MAX_ACK_DELAY_US : pto;
+    return may_wait ? pto + MAX_ACK_DELAY_US : max_u64(pto, PTO_MIN_US);
 }
 
 /* Section 7.2: only where nothing says already that something is lost. */

@@ -65,8 +65,10 @@ static void note_again(struct tcb *tcb)
     ecn_doubt_path(tcb);
     tcb->retransmits++;
     stat_inc(tcb->stats, STAT_tcp_retransmits);
-    stat_inc(tcb->stats,
-             tcb->recovery == RECOVERY_FAST ? STAT_tcp_retransmits_fast : STAT_tcp_retransmits_rto);
+    if (tcb->recovery == RECOVERY_FAST)
+        stat_inc(tcb->stats, STAT_tcp_retransmits_fast);
+    else if (tcb->recovery == RECOVERY_LOSS)
+        stat_inc(tcb->stats, STAT_tcp_retransmits_rto);
 }
 
 static void note_sent(const struct out *o, struct pkt *p)

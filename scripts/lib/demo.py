@@ -34,7 +34,7 @@ REFUSALS = {
 SECRET = b"for nobody else"
 STALL_S = 120  # without any progress for so long, the demo gives up
 COUNTERS = ("conn_opened", "conn_reused", "tls_handshakes", "tls_resumed", "tls_sealed_bytes", "smtp_messages",
-            "tcp_retransmits", "tcp_retransmits_fast", "tcp_retransmits_rto", "tcp_bytes_acked", "port_tx_packets",
+            "tcp_retransmits", "tcp_retransmits_fast", "tcp_retransmits_rto", "tcp_tail_probes", "tcp_bytes_acked", "port_tx_packets",
             "port_rx_packets", "net_handoff_in")
 
 
@@ -264,7 +264,8 @@ def report(found):
            ("secure", f"{f['tls_handshakes']:,} verified handshakes, {f['tls_resumed']:,} of them resumed"),
            ("send", f"{f['smtp_messages']:,} transactions, {f['tls_sealed_bytes'] / 1e6:.1f} MB encrypted"),
            ("packets", f"{f['port_tx_packets']:,} out, {f['port_rx_packets']:,} in, {f['tcp_retransmits']:,} segments "
-                       f"sent again ({f['tcp_retransmits_fast']:,} by loss recovery, {f['tcp_retransmits_rto']:,} by timer), "
+                       f"sent again ({f['tcp_retransmits_fast']:,} by loss recovery, {f['tcp_retransmits_rto']:,} after a "
+                       f"time-out), {f['tcp_tail_probes']:,} tail loss probes, "
                        f"{f['net_handoff_in']:,} handed to another core"),
            ("reply", f"half of the messages within {f['reply_ms_p50']:,} ms of being handed over, 99 % within "
                      f"{f['reply_ms_p99']:,} ms"),

@@ -99,12 +99,13 @@ struct batch_op {
 };
 
 struct batch_config {
-    uint32_t ops_max;    /* waiting and ready together */
-    uint32_t stock;      /* ephemeral keys kept of each group that was asked for; in [0, BATCH_STOCK_MAX] */
-    uint64_t wait_us;    /* 0: BATCH_WAIT_US */
-    uint8_t break_even;  /* for all kinds, in [1, BATCH_NEVER]; 0: measured */
-    bool libcrypto_only; /* no other library is looked for */
-    bool no_vectors;     /* as on a CPU without AVX-512 IFMA */
+    OSSL_LIB_CTX *libctx; /* whose algorithms are used, borrowed; NULL: the process's */
+    uint32_t ops_max;     /* waiting and ready together */
+    uint32_t stock;       /* ephemeral keys kept of each group that was asked for; in [0, BATCH_STOCK_MAX] */
+    uint64_t wait_us;     /* 0: BATCH_WAIT_US */
+    uint8_t break_even;   /* for all kinds, in [1, BATCH_NEVER]; 0: measured */
+    bool libcrypto_only;  /* no other library is looked for */
+    bool no_vectors;      /* as on a CPU without AVX-512 IFMA */
 
     /* Who computes.  NULL, "auto": crypto_mb where the CPU is for it.  "crypto_mb", "libcrypto".
      * "engine:ID": an OpenSSL engine, in asynchronous jobs; what it does not have or does not take now is
@@ -155,9 +156,10 @@ size_t batch_point_bytes(enum batch_group group);
 bool batch_pair_take(struct batch *batch, enum batch_group group, struct batch_pair *pair) must_check;
 
 /* batch_key_make prepares a public key: the point is on its curve (EVP_PKEY_public_check_quick).  Has a
- * copy of pkey; NULL: no key for signatures, or no memory.  To be kept beside the certificate: this is where allocation happens.
+ * copy of pkey, and libctx's algorithms: the core's, which outlives it; NULL: no key for signatures, or no memory.
+ * To be kept beside the certificate: this is where allocation happens.
  */
-struct batch_key *batch_key_make(EVP_PKEY *pkey) must_check;
+struct batch_key *batch_key_make(OSSL_LIB_CTX *libctx, EVP_PKEY *pkey) must_check;
 struct batch_key *batch_key_hold(struct batch_key *key);
 void batch_key_drop(struct batch_key *key); /* NULL is fine */
 enum batch_kind batch_key_kind(const struct batch_key *key);

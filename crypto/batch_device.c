@@ -263,8 +263,8 @@ bool batch_device_open(struct batch *b, const struct asym_device *asym, uint32_t
     struct batch_device *d = &b->device;
     d->asym = *asym;
     d->lost_us = lost_us;
-    d->p256 = EC_GROUP_new_by_curve_name(NID_X9_62_prime256v1);
-    d->p384 = EC_GROUP_new_by_curve_name(NID_secp384r1);
+    d->p256 = EC_GROUP_new_by_curve_name_ex(b->libctx, NULL, NID_X9_62_prime256v1);
+    d->p384 = EC_GROUP_new_by_curve_name_ex(b->libctx, NULL, NID_secp384r1);
     d->p256_point = d->p256 ? EC_POINT_new(d->p256) : NULL;
     d->p384_point = d->p384 ? EC_POINT_new(d->p384) : NULL;
     if (!d->p256_point || !d->p384_point)

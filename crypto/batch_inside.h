@@ -12,6 +12,7 @@
 struct batch_key {
     uint32_t holders;
     enum batch_kind kind;
+    OSSL_LIB_CTX *libctx;
     EVP_PKEY *pkey;
     EVP_PKEY_CTX *ctx; /* ready to verify; NULL: Ed25519, which takes messages and no digests */
     size_t bytes;      /* of a coordinate, or of the modulus; 0: BATCH_OTHER_VERIFY */
@@ -53,6 +54,7 @@ struct batch_stock {
 };
 
 struct batch {
+    OSSL_LIB_CTX *libctx;
     struct pool ops;
     struct batch_queue queue[BATCH_KINDS];
     struct list ready;
@@ -108,7 +110,7 @@ struct batch *batch_open_with(const struct batch_config *config, const struct ba
                               const struct asym_device *device, struct error *err) must_check;
 
 /* batch_mb.c: false when the library is not there or the CPU lacks what it needs: no fault. */
-bool batch_mb_open(struct batch_backend *backend) must_check;
+bool batch_mb_open(struct batch_backend *backend, OSSL_LIB_CTX *libctx) must_check;
 
 /* asym_engine.c: an OpenSSL engine by its id, for one core; at most jobs in flight.
  *   core   numbers of cores count from 0 without gaps: which of the engine's instances
@@ -118,7 +120,7 @@ bool asym_engine_open(const char *id, uint32_t core, uint32_t jobs, struct asym_
                       struct error *err) must_check;
 
 /* batch_openssl.c: knows every kind. */
-bool batch_openssl_open(struct batch_backend *backend, struct error *err) must_check;
+bool batch_openssl_open(struct batch_backend *backend, OSSL_LIB_CTX *libctx, struct error *err) must_check;
 
 /* batch_key.c: libcrypto's word; digest for all but Ed25519, which takes the message. */
 bool batch_key_verify(struct batch_key *key, enum batch_scheme scheme, enum batch_hash hash,
@@ -137,7 +139,8 @@ void batch_stock_wipe(struct batch *batch);
  * X25519, else in [1, order - 1].  Returns how many: fewer, once in 2^29 calls, where one was out of range;
  * 0 if libcrypto has none.
  */
-unsigned batch_secrets_make(enum batch_group group, struct batch_op *op, unsigned n) must_check;
+unsigned batch_secrets_make(OSSL_LIB_CTX *libctx, enum batch_group group, struct batch_op *op,
+                            unsigned n) must_check;
 
 /* batch_measure.c: from how many operations of each kind on batch->lanes costs less than libcrypto. */
 bool batch_measure(struct batch *batch, struct error *err) must_check;

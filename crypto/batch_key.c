@@ -24,9 +24,9 @@ static void turn_round(uint8_t *big, const uint64_t *word, size_t bytes)
 }
 
 /* The on-curve check is this one: crypto_mb's verification has none. */
-static bool check_point(EVP_PKEY *pkey)
+static bool check_point(const struct batch_key *key)
 {
-    EVP_PKEY_CTX *ctx = EVP_PKEY_CTX_new_from_pkey(NULL, pkey, NULL);
+    EVP_PKEY_CTX *ctx = EVP_PKEY_CTX_new_from_pkey(key->libctx, key->pkey, NULL);
     bool ok = ctx && EVP_PKEY_public_check_quick(ctx) == 1;
     EVP_PKEY_CTX_free(ctx);
     return ok;
@@ -35,7 +35,7 @@ static bool check_point(EVP_PKEY *pkey)
 static bool take_point(struct batch_key *key)
 {
     char group[32];
-    if (!check_point(key->pkey))
+    if (!check_point(key))
         return false;
     if (EVP_PKEY_get_group_name(key->pkey, group, sizeof(group), NULL) != 1)
         return true;
@@ -92,16 +92,17 @@ static bool prepare(struct batch_key *key)
     bool ec = EVP_PKEY_is_a(key->pkey, "EC");
     if (!ec && !EVP_PKEY_is_a(key->pkey, "RSA") && !EVP_PKEY_is_a(key->pkey, "RSA-PSS"))
         return false;
-    key->ctx = EVP_PKEY_CTX_new_from_pkey(NULL, key->pkey, NULL);
+    key->ctx = EVP_PKEY_CTX_new_from_pkey(key->libctx, key->pkey, NULL);
     return key->ctx && EVP_PKEY_verify_init(key->ctx) == 1 && (ec ? take_point(key) : take_modulus(key));
 }
 
-struct batch_key *batch_key_make(EVP_PKEY *pkey)
+struct batch_key *batch_key_make(OSSL_LIB_CTX *libctx, EVP_PKEY *pkey)
 {
     struct batch_key *key = calloc(1, sizeof(*key));
     if (!key)
         return NULL;
     key->holders = 1;
+    key->libctx = libctx;
     key->pkey = EVP_PKEY_dup(
         pkey); /* pkey keeps what our provider makes of it, which holds this key: no ring of holders */
     key->kind = BATCH_OTHER_VERIFY;
@@ -218,7 +219,7 @@ bool batch_key_verify(struct batch_key *key, enum batch_scheme scheme, enum batc
 bool batch_key_verify_message(struct batch_key *key, struct span message, struct span sig)
 {
     EVP_MD_CTX *ctx = EVP_MD_CTX_new();
-    bool ok = ctx && EVP_DigestVerifyInit_ex(ctx, NULL, NULL, NULL, NULL, key->pkey, NULL) == 1 &&
+    bool ok = ctx && EVP_DigestVerifyInit_ex(ctx, NULL, NULL, key->libctx, NULL, key->pkey, NULL) == 1 &&
               EVP_DigestVerify(ctx, sig.data, sig.len, message.data, message.len) == 1;
     EVP_MD_CTX_free(ctx);
     if (!ok)

@@ -313,7 +313,7 @@ static bool find_rsa(struct mb *mb, algo_info info)
     return mb->rsa_scratch != NULL;
 }
 
-static bool open_parts(struct mb *mb)
+static bool open_parts(struct mb *mb, OSSL_LIB_CTX *libctx)
 {
     static const char *const name[BATCH_HASHES] = {"SHA2-256", "SHA2-384", "SHA2-512"};
     algo_info info;
@@ -322,18 +322,18 @@ static bool open_parts(struct mb *mb)
         return false;
     bool ok = (mb->hash = EVP_MD_CTX_new());
     for (unsigned i = 0; i < BATCH_HASHES; i++)
-        ok = (mb->md[i] = EVP_MD_fetch(NULL, name[i], NULL)) && ok;
+        ok = (mb->md[i] = EVP_MD_fetch(libctx, name[i], NULL)) && ok;
     find_curves(mb, info);
     return ok && find_rsa(mb, info);
 }
 
-bool batch_mb_open(struct batch_backend *backend)
+bool batch_mb_open(struct batch_backend *backend, OSSL_LIB_CTX *libctx)
 {
     __typeof__(&mbx_getversion) version;
     struct mb *mb = calloc(1, sizeof(*mb));
     if (!mb)
         return false;
-    if (!open_parts(mb)) {
+    if (!open_parts(mb, libctx)) {
         close_mb(mb);
         return false;
     }

@@ -39,7 +39,7 @@ static uint64_t time_of(const struct batch_backend *backend, enum batch_kind kin
 static bool sign_once(struct batch_key *key, struct batch_signed *sign)
 {
     size_t len = sizeof(sign->sig);
-    EVP_PKEY_CTX *ctx = EVP_PKEY_CTX_new_from_pkey(NULL, key->pkey, NULL);
+    EVP_PKEY_CTX *ctx = EVP_PKEY_CTX_new_from_pkey(key->libctx, key->pkey, NULL);
     bool ok = ctx && EVP_PKEY_sign_init(ctx) == 1 &&
               EVP_PKEY_sign(ctx, sign->sig, &len, sign->digest, batch_hash_bytes(sign->hash)) == 1;
     EVP_PKEY_CTX_free(ctx);
@@ -48,12 +48,12 @@ static bool sign_once(struct batch_key *key, struct batch_signed *sign)
 }
 
 /* Nobody's key: any odd number of that many bits takes as long as a true modulus. */
-static EVP_PKEY *some_rsa(int bits)
+static EVP_PKEY *some_rsa(OSSL_LIB_CTX *libctx, int bits)
 {
     EVP_PKEY *pkey = NULL;
     BIGNUM *n = BN_new(), *e = BN_new();
     OSSL_PARAM_BLD *build = OSSL_PARAM_BLD_new();
-    EVP_PKEY_CTX *ctx = EVP_PKEY_CTX_new_from_name(NULL, "RSA", NULL);
+    EVP_PKEY_CTX *ctx = EVP_PKEY_CTX_new_from_name(libctx, "RSA", NULL);
     OSSL_PARAM *param = NULL;
     bool ok = n && e && build && ctx && BN_rand(n, bits, BN_RAND_TOP_ONE, BN_RAND_BOTTOM_ODD) == 1 &&
               BN_set_word(e, 65537) == 1 && OSSL_PARAM_BLD_push_BN(build, OSSL_PKEY_PARAM_RSA_N, n) == 1 &&
@@ -68,29 +68,29 @@ static EVP_PKEY *some_rsa(int bits)
     return ok ? pkey : NULL;
 }
 
-static bool some_signature(enum batch_kind kind, struct batch_signed *sign)
+static bool some_signature(OSSL_LIB_CTX *libctx, enum batch_kind kind, struct batch_signed *sign)
 {
     const struct curve *curve = batch_curve(kind);
-    EVP_PKEY *pkey = curve
-                         ? EVP_PKEY_Q_keygen(NULL, NULL, "EC", kind == BATCH_P256_VERIFY ? "P-256" : "P-384")
-                         : some_rsa(2048 + 1024 * (int)(kind - BATCH_RSA2048_VERIFY));
-    struct batch_key *key = pkey ? batch_key_make(pkey) : NULL;
+    EVP_PKEY *pkey =
+        curve ? EVP_PKEY_Q_keygen(libctx, NULL, "EC", kind == BATCH_P256_VERIFY ? "P-256" : "P-384")
+              : some_rsa(libctx, 2048 + 1024 * (int)(kind - BATCH_RSA2048_VERIFY));
+    struct batch_key *key = pkey ? batch_key_make(libctx, pkey) : NULL;
     EVP_PKEY_free(pkey);
     *sign = (struct batch_signed){.key = key, .scheme = curve ? BATCH_ECDSA : BATCH_RSA_PSS};
     if (!key)
         return false;
     if (curve) /* a digest of zeros would be quicker */
-        return RAND_bytes(sign->digest, sizeof(sign->digest)) == 1 && sign_once(key, sign);
+        return RAND_bytes_ex(libctx, sign->digest, sizeof(sign->digest), 0) == 1 && sign_once(key, sign);
     sign->sig_len = (uint16_t)key->bytes;
     sign->sig[0] = 0x7f; /* below any modulus; as good as random */
-    return RAND_bytes(sign->sig + 1, (int)key->bytes - 1) == 1;
+    return RAND_bytes_ex(libctx, sign->sig + 1, key->bytes - 1, 0) == 1;
 }
 
 static bool some_exchange(struct batch *b, enum batch_kind kind, struct batch_op *op)
 {
     enum batch_group group = (enum batch_group)(batch_is_key(kind) ? kind : kind - BATCH_X25519_DERIVE);
     op->result = BATCH_WAITS;
-    if (batch_secrets_make(group, op, 1) != 1)
+    if (batch_secrets_make(b->libctx, group, op, 1) != 1)
         return false;
     b->single.run(b->single.self, (enum batch_kind)group, &op, 1);
     memcpy(op->exchange.peer, op->exchange.own.point, sizeof(op->exchange.peer));
@@ -102,7 +102,8 @@ static bool measure(struct batch *b, enum batch_kind kind)
     struct batch_op *op[BATCH_LANES];
     bool exchange = batch_is_key(kind) || batch_is_derive(kind);
     b->making[0].kind = kind;
-    if (!(exchange ? some_exchange(b, kind, &b->making[0]) : some_signature(kind, &b->making[0].sign)))
+    if (!(exchange ? some_exchange(b, kind, &b->making[0])
+                   : some_signature(b->libctx, kind, &b->making[0].sign)))
         return false;
     for (unsigned i = 0; i < BATCH_LANES; i++) {
         b->making[i] = b->making[0];

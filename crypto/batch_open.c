@@ -60,7 +60,7 @@ static bool open_hashes(struct batch *b, struct error *err)
     static const char *const name[BATCH_HASHES] = {"SHA2-256", "SHA2-384", "SHA2-512"};
     bool ok = (b->hash = EVP_MD_CTX_new());
     for (unsigned i = 0; i < BATCH_HASHES; i++)
-        ok = (b->md[i] = EVP_MD_fetch(NULL, name[i], NULL)) && ok;
+        ok = (b->md[i] = EVP_MD_fetch(b->libctx, name[i], NULL)) && ok;
     return ok || error_set(err, "libcrypto has no SHA-2: is its default provider switched off?");
 }
 
@@ -75,7 +75,7 @@ static bool decide_break_even(struct batch *b, uint8_t wanted, struct error *err
 
 static bool open_parts(struct batch *b, const struct batch_config *config, struct error *err)
 {
-    return batch_openssl_open(&b->single, err) && open_hashes(b, err) &&
+    return batch_openssl_open(&b->single, b->libctx, err) && open_hashes(b, err) &&
            pool_open(&b->ops, "public-key operations", sizeof(struct batch_op), config->ops_max, err) &&
            decide_break_even(b, config->break_even, err);
 }
@@ -106,6 +106,7 @@ static struct batch *make(const struct batch_config *config)
     list_init(&b->device.flying);
     for (unsigned kind = 0; kind < BATCH_KINDS; kind++)
         list_init(&b->queue[kind].waiting);
+    b->libctx = config->libctx;
     b->stats = config->stats;
     b->stock_max = min_u32(config->stock, BATCH_STOCK_MAX);
     b->wait_us = config->wait_us ? config->wait_us : BATCH_WAIT_US;
@@ -145,7 +146,7 @@ static bool find_lanes(const struct batch_config *config, struct batch_backend *
 {
     if (config->libcrypto_only || wants(config, "libcrypto"))
         return false;
-    if (!config->no_vectors && batch_mb_open(lanes))
+    if (!config->no_vectors && batch_mb_open(lanes, config->libctx))
         return true;
     if (wants(config, "crypto_mb"))
         error_set(why,

@@ -17,6 +17,7 @@ struct ec_group {
 };
 
 struct openssl {
+    OSSL_LIB_CTX *libctx;
     struct ec_group p256, p384;
     BIGNUM *secret, *x;
     BN_CTX *scratch;        /* of the secure kind, as libcrypto's ECDH has it */
@@ -55,8 +56,8 @@ static bool x25519_derive(struct openssl *o, struct batch_exchange *x)
 {
     size_t len = sizeof(x->shared);
     EVP_PKEY *own = x25519_own(o, &x->own, true);
-    EVP_PKEY *peer = EVP_PKEY_new_raw_public_key_ex(NULL, "X25519", NULL, x->peer, 32);
-    EVP_PKEY_CTX *ctx = own ? EVP_PKEY_CTX_new_from_pkey(NULL, own, NULL) : NULL;
+    EVP_PKEY *peer = EVP_PKEY_new_raw_public_key_ex(o->libctx, "X25519", NULL, x->peer, 32);
+    EVP_PKEY_CTX *ctx = own ? EVP_PKEY_CTX_new_from_pkey(o->libctx, own, NULL) : NULL;
     bool ok = peer && ctx && EVP_PKEY_derive_init(ctx) == 1 &&
               EVP_PKEY_derive_set_peer_ex(ctx, peer, 0) == 1 && EVP_PKEY_derive(ctx, x->shared, &len) == 1 &&
               len == 32;
@@ -121,9 +122,9 @@ static void run(void *self, enum batch_kind kind, struct batch_op *const op[], u
     }
 }
 
-static bool open_group(struct ec_group *g, int nid)
+static bool open_group(OSSL_LIB_CTX *libctx, struct ec_group *g, int nid)
 {
-    g->group = EC_GROUP_new_by_curve_name_ex(NULL, NULL, nid);
+    g->group = EC_GROUP_new_by_curve_name_ex(libctx, NULL, nid);
     g->peer = g->group ? EC_POINT_new(g->group) : NULL;
     g->result = g->group ? EC_POINT_new(g->group) : NULL;
     return g->peer && g->result;
@@ -152,17 +153,20 @@ static bool open_parts(struct openssl *o)
 {
     o->secret = BN_secure_new();
     o->x = BN_secure_new();
-    o->scratch = BN_CTX_secure_new();
-    o->from_raw = EVP_PKEY_CTX_new_from_name(NULL, "X25519", NULL);
+    o->scratch = BN_CTX_secure_new_ex(o->libctx);
+    o->from_raw = EVP_PKEY_CTX_new_from_name(o->libctx, "X25519", NULL);
     if (o->secret)
         BN_set_flags(o->secret, BN_FLG_CONSTTIME);
     return o->secret && o->x && o->scratch && o->from_raw && EVP_PKEY_fromdata_init(o->from_raw) == 1 &&
-           open_group(&o->p256, NID_X9_62_prime256v1) && open_group(&o->p384, NID_secp384r1);
+           open_group(o->libctx, &o->p256, NID_X9_62_prime256v1) &&
+           open_group(o->libctx, &o->p384, NID_secp384r1);
 }
 
-bool batch_openssl_open(struct batch_backend *backend, struct error *err)
+bool batch_openssl_open(struct batch_backend *backend, OSSL_LIB_CTX *libctx, struct error *err)
 {
     struct openssl *o = calloc(1, sizeof(*o));
+    if (o)
+        o->libctx = libctx;
     if (o && open_parts(o)) {
         *backend = (struct batch_backend){
             .name = "libcrypto", .has = has, .run = run, .close = close_all, .self = o};

@@ -30,12 +30,12 @@ static bool in_range(enum batch_group group, const uint8_t *secret)
                       CRYPTO_memcmp(secret, zero, curve->bytes) != 0);
 }
 
-unsigned batch_secrets_make(enum batch_group group, struct batch_op *op, unsigned n)
+unsigned batch_secrets_make(OSSL_LIB_CTX *libctx, enum batch_group group, struct batch_op *op, unsigned n)
 {
     uint8_t secret[BATCH_LANES * BATCH_SECRET_BYTES];
     size_t bytes = size[group].secret;
     unsigned made = 0;
-    if (RAND_priv_bytes(secret, (int)(n * bytes)) != 1) {
+    if (RAND_priv_bytes_ex(libctx, secret, n * bytes, 0) != 1) {
         ERR_clear_error();
         return 0;
     }
@@ -50,7 +50,7 @@ static void make(struct batch *b, enum batch_group group, unsigned n)
 {
     struct batch_op *op[BATCH_LANES];
     struct batch_stock *stock = &b->stock[group];
-    n = batch_secrets_make(group, b->making, n);
+    n = batch_secrets_make(b->libctx, group, b->making, n);
     for (unsigned i = 0; i < n; i++) {
         op[i] = &b->making[i];
         op[i]->result = BATCH_WAITS;

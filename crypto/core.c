@@ -42,7 +42,8 @@ static bool open_record_ciphers(struct tls_core *core, struct error *err)
 
 static bool open_tickets(struct tls_core *core, const struct tls_core_config *config, struct error *err)
 {
-    const struct tickets_config tickets = {.tickets_max = config->tickets_max,
+    const struct tickets_config tickets = {.libctx = core->libctx,
+                                           .tickets_max = config->tickets_max,
                                            .per_destination_max = max_u32(config->tickets_per_destination, 1),
                                            .lifetime_s = config->ticket_lifetime_s};
     core->tickets = tickets_open(&tickets, core->stats, err);
@@ -84,11 +85,15 @@ static bool open_library(struct tls_core *core, struct error *err)
     ERR_clear_error();
     core->libctx = OSSL_LIB_CTX_new();
     core->defaults = core->libctx ? OSSL_PROVIDER_load(core->libctx, "default") : NULL;
-    if (!core->defaults)
-        return error_set(err, "OpenSSL has no default provider: %s", tls_reason());
+    return core->defaults || error_set(err, "OpenSSL has no default provider: %s", tls_reason());
+}
+
+static bool open_provider(struct tls_core *core, struct error *err)
+{
     if (!tls_provider_load(core, err))
         return false;
-    return read_through(core->libctx) ||
+    core->digest = EVP_MD_fetch(core->libctx, "SHA2-256", NULL);
+    return (core->digest && read_through(core->libctx)) ||
            error_set(err, "OpenSSL lacks an algorithm of TLS: %s", tls_reason());
 }
 
@@ -101,21 +106,26 @@ static uint32_t stacks_for(const struct tls_core_config *config)
     return engine ? config->sessions_max + WORK_OPS_MAX : config->sessions_max;
 }
 
+static bool hold_engine(struct tls_core *core, const struct tls_core_config *config, struct error *err)
+{
+    core->engine_held = config->engine && tls_engine_hold(config->engine, err);
+    return core->engine_held || !config->engine;
+}
+
 static bool open_parts(struct tls_core *core, const struct tls_core_config *config, struct error *err)
 {
-    if (config->engine) {
-        core->engine_held = tls_engine_hold(config->engine, err);
-        if (!core->engine_held)
-            return false;
+    if (!hold_engine(core, config, err) || !open_library(core, err)) {
+        work_decline(config);
+        return false;
     }
-    if (!work_open(core, config, err) || !open_library(core, err))
+    if (!work_open(core, config, err) || !open_provider(core, err))
         return false;
     if (config->async || work_suspends(core)) {
         core->async = tls_async_open(stacks_for(config), err);
         if (!core->async)
             return false;
     }
-    core->proven = proven_open(config->proven_chains, config->proven_lifetime_s, err);
+    core->proven = proven_open(core->libctx, config->proven_chains, config->proven_lifetime_s, err);
     return core->proven && open_tickets(core, config, err) && open_record_ciphers(core, err) &&
            make_context(core, config, err) &&
            pool_open(&core->sessions, "TLS sessions", sizeof(struct tls), config->sessions_max, err);
@@ -171,11 +181,12 @@ void tls_core_close(struct tls_core *core)
     tls_keylog_close(core);
     ready_close(core);
     SSL_CTX_free(core->ctx);
+    work_close(core);
+    EVP_MD_free(core->digest);
     tls_provider_unload(core);
     if (core->defaults)
         OSSL_PROVIDER_unload(core->defaults);
     OSSL_LIB_CTX_free(core->libctx);
-    work_close(core);
     BIO_meth_free(core->bio_method);
     if (core->async)
         tls_async_close();

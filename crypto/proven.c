@@ -21,7 +21,7 @@ struct proven {
     uint8_t *der; /* one certificate, while it is hashed */
 };
 
-static bool take_memory(struct proven *proven, uint32_t chains_max)
+static bool take_memory(struct proven *proven, OSSL_LIB_CTX *libctx, uint32_t chains_max)
 {
     uint32_t sets = 1;
     while (sets * WAYS < chains_max && sets < 1u << PROVEN_MAX_LG)
@@ -29,15 +29,15 @@ static bool take_memory(struct proven *proven, uint32_t chains_max)
     proven->set_mask = sets - 1;
     proven->set = calloc(sets, sizeof(*proven->set));
     proven->der = malloc(CHAIN_MAX);
-    proven->sha256 = EVP_MD_fetch(NULL, "SHA2-256", NULL);
+    proven->sha256 = EVP_MD_fetch(libctx, "SHA2-256", NULL);
     proven->hash = EVP_MD_CTX_new();
     return proven->set && proven->der && proven->sha256 && proven->hash;
 }
 
-struct proven *proven_open(uint32_t chains_max, uint32_t lifetime_s, struct error *err)
+struct proven *proven_open(OSSL_LIB_CTX *libctx, uint32_t chains_max, uint32_t lifetime_s, struct error *err)
 {
     struct proven *proven = calloc(1, sizeof(*proven));
-    if (proven && (chains_max == 0 || take_memory(proven, chains_max))) {
+    if (proven && (chains_max == 0 || take_memory(proven, libctx, chains_max))) {
         proven->lifetime_s = lifetime_s;
         return proven;
     }

@@ -30,6 +30,7 @@ struct tls_core {
     OSSL_LIB_CTX *libctx;               /* of this core alone: nobody else takes its locks */
     OSSL_PROVIDER *defaults, *provider; /* OpenSSL's; ours (provider.h) */
     struct hkdf sha256, sha384;         /* of the key schedule */
+    EVP_MD *digest;                     /* SHA-256, of what evidence names */
     struct batch *batch;                /* NULL: off */
     uint32_t handshaking;               /* sessions in TLS_HANDSHAKE or TLS_WANT_WORK */
     uint64_t now_us;                    /* of the last tls_core_work */

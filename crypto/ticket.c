@@ -41,10 +41,10 @@ static bool take_memory(struct tickets *tickets, struct error *err)
         buckets *= 2;
     tickets->bucket_mask = buckets - 1;
     tickets->bucket = calloc(buckets, sizeof(*tickets->bucket));
-    tickets->sha256 = EVP_MD_fetch(NULL, "SHA2-256", NULL);
+    tickets->sha256 = EVP_MD_fetch(tickets->config.libctx, "SHA2-256", NULL);
     tickets->hash = EVP_MD_CTX_new();
     if (!tickets->bucket || !tickets->sha256 || !tickets->hash ||
-        RAND_bytes(tickets->salt, sizeof(tickets->salt)) != 1)
+        RAND_bytes_ex(tickets->config.libctx, tickets->salt, sizeof(tickets->salt), 0) != 1)
         return error_set(err, "no memory for %u tickets", tickets->config.tickets_max);
     for (uint32_t i = 0; i < buckets; i++)
         list_init(&tickets->bucket[i]);

@@ -36,6 +36,7 @@ struct ticket {
 };
 
 struct tickets_config {
+    OSSL_LIB_CTX *libctx; /* whose hash names destinations */
     uint32_t tickets_max; /* 0: nothing is ever kept or found */
     uint32_t per_destination_max;
     uint32_t lifetime_s;

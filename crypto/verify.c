@@ -137,13 +137,15 @@ static int refuse(X509_STORE_CTX *ctx, int code)
     return 0;
 }
 
-static bool fill_digests(struct tls_verified *v, X509 *leaf)
+static bool fill_digests(struct tls *tls, X509 *leaf)
 {
+    struct tls_verified *v = &tls->verified;
+    const EVP_MD *sha256 = tls->core->digest;
     uint8_t *spki = NULL;
     unsigned cert_len = 0, spki_len = 0;
     int len = i2d_X509_PUBKEY(X509_get_X509_PUBKEY(leaf), &spki);
-    bool ok = len > 0 && X509_digest(leaf, EVP_sha256(), v->cert_sha256, &cert_len) == 1 &&
-              EVP_Digest(spki, (size_t)len, v->spki_sha256, &spki_len, EVP_sha256(), NULL) == 1;
+    bool ok = len > 0 && X509_digest(leaf, sha256, v->cert_sha256, &cert_len) == 1 &&
+              EVP_Digest(spki, (size_t)len, v->spki_sha256, &spki_len, sha256, NULL) == 1;
     OPENSSL_free(spki);
     return ok && cert_len == TLS_DIGEST_BYTES && spki_len == TLS_DIGEST_BYTES;
 }
@@ -166,7 +168,7 @@ static int verify_chain(struct tls *tls, X509_STORE_CTX *ctx)
         return refuse(ctx, X509_V_ERR_HOSTNAME_MISMATCH);
     }
     tls->verified.not_after_s = earliest_end(chain);
-    return fill_digests(&tls->verified, leaf);
+    return fill_digests(tls, leaf);
 }
 
 static void repeat_proof(struct tls *tls, const struct proven_chain *proof)
@@ -184,7 +186,7 @@ static void repeat_proof(struct tls *tls, const struct proven_chain *proof)
 static void prepare_key(struct tls *tls, X509 *leaf)
 {
     EVP_PKEY *pkey = tls->core->batch ? X509_get0_pubkey(leaf) : NULL;
-    tls->peer_key = pkey ? batch_key_make(pkey) : NULL;
+    tls->peer_key = pkey ? batch_key_make(tls->core->libctx, pkey) : NULL;
     if (!tls->peer_key || batch_key_kind(tls->peer_key) != BATCH_OTHER_VERIFY)
         return;
     batch_key_drop(tls->peer_key);
@@ -220,7 +222,7 @@ static int verify_key(struct tls *tls, X509_STORE_CTX *ctx)
     X509 *leaf = X509_STORE_CTX_get0_cert(ctx);
     if (key_is_allowed(leaf)) {
         prepare_key(tls, leaf);
-        return fill_digests(&tls->verified, leaf);
+        return fill_digests(tls, leaf);
     }
     explain_weak(tls, leaf, "key");
     return refuse(ctx, X509_V_ERR_EE_KEY_TOO_SMALL);

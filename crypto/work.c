@@ -5,14 +5,20 @@
 
 #include <openssl/async.h>
 
+void work_decline(const struct tls_core_config *config)
+{
+    if (config->device)
+        config->device->close(config->device->self);
+}
+
 bool work_open(struct tls_core *core, const struct tls_core_config *config, struct error *err)
 {
     if (!config->batches) {
-        if (config->device)
-            config->device->close(config->device->self);
+        work_decline(config);
         return true;
     }
     struct batch_config batch = {
+        .libctx = core->libctx,
         .ops_max = WORK_OPS_MAX,
         .stock = BATCH_STOCK_MAX,
         .wait_us = config->batch_wait_us,

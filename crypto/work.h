@@ -12,7 +12,10 @@
 #include "crypto/batch.h"
 #include "crypto/session.h"
 
+/* Asks core->libctx, which stays until work_close. */
 bool work_open(struct tls_core *core, const struct tls_core_config *config, struct error *err) must_check;
+/* work_decline closes the device of a core that opens no batch. */
+void work_decline(const struct tls_core_config *config);
 void work_close(struct tls_core *core);
 
 /* Whether any operation is ever worth waiting for: where all are computed at once no handshake needs a stack of its own. */

@@ -50,7 +50,7 @@ static void prepare(struct subject *s)
         return;
     bool rsa = s->kind == BATCH_RSA2048_VERIFY;
     EVP_PKEY *pkey = rsa ? kit_rsa(2048) : kit_ec(BATCH_P256);
-    s->key = batch_key_make(pkey);
+    s->key = batch_key_make(NULL, pkey);
     s->sig_len = kit_sign(pkey, rsa ? BATCH_RSA_PSS : BATCH_ECDSA, BATCH_SHA256, message, s->sig);
 }
 

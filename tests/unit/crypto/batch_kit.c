@@ -41,7 +41,7 @@ bool kit_cryptodev(struct asym_device *device, struct error *err)
 bool kit_has_lanes(void)
 {
     struct batch_backend lanes;
-    bool has = batch_mb_open(&lanes);
+    bool has = batch_mb_open(&lanes, NULL);
     if (has)
         lanes.close(lanes.self);
     return has;

@@ -158,7 +158,7 @@ static void prepare(struct subject *s, uint8_t *sig)
     } else {
         s->pkey = batch_curve(kind) ? kit_ec(kind == BATCH_P256_VERIFY ? BATCH_P256 : BATCH_P384)
                                     : kit_rsa(2048 + 1024 * (unsigned)(kind - BATCH_RSA2048_VERIFY));
-        s->key = batch_key_make(s->pkey);
+        s->key = batch_key_make(NULL, s->pkey);
         s->sig = (struct span){sig, kit_sign(s->pkey, s->scheme, BATCH_SHA256, message, sig)};
     }
     fill_raw(s);
@@ -190,7 +190,7 @@ int main(int argc, char **argv)
     config.libcrypto_only = true;
     config.stock = 0;
     s.alone = batch_open(&config, &err);
-    if (!s.batch || !s.alone || !batch_mb_open(&s.direct)) {
+    if (!s.batch || !s.alone || !batch_mb_open(&s.direct, NULL)) {
         printf("no crypto_mb for this CPU\n");
         return 1;
     }

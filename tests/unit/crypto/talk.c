@@ -101,7 +101,7 @@ static void set_tickets(SSL_CTX *ctx, const struct talk_server *s)
 
 static SSL_CTX *make_server(const struct talk_server *s)
 {
-    SSL_CTX *ctx = SSL_CTX_new(TLS_server_method());
+    SSL_CTX *ctx = SSL_CTX_new_ex(s->libctx, NULL, TLS_server_method());
     assert(ctx);
     SSL_CTX_set_security_level(ctx, s->security_level == -1 ? 0 : 1);
     if (s->version) {

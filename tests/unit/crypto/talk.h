@@ -38,8 +38,9 @@ struct talk_server {
     const char *suites_12, *suites_13, *groups, *sigalgs;
     int security_level; /* -1: 0, for servers that must not be accepted */
     uint64_t options;
-    int tickets;        /* after a full handshake; 0: OpenSSL's two; -1: none */
-    uint8_t ticket_key; /* servers of one number take each other's tickets */
+    OSSL_LIB_CTX *libctx; /* NULL: the process's */
+    int tickets;          /* after a full handshake; 0: OpenSSL's two; -1: none */
+    uint8_t ticket_key;   /* servers of one number take each other's tickets */
     void (*keylog)(const SSL *ssl, const char *line);
 };
 

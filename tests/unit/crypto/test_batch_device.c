@@ -90,7 +90,7 @@ static struct batch *toy_batch(void)
     toy = (struct toy){.room = 2 * OPS};
     list_init(&toy.held);
     list_init(&toy.done);
-    assert_true(batch_openssl_open(&toy.libcrypto, &err));
+    assert_true(batch_openssl_open(&toy.libcrypto, NULL, &err));
     struct batch *b = batch_open(&config, &err);
     assert_non_null(b);
     assert_string_equal(batch_backend_name(b), "toy, then libcrypto");

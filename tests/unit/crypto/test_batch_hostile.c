@@ -178,7 +178,7 @@ static void one_bad_signature(struct kit *kit, EVP_PKEY *pkey, enum batch_scheme
 {
     uint8_t sig[1024];
     struct batch_op *op[BATCH_LANES];
-    struct batch_key *key = batch_key_make(pkey);
+    struct batch_key *key = batch_key_make(NULL, pkey);
     const struct span good = {sig, kit_sign(pkey, scheme, BATCH_SHA256, sample, sig)};
     assert_non_null(key);
     for (unsigned i = 0; i < n; i++)
@@ -314,7 +314,7 @@ static void rsa_paddings(struct kit *kit, enum batch_scheme scheme, unsigned str
     uint8_t sig[256], em[256];
     EVP_PKEY *key = kit_rsa(2048);
     const struct span good = {sig, kit_sign(key, scheme, BATCH_SHA256, sample, sig)};
-    struct batch_key *prepared = batch_key_make(key);
+    struct batch_key *prepared = batch_key_make(NULL, key);
     open_raw(key, good, em);
     for (size_t i = 0; i < sizeof(em); i += stride) {
         uint8_t broken[256], broken_sig[256];
@@ -333,7 +333,7 @@ static void rsa_values(struct kit *kit, enum batch_scheme scheme, unsigned bits)
 {
     uint8_t sig[1024] = {0}, broken[1024];
     EVP_PKEY *key = kit_rsa(bits);
-    struct batch_key *prepared = batch_key_make(key);
+    struct batch_key *prepared = batch_key_make(NULL, key);
     size_t len = bits / 8;
     refused(kit, key, scheme, (struct span){sig, len}); /* 0 */
     sig[len - 1] = 1;
@@ -455,8 +455,9 @@ static void ask_at_random(struct kit *kit, uint64_t seed, unsigned questions)
     struct question q[64] = {0};
     struct rand_source r;
     struct batch_key *const key[5] = {
-        batch_key_make(kit_ec(BATCH_P256)), batch_key_make(kit_ec(BATCH_P384)), batch_key_make(kit_rsa(2048)),
-        batch_key_make(kit_rsa(3072)),      batch_key_make(kit_ed25519()),
+        batch_key_make(NULL, kit_ec(BATCH_P256)), batch_key_make(NULL, kit_ec(BATCH_P384)),
+        batch_key_make(NULL, kit_rsa(2048)),      batch_key_make(NULL, kit_rsa(3072)),
+        batch_key_make(NULL, kit_ed25519()),
     };
     unsigned answers = 0;
     rand_seed(&r, seed);

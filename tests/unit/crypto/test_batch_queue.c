@@ -50,7 +50,7 @@ static struct batch *toy_batch(struct batch_config config)
     toy = (struct toy){0};
     stats = (struct stats){0};
     config.stats = &stats;
-    assert_true(batch_openssl_open(&toy.libcrypto, &err));
+    assert_true(batch_openssl_open(&toy.libcrypto, NULL, &err));
     struct batch *b = batch_open_with(&config, &lanes, NULL, &err);
     assert_non_null(b);
     return b;
@@ -351,7 +351,7 @@ static void closed_with_work_left(void **state)
     uint8_t sig[1024];
     const struct span message = {(const uint8_t *)"m", 1};
     const struct span by = {sig, kit_sign(kit_ec(BATCH_P256), BATCH_ECDSA, BATCH_SHA256, message, sig)};
-    struct batch_key *key = batch_key_make(kit_ec(BATCH_P256));
+    struct batch_key *key = batch_key_make(NULL, kit_ec(BATCH_P256));
     assert_non_null(batch_verify(b, key, BATCH_ECDSA, BATCH_SHA256, message, by, NULL, 0));
     batch_flush(b);
     assert_non_null(batch_verify(b, key, BATCH_ECDSA, BATCH_SHA256, message, by, NULL, 0));

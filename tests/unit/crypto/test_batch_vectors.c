@@ -137,7 +137,7 @@ static void ask_ecdsa(struct kit *kit, const struct ecdsa *e)
     kit_hex(e->point, point);
     const struct span der = {sig, kit_hex(e->sig, sig)};
     EVP_PKEY *pkey = kit_ec_public(e->group, point);
-    struct batch_key *key = batch_key_make(pkey);
+    struct batch_key *key = batch_key_make(NULL, pkey);
     assert_non_null(key);
     assert_int_equal(kit_verify(kit, key, BATCH_ECDSA, e->hash, text("sample"), der), BATCH_GOOD);
     assert_int_equal(kit_verify(kit, key, BATCH_ECDSA, e->hash, text("samplf"), der), BATCH_BAD);
@@ -183,7 +183,7 @@ static void ed25519(void **state)
             size_t n = kit_hex(known[i].sig, sig);
             kit_hex(known[i].point, point);
             EVP_PKEY *pkey = EVP_PKEY_new_raw_public_key_ex(NULL, "ED25519", NULL, point, sizeof(point));
-            struct batch_key *key = batch_key_make(pkey);
+            struct batch_key *key = batch_key_make(NULL, pkey);
             assert_non_null(key);
             const struct span message = text(known[i].message);
             assert_int_equal(kit_verify(&kit, key, BATCH_ED25519, 0, message, (struct span){sig, n}),
@@ -207,7 +207,7 @@ static void ask_rsa(struct kit *kit, unsigned bits, enum batch_scheme scheme, en
     uint8_t sig[1024];
     EVP_PKEY *pkey = kit_rsa(bits);
     const struct span signed_by = {sig, kit_sign(pkey, scheme, hash, text("sample"), sig)};
-    struct batch_key *key = batch_key_make(pkey);
+    struct batch_key *key = batch_key_make(NULL, pkey);
     assert_int_equal(kit_verify(kit, key, scheme, hash, text("sample"), signed_by), BATCH_GOOD);
     assert_int_equal(kit_verify(kit, key, scheme, hash, text("samplf"), signed_by), BATCH_BAD);
     enum batch_scheme other = scheme == BATCH_RSA_PSS ? BATCH_RSA_PKCS1 : BATCH_RSA_PSS;
@@ -243,8 +243,8 @@ static void other_keys(void **state)
     EVP_PKEY *odd = EVP_PKEY_Q_keygen(NULL, NULL, "RSA", (size_t)2056);
     EVP_PKEY *pss = EVP_PKEY_Q_keygen(NULL, NULL, "RSA-PSS"),
              *x25519 = EVP_PKEY_Q_keygen(NULL, NULL, "X25519");
-    struct batch_key *odd_key = batch_key_make(odd), *pss_key = batch_key_make(pss);
-    assert_null(batch_key_make(x25519));
+    struct batch_key *odd_key = batch_key_make(NULL, odd), *pss_key = batch_key_make(NULL, pss);
+    assert_null(batch_key_make(NULL, x25519));
     assert_int_equal(batch_key_kind(odd_key), BATCH_OTHER_VERIFY);
     assert_int_equal(batch_key_kind(pss_key), BATCH_OTHER_VERIFY);
     assert_true(kit_open(&kit, KIT_LIBCRYPTO));

@@ -21,12 +21,16 @@ STEPS = {
     "step_receive_segment": "one in-order data segment received and read",
     "step_send_segment": "one full segment written and sent",
     "step_process_ack": "one ACK of new data processed",
+    "step_send_flight": "12 full segments written and sent",
+    "step_process_ack_of_flight": "one ACK of 12 segments processed",
     "step_set_up_and_tear_down": "one connection set up and torn down, both ends",
 }
 SEND_STEPS = {
     "step_send_software": "44 segments (63,712 bytes) from TCP to the port, checksums by the core",
     "step_send_checksums": "the same, checksums by the port",
     "step_send_tso": "the same, cut by the port (TSO)",
+    "step_train_software": "44 segments (63,712 bytes) as one train, checksums by the core",
+    "step_train_checksums": "the same, checksums by the port",
 }
 RING_STEPS = {
     "step_submit": "32 messages of 100 bytes submitted",

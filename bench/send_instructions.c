@@ -1,5 +1,6 @@
 /* send_instructions.c: what net does with the segments that TCP puts out, in countable steps, for callgrind
- * (bench/instructions.py runs it): a run of 44 segments, 63,712 bytes, to a port that does nothing.
+ * (bench/instructions.py runs it): a run of 44 segments, 63,712 bytes, to a port that does nothing, as single ones
+ * and as a train.
  *
  *     send_instructions STEPS
  *
@@ -65,27 +66,54 @@ static const struct port_ops sink_ops = {
 STEP step_send_software(struct sender *s);
 STEP step_send_checksums(struct sender *s);
 STEP step_send_tso(struct sender *s);
+STEP step_train_software(struct sender *s);
+STEP step_train_checksums(struct sender *s);
+
+static struct tcp_segment segment(const struct sender *s, unsigned i)
+{
+    return (struct tcp_segment){
+        .src_port = s->key.local_port,
+        .dst_port = s->key.remote_port,
+        .seq = s->seq,
+        .ack = 1,
+        .window = 500,
+        .flags = TCP_ACK,
+        .opt = {.has_timestamps = true, .ts_val = 1, .ts_ecr = 2},
+        .len = MSS,
+        .payload = s->pkt[i]->buf + PKT_HEADROOM,
+        .pkt = s->pkt[i],
+    };
+}
 
 static void send_run(struct sender *s)
 {
     for (unsigned i = 0; i < SEGMENTS; i++) {
-        struct tcp_segment seg = {
-            .src_port = s->key.local_port,
-            .dst_port = s->key.remote_port,
-            .seq = s->seq,
-            .ack = 1,
-            .window = 500,
-            .flags = i == SEGMENTS - 1 ? TCP_ACK | TCP_PSH : TCP_ACK,
-            .opt = {.has_timestamps = true, .ts_val = 1, .ts_ecr = 2},
-            .len = MSS,
-            .payload = s->pkt[i]->buf + PKT_HEADROOM,
-            .pkt = s->pkt[i],
-        };
+        struct tcp_segment seg = segment(s, i);
+        if (i == SEGMENTS - 1)
+            seg.flags |= TCP_PSH;
         if (!net_send_segment(s->net, &s->key, FLOW, &seg, 0))
             abort();
         s->seq += MSS;
     }
     net_transmit_flush(s->net, 0);
+}
+
+static void send_train(struct sender *s)
+{
+    struct tcp_train train = {.first = segment(s, 0), .count = SEGMENTS, .end_flags = TCP_PSH};
+    if (net_send_train(s->net, &s->key, FLOW, &train, 0) != SEGMENTS)
+        abort();
+    net_transmit_flush(s->net, 0);
+}
+
+STEP step_train_software(struct sender *s)
+{
+    send_train(s);
+}
+
+STEP step_train_checksums(struct sender *s)
+{
+    send_train(s);
 }
 
 STEP step_send_software(struct sender *s)
@@ -127,6 +155,15 @@ static void resolve(struct sender *s)
     net_transmit_flush(s->net, 0);
 }
 
+static struct pkt *packet_behind(struct sender *s, struct pkt_pool *pool, unsigned i)
+{
+    struct pkt *p = pkt_alloc(pool, PKT_DATA);
+    p->tcp = (struct pkt_tcp){.payload = p->buf + PKT_HEADROOM, .seq = i * MSS, .len = MSS};
+    if (i > 0)
+        s->pkt[i - 1]->next = p;
+    return p;
+}
+
 static void open_sender(struct sender *s, uint32_t offloads)
 {
     struct error err;
@@ -157,7 +194,7 @@ static void open_sender(struct sender *s, uint32_t offloads)
         abort();
     resolve(s);
     for (unsigned i = 0; i < SEGMENTS; i++)
-        s->pkt[i] = pkt_alloc(pool, PKT_DATA);
+        s->pkt[i] = packet_behind(s, pool, i);
     s->sink.frames = 0;
 }
 
@@ -181,10 +218,12 @@ int main(int argc, char **argv)
     for (unsigned i = 0; i < steps; i++) {
         step_send_software(&software);
         step_send_checksums(&checksums);
+        step_train_software(&software);
+        step_train_checksums(&checksums);
         step_send_tso(&tso);
     }
-    check(&software, (uint64_t)steps * SEGMENTS);
-    check(&checksums, (uint64_t)steps * SEGMENTS);
+    check(&software, 2 * (uint64_t)steps * SEGMENTS);
+    check(&checksums, 2 * (uint64_t)steps * SEGMENTS);
     check(&tso, steps);
     printf("%u steps\n", steps);
     return 0;

@@ -17,6 +17,7 @@
 #define POOL_PACKETS 4096u
 #define MSS          1448u
 #define WIRE_MAX     64u
+#define FLIGHT       12u /* segments: a TLS record of 16 kB */
 
 struct wire {
     struct tcp_segment segment[WIRE_MAX];
@@ -26,6 +27,7 @@ struct wire {
 struct end {
     struct tcb tcb;
     struct wire out; /* what it has sent and the other has not taken yet */
+    struct tcp_train train;
 };
 
 static struct pkt_pool *pool;
@@ -43,6 +45,12 @@ static bool put_on_wire(void *ctx, const struct tcp_segment *seg)
         pkt_ref(seg->pkt);
     wire->count++;
     return true;
+}
+
+static bool refuse(void *ctx, const struct tcp_segment *seg)
+{
+    (void)ctx, (void)seg;
+    return false;
 }
 
 static void output(struct end *end)
@@ -84,8 +92,10 @@ static void take_all(struct end *end)
 
 STEP step_set_up_and_tear_down(struct end *a, struct end *b);
 STEP step_send_segment(struct end *a);
+STEP step_send_flight(struct end *a);
 STEP step_receive_segment(struct end *b, const struct tcp_segment *seg);
 STEP step_process_ack(struct end *a, const struct tcp_segment *seg);
+STEP step_process_ack_of_flight(struct end *a, const struct tcp_segment *seg);
 
 static void set_up(struct end *a, struct end *b)
 {
@@ -118,18 +128,41 @@ STEP step_set_up_and_tear_down(struct end *a, struct end *b)
     tcp_release(&b->tcb);
 }
 
+static void write_segments(struct end *a, unsigned count)
+{
+    while (count--) {
+        size_t room;
+        uint8_t *out = tcp_write_reserve(&a->tcb, &room);
+        if (!out)
+            abort();
+        tcp_write_commit(&a->tcb, room);
+    }
+}
+
 STEP step_send_segment(struct end *a)
 {
-    size_t room;
-    uint8_t *out = tcp_write_reserve(&a->tcb, &room);
-    if (!out)
-        abort();
-    tcp_write_commit(&a->tcb, room);
+    write_segments(a, 1);
     output(a);
     (void)tcp_next_deadline(&a->tcb);
 }
 
-STEP step_receive_segment(struct end *b, const struct tcp_segment *seg)
+/* Who takes a train is not TCP: it goes on the wire behind the step. */
+static uint32_t keep_train(void *ctx, const struct tcp_train *train)
+{
+    struct end *end = ctx;
+    end->train = *train;
+    return train->count;
+}
+
+STEP step_send_flight(struct end *a)
+{
+    const struct tcp_emit emit = {.ctx = a, .emit = refuse, .train = keep_train};
+    write_segments(a, FLIGHT);
+    tcp_output(&a->tcb, now_us, &emit);
+    (void)tcp_next_deadline(&a->tcb);
+}
+
+static void receive_segment(struct end *b, const struct tcp_segment *seg)
 {
     size_t len;
     tcp_input(&b->tcb, seg, now_us);
@@ -139,11 +172,26 @@ STEP step_receive_segment(struct end *b, const struct tcp_segment *seg)
     (void)tcp_next_deadline(&b->tcb);
 }
 
-STEP step_process_ack(struct end *a, const struct tcp_segment *seg)
+STEP step_receive_segment(struct end *b, const struct tcp_segment *seg)
+{
+    receive_segment(b, seg);
+}
+
+static void process_ack(struct end *a, const struct tcp_segment *seg)
 {
     tcp_input(&a->tcb, seg, now_us);
     (void)tcp_events(&a->tcb);
     (void)tcp_next_deadline(&a->tcb);
+}
+
+STEP step_process_ack(struct end *a, const struct tcp_segment *seg)
+{
+    process_ack(a, seg);
+}
+
+STEP step_process_ack_of_flight(struct end *a, const struct tcp_segment *seg)
+{
+    process_ack(a, seg);
 }
 
 /* ---- a run ---- */
@@ -162,24 +210,37 @@ static struct tcp_segment as_received(const struct tcp_segment *sent)
     return arrived;
 }
 
-/* One full segment from a to b and what acknowledges it, step by step. */
-static void exchange(struct end *a, struct end *b)
+/* What a has sent reaches b, which answers with one ACK when nothing more comes. */
+static struct tcp_segment receive_all(struct end *a, struct end *b,
+                                      void (*receive)(struct end *, const struct tcp_segment *))
 {
-    step_send_segment(a);
     struct wire data = a->out;
     a->out.count = 0;
     for (unsigned i = 0; i < data.count; i++) {
         struct tcp_segment arrived = as_received(&data.segment[i]);
-        step_receive_segment(b, &arrived);
+        receive(b, &arrived);
         pkt_free(arrived.pkt);
     }
-    now_us += config.delayed_ack_us + 1; /* one ACK a segment */
+    now_us += config.delayed_ack_us + 1;
     tcp_timers(&b->tcb, now_us);
     output(b);
-    struct wire acks = b->out;
+    if (b->out.count != 1)
+        abort();
     b->out.count = 0;
-    for (unsigned i = 0; i < acks.count; i++)
-        step_process_ack(a, &acks.segment[i]);
+    return b->out.segment[0];
+}
+
+/* One full segment from a to b and what acknowledges it, step by step; then a flight of them. */
+static void exchange(struct end *a, struct end *b)
+{
+    step_send_segment(a);
+    struct tcp_segment ack = receive_all(a, b, step_receive_segment);
+    step_process_ack(a, &ack);
+    step_send_flight(a);
+    if (tcp_train_each(&a->train, put_on_wire, &a->out) != FLIGHT)
+        abort();
+    ack = receive_all(a, b, receive_segment);
+    step_process_ack_of_flight(a, &ack);
 }
 
 int main(int argc, char **argv)
@@ -187,6 +248,7 @@ int main(int argc, char **argv)
     static struct end a, b;
     unsigned steps = argc > 1 ? (unsigned)atoi(argv[1]) : 1000;
     config = tcp_config_default();
+    config.initial_cwnd = 2 * FLIGHT;
     pool = pkt_heap_pool_open(POOL_PACKETS, 16, 2048);
     if (!pool)
         return 1;

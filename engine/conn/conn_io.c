@@ -191,10 +191,16 @@ static bool emit(void *ctx, const struct tcp_segment *seg)
     return net_send_segment(conn->env->net, &conn->key, conn->flow, seg, conn->run_us);
 }
 
+static uint32_t emit_train(void *ctx, const struct tcp_train *train)
+{
+    struct conn *conn = ctx;
+    return net_send_train(conn->env->net, &conn->key, conn->flow, train, conn->run_us);
+}
+
 /* What has just been sealed is in the nearest cache: the checksum and the port read it from there. */
 static void push(struct conn *conn, uint64_t now_us)
 {
-    const struct tcp_emit out = {.ctx = conn, .emit = emit};
+    const struct tcp_emit out = {.ctx = conn, .emit = emit, .train = emit_train};
     lap_enter(&conn->env->lap, LAP_TCP);
     if (tcp_push(&conn->tcb, now_us, &out) && net_burst_waits(conn->env->net)) {
         lap_enter(&conn->env->lap, LAP_TRANSMIT);
@@ -331,7 +337,7 @@ static void set_timer(struct conn *conn, bool again, uint64_t now_us)
 
 bool conn_tcp_output(struct conn *conn, uint64_t now_us)
 {
-    const struct tcp_emit out = {.ctx = conn, .emit = emit};
+    const struct tcp_emit out = {.ctx = conn, .emit = emit, .train = emit_train};
     conn->run_us = now_us;
     return tcp_output(&conn->tcb, now_us, &out);
 }

@@ -247,6 +247,12 @@ void neigh_output(struct net *net, const struct ip_addr *next_hop, struct pkt *f
     tx_push(net, frame, now_us);
 }
 
+const struct mac_addr *neigh_reachable(struct net *net, const struct ip_addr *next_hop)
+{
+    const struct neigh *n = find(&net->neigh, next_hop);
+    return n && n->state == NEIGH_REACHABLE ? &n->mac : NULL;
+}
+
 void neigh_learn(struct net *net, const struct ip_addr *ip, const struct mac_addr *mac, enum neigh_word word,
                  uint64_t now_us)
 {

@@ -68,6 +68,9 @@ void neigh_table_close(struct neigh_table *table);
 void neigh_output(struct net *net, const struct ip_addr *next_hop, struct pkt *frame, uint32_t flow,
                   uint64_t now_us);
 
+/* neigh_reachable: where frames to a neighbour go without a question to anybody; NULL: neigh_output has to see to it. */
+const struct mac_addr *neigh_reachable(struct net *net, const struct ip_addr *next_hop);
+
 /* How a neighbour came to say which address it has. */
 enum neigh_word {
     NEIGH_MENTIONS, /* nobody asked */

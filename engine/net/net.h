@@ -11,6 +11,7 @@
 #include "engine/base/rand.h"
 #include "engine/base/stat.h"
 #include "engine/base/wheel.h"
+#include "engine/tcp/tcp.h"
 #include "engine/wire/wire.h"
 
 #define NET_ADDRESSES_MAX 16u
@@ -141,6 +142,10 @@ void net_flow_move(struct net *net, const struct flow_key *key, uint32_t flow);
  */
 bool net_send_segment(struct net *net, const struct flow_key *key, uint32_t flow,
                       const struct tcp_segment *seg, uint64_t now_us);
+
+/* net_send_train does the same for each segment of a train, and is what tcp_emit's train calls: returns how many. */
+uint32_t net_send_train(struct net *net, const struct flow_key *key, uint32_t flow,
+                        const struct tcp_train *train, uint64_t now_us);
 
 /* net_answer, from the handlers for listeners alone: sends a segment without payload to the station that the one in hand
  * came from, without a flow and without a question to ARP or ND: strangers' addresses take no neighbour entries.

@@ -17,18 +17,48 @@ static uint32_t window(const struct tcb *tcb)
     return max_u32(tcb->cc.cwnd, tcb->txq.out);
 }
 
-static uint64_t takes_us(const struct tcb *tcb, uint32_t bytes)
+static uint64_t per_round_trip(const struct tcb *tcb)
 {
     const struct cc *cc = &tcb->cc;
-    uint64_t per_round_trip =
-        cc->cwnd < cc->ssthresh / 2 ? 2 * (uint64_t)window(tcb) : (uint64_t)window(tcb) * 6 / 5;
-    return (uint64_t)bytes * tcb->rtt.srtt_us / per_round_trip;
+    return cc->cwnd < cc->ssthresh / 2 ? 2 * (uint64_t)window(tcb) : (uint64_t)window(tcb) * 6 / 5;
+}
+
+static uint64_t takes_us(const struct tcb *tcb, uint32_t bytes)
+{
+    return (uint64_t)bytes * tcb->rtt.srtt_us / per_round_trip(tcb);
+}
+
+static uint64_t quantum_us(const struct tcb *tcb)
+{
+    return max_u64(QUANTUM_US, takes_us(tcb, BURST_SEGMENTS * tcb->snd_mss));
+}
+
+static uint64_t from_us(const struct tcb *tcb, uint64_t now_us)
+{
+    return max_u64(tcb->pace_us, now_us - min_u64(now_us, QUANTUM_US));
+}
+
+static bool is_paced(const struct tcb *tcb)
+{
+    return tcb->config->pacing && tcb->rtt.srtt_us && window(tcb) > tcb->initial_window;
 }
 
 bool pace_waits(const struct tcb *tcb, uint64_t now_us)
 {
     uint64_t until_us = tcb->timer[TIMER_PACE];
     return until_us != DEADLINE_NEVER && now_us < until_us;
+}
+
+uint32_t pace_room(const struct tcb *tcb, uint64_t now_us)
+{
+    uint64_t srtt_us = tcb->rtt.srtt_us;
+    if (!is_paced(tcb) || srtt_us < QUANTUM_US)
+        return UINT32_MAX;
+    uint64_t until_us = now_us + quantum_us(tcb), begin_us = from_us(tcb, now_us);
+    uint64_t due =
+        until_us > begin_us ? ((until_us - begin_us) * per_round_trip(tcb) + srtt_us - 1) / srtt_us : 0;
+    uint32_t burst = tcb->txq.out ? tcb->pace_burst : tcb->initial_window;
+    return (uint32_t)min_u64(due + burst, UINT32_MAX);
 }
 
 /* After silence the initial window may leave as one burst, as at the start (RFC 6928, RFC 5681 section 4.1). */
@@ -43,15 +73,13 @@ static uint32_t take_from_burst(struct tcb *tcb, uint32_t bytes)
 
 void pace_sent(struct tcb *tcb, uint32_t bytes, uint64_t now_us)
 {
-    if (!tcb->config->pacing || !tcb->rtt.srtt_us || window(tcb) <= tcb->initial_window)
+    if (!is_paced(tcb))
         return;
-    uint64_t quantum = max_u64(QUANTUM_US, takes_us(tcb, BURST_SEGMENTS * tcb->snd_mss));
-    uint64_t from_us = max_u64(tcb->pace_us, now_us - min_u64(now_us, QUANTUM_US));
-    uint64_t until_us = from_us + takes_us(tcb, take_from_burst(tcb, bytes));
+    uint64_t until_us = from_us(tcb, now_us) + takes_us(tcb, take_from_burst(tcb, bytes));
     /* What is sent again is charged at the rate of a window that has shrunk since, time and again: cwnd holds it back by
      * itself, and a segment a round trip may always leave.
      */
     tcb->pace_us = min_u64(until_us, now_us + min_u64(tcb->rtt.srtt_us, LONGEST_US));
-    if (tcb->pace_us >= now_us + quantum)
+    if (tcb->rtt.srtt_us >= QUANTUM_US && tcb->pace_us >= now_us + quantum_us(tcb))
         timer_set(tcb, TIMER_PACE, tcb->pace_us);
 }

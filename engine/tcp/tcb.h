@@ -402,6 +402,9 @@ bool undo_on_ack(struct tcb *tcb, const struct tcp_segment *seg, const struct tx
 /* pace_waits: no data may leave yet; TIMER_PACE says until when. */
 bool pace_waits(const struct tcb *tcb, uint64_t now_us);
 
+/* pace_room: how many bytes may leave before it waits; the last segment may be more than what is left of them. */
+uint32_t pace_room(const struct tcb *tcb, uint64_t now_us);
+
 /* pace_sent notes that so many bytes of data have left. */
 void pace_sent(struct tcb *tcb, uint32_t bytes, uint64_t now_us);
 

@@ -109,6 +109,8 @@ enum tcp_error {
     TCP_ERR_ABORTED,     /* we reset it */
 };
 
+struct tcp_train;
+
 /* Where segments go.  emit is called from tcp_output only, once a segment; it fills in nothing: addresses
  * are its business, ports are set.  false: no buffer or no room now; TCP counts the segment as not sent and
  * tries again at the next tcp_output.  seg and what it points to are borrowed until return; a packet to be
@@ -118,7 +120,22 @@ enum tcp_error {
 struct tcp_emit {
     void *ctx;
     bool (*emit)(void *ctx, const struct tcp_segment *seg);
+    uint32_t (*train)(void *ctx, const struct tcp_train *train); /* NULL: emit is given the segments of one */
 };
+
+/* A train: segments of data that leave for the first time, one right behind the other, and have the same header but for
+ * number, length and what the last one has besides.  The packets are linked by `next`; of each, `tcp` says what it is.
+ * Who takes one does for each packet what emit would, in order, and returns how many it took: fewer when there was no room.
+ */
+struct tcp_train {
+    struct tcp_segment first; /* time stamps are the only option that it may have */
+    uint32_t count;           /* > 1 */
+    uint8_t end_flags;        /* PSH or nothing */
+};
+
+/* tcp_train_each gives the segments of a train to emit, one by one; returns how many it took. */
+uint32_t tcp_train_each(const struct tcp_train *train, bool (*emit)(void *ctx, const struct tcp_segment *seg),
+                        void *ctx);
 
 size_t tcp_tcb_bytes(void); /* what a tcb takes, for pools */
 

@@ -1,14 +1,7 @@
 /* tcp_out.c: what may leave now: RFC 9293 section 3.8.6, RFC 6675 section 5 (C). */
-#include "engine/tcp/tcb.h"
+#include "engine/tcp/out.h"
 
 #define NON_VALIDATED_US (5ull * 60 * 1000000) /* NVP, RFC 7661 section 4.1 */
-
-struct out {
-    struct tcb *tcb;
-    uint64_t now_us;
-    const struct tcp_emit *emit;
-    bool more; /* will be written at once: what is less than a full segment waits for it */
-};
 
 /* RFC 9293 section 3.8.6.2.2: the window grows by a full segment or half the buffer at least, and never shrinks. */
 uint32_t out_receive_window(const struct tcb *tcb)
@@ -20,7 +13,7 @@ uint32_t out_receive_window(const struct tcb *tcb)
     return room >= tcb->rcv_wnd + step ? room : tcb->rcv_wnd;
 }
 
-static struct tcp_segment make(const struct out *o, uint32_t seq, uint8_t flags)
+struct tcp_segment out_make(const struct out *o, uint32_t seq, uint8_t flags)
 {
     const struct tcb *tcb = o->tcb;
     return (struct tcp_segment){
@@ -33,8 +26,7 @@ static struct tcp_segment make(const struct out *o, uint32_t seq, uint8_t flags)
     };
 }
 
-/* The segment has left, and with it an ACK and a window. */
-static void note_ack_sent(struct tcb *tcb, const struct tcp_segment *seg)
+void out_note_ack(struct tcb *tcb, const struct tcp_segment *seg)
 {
     uint32_t offered = seg->flags & TCP_SYN ? seg->window : (uint32_t)seg->window << tcb->rcv_scale;
     tcb->rcv_wnd = max_u32(tcb->rcv_wnd, offered);
@@ -48,13 +40,15 @@ static void note_ack_sent(struct tcb *tcb, const struct tcp_segment *seg)
     tcb->early_news = 0;
 }
 
+/* ---- segments leave ---- */
+
 static bool leave(const struct out *o, const struct tcp_segment *seg)
 {
     if (!o->emit->emit(o->emit->ctx, seg))
         return false;
     stat_inc(o->tcb->stats, STAT_tcp_segments_out);
     if (seg->flags & TCP_ACK)
-        note_ack_sent(o->tcb, seg);
+        out_note_ack(o->tcb, seg);
     return true;
 }
 
@@ -92,11 +86,11 @@ static void note_sent(const struct out *o, struct pkt *p)
 static bool send_packet(const struct out *o, struct pkt *p)
 {
     struct tcb *tcb = o->tcb;
-    struct tcp_segment seg = make(o, p->tcp.seq, TCP_ACK);
+    struct tcp_segment seg = out_make(o, p->tcp.seq, TCP_ACK);
     if (p->tcp.flags & TXQ_FIN)
         seg.flags |= TCP_FIN;
     if (p->tcp.len > 0) {
-        seg.flags |= p->next && p->next->tcp.len ? 0 : TCP_PSH;
+        seg.flags |= out_push_flag(p);
         seg.len = p->tcp.len;
         seg.payload = p->tcp.payload;
         seg.pkt = p;
@@ -121,7 +115,7 @@ static bool send_syn(const struct out *o)
     struct pkt *p = tcb->txq.head;
     if (p->tcp.sends && p != txq_next_lost(&tcb->txq))
         return true;
-    struct tcp_segment seg = make(o, p->tcp.seq, TCP_SYN);
+    struct tcp_segment seg = out_make(o, p->tcp.seq, TCP_SYN);
     seg.window = (uint16_t)min_u32(tcb->config->recv_buffer_bytes, UINT16_MAX);
     if (tcb->state == TCP_SYN_RECEIVED)
         seg.flags |= TCP_ACK;
@@ -165,7 +159,7 @@ static bool fit(const struct out *o, struct pkt *p, uint32_t bytes)
 static bool send_front(const struct out *o, struct pkt *p, uint32_t bytes)
 {
     struct tcb *tcb = o->tcb;
-    struct tcp_segment seg = make(o, p->tcp.seq, TCP_ACK);
+    struct tcp_segment seg = out_make(o, p->tcp.seq, TCP_ACK);
     if (p != tcb->txq.head || pkt_shared(p))
         return false;
     seg.len = bytes;
@@ -349,6 +343,14 @@ static bool send_new(const struct out *o)
                 return false;
             continue;
         }
+        const struct pkt *last;
+        uint32_t together = train_length(o, bytes, &last);
+        if (together > 1) {
+            if (!train_send(o, together, last))
+                return false;
+            tcb->override_now = false;
+            continue;
+        }
         if (!fit(o, p, bytes))
             return false;
         if ((p->tcp.flags & TXQ_FIN) && p->tcp.len > 0 && window_left(tcb) == bytes)
@@ -371,7 +373,7 @@ static bool send_ack(const struct out *o)
 {
     if (!o->tcb->ack_now)
         return true;
-    struct tcp_segment seg = make(o, o->tcb->snd_nxt, TCP_ACK);
+    struct tcp_segment seg = out_make(o, o->tcb->snd_nxt, TCP_ACK);
     options_fill(o->tcb, &seg.opt, UINT32_MAX, o->now_us);
     ecn_mark(o->tcb, &seg, false);
     return leave(o, &seg);
@@ -388,7 +390,7 @@ static bool send_probe(const struct out *o)
     tcb->probe_now = tcb->keep_now = false;
     if (!persist && !keep)
         return true;
-    struct tcp_segment seg = make(o, tcb->snd_una - 1, TCP_ACK);
+    struct tcp_segment seg = out_make(o, tcb->snd_una - 1, TCP_ACK);
     options_fill(tcb, &seg.opt, UINT32_MAX, o->now_us);
     ecn_mark(tcb, &seg, false);
     if (!leave(o, &seg)) {
@@ -403,7 +405,7 @@ static bool send_probe(const struct out *o)
 /* RFC 7323 section 3.2: with a time stamp as well, once both have agreed on them. */
 static bool send_reset(const struct out *o, uint32_t seq, uint8_t flags)
 {
-    struct tcp_segment seg = make(o, seq, flags);
+    struct tcp_segment seg = out_make(o, seq, flags);
     if (!(flags & TCP_ACK))
         seg.ack = 0;
     seg.window = 0;

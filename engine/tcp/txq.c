@@ -272,6 +272,24 @@ void txq_sent(struct txq *q, struct pkt *p, uint64_t now_us)
     count(q, p);
 }
 
+uint32_t txq_sent_first(struct txq *q, uint32_t count, uint64_t now_us)
+{
+    struct pkt *p = q->unsent;
+    uint32_t bytes = 0;
+    for (uint32_t i = 0; i < count; i++) {
+        assert(!p->tcp.sends && !(p->tcp.flags & (TXQ_SYN | TXQ_FIN)));
+        bytes += p->tcp.len;
+        p->tcp.sends = 1;
+        p->tcp.sent_us = now_us;
+        p->tcp.order = ++q->order;
+        p = p->next;
+    }
+    q->unsent = p;
+    q->unsent_bytes -= bytes;
+    q->out += bytes;
+    return bytes;
+}
+
 void txq_set_flags(struct txq *q, struct pkt *p, uint8_t flags)
 {
     uncount(q, p);

@@ -115,6 +115,9 @@ void txq_fill(struct txq *q, struct pkt *p, uint32_t len);
 /* txq_sent notes that a packet has left: the first unsent one, or one that was sent before. */
 void txq_sent(struct txq *q, struct pkt *p, uint64_t now_us);
 
+/* txq_sent_first notes that the first count of the unsent packets, stream bytes alone, have left; returns their bytes. */
+uint32_t txq_sent_first(struct txq *q, uint32_t count, uint64_t now_us);
+
 /* txq_set_flags changes SACKED, LOST and RETRANS of a sent packet and the sums with it. */
 void txq_set_flags(struct txq *q, struct pkt *p, uint8_t flags);
 

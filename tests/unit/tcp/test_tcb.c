@@ -114,6 +114,102 @@ static void a_push_keeps_back_what_is_not_full(void **state)
     assert_int_equal(f->last.len, 1);
 }
 
+/* Takes so many segments of each train, and remembers the last one. */
+struct trains {
+    struct fixture *f;
+    struct tcp_train last;
+    unsigned count;
+    uint32_t takes;
+};
+
+static bool emit_single(void *ctx, const struct tcp_segment *seg)
+{
+    struct trains *t = ctx;
+    return emit(t->f, seg);
+}
+
+static uint32_t take_train(void *ctx, const struct tcp_train *train)
+{
+    struct trains *t = ctx;
+    t->last = *train;
+    t->count++;
+    return min_u32(t->takes, train->count);
+}
+
+static void full_segments_leave_as_a_train(void **state)
+{
+    struct fixture *f = *state;
+    struct trains t = {.f = f, .takes = 100};
+    const struct tcp_emit out = {.ctx = &t, .emit = emit_single, .train = take_train};
+    unsigned before = f->sent;
+    for (unsigned i = 0; i < 4; i++)
+        assert_int_equal(put(f, 1000), 1000);
+    assert_int_equal(put(f, 400), 400);
+    assert_true(tcp_push(&f->tcb, 3000, &out));
+    tcb_check(&f->tcb);
+    assert_int_equal(t.count, 1);
+    assert_int_equal(t.last.count, 4);
+    assert_int_equal(t.last.end_flags, 0); /* more follows */
+    assert_int_equal(t.last.first.seq, 100);
+    assert_int_equal(t.last.first.len, 1000);
+    assert_int_equal(t.last.first.flags, TCP_ACK);
+    assert_ptr_equal(t.last.first.pkt, f->tcb.txq.head);
+    assert_int_equal(put(f, 600), 600);
+    assert_int_equal(put(f, 1), 1);
+    assert_true(tcp_output(&f->tcb, 3000, &out));
+    assert_int_equal(t.count, 2);
+    assert_int_equal(t.last.count, 2);
+    assert_int_equal(t.last.end_flags, TCP_PSH);
+    assert_int_equal(f->sent, before); /* nothing left alone */
+    assert_int_equal(f->stats.v[STAT_tcp_segments_out], before + 6);
+    tcb_check(&f->tcb);
+}
+
+static void what_of_a_train_is_refused_leaves_later(void **state)
+{
+    struct fixture *f = *state;
+    struct trains t = {.f = f, .takes = 2};
+    const struct tcp_emit out = {.ctx = &t, .emit = emit_single, .train = take_train};
+    for (unsigned i = 0; i < 5; i++)
+        assert_int_equal(put(f, 1000), 1000);
+    f->tcb.ack_now = true;
+    assert_false(tcp_output(&f->tcb, 3000, &out));
+    assert_int_equal(f->tcb.txq.out, 2000);
+    assert_false(f->tcb.ack_now); /* what left has carried it */
+    tcb_check(&f->tcb);
+    t.takes = 0;
+    f->tcb.ack_now = true;
+    assert_false(tcp_output(&f->tcb, 3000, &out));
+    assert_int_equal(f->tcb.txq.out, 2000);
+    assert_true(f->tcb.ack_now);
+    t.takes = 100;
+    assert_true(tcp_output(&f->tcb, 3000, &out));
+    assert_int_equal(t.last.first.seq, 2100);
+    assert_int_equal(t.last.count, 3);
+    assert_int_equal(f->tcb.txq.unsent_bytes, 0);
+    tcb_check(&f->tcb);
+}
+
+static void a_train_ends_where_the_windows_do(void **state)
+{
+    struct fixture *f = *state;
+    struct trains t = {.f = f, .takes = 100};
+    const struct tcp_emit out = {.ctx = &t, .emit = emit_single, .train = take_train};
+    f->tcb.cc.cwnd = 3500;
+    for (unsigned i = 0; i < 8; i++)
+        assert_int_equal(put(f, 1000), 1000);
+    assert_true(tcp_output(&f->tcb, 3000, &out));
+    assert_int_equal(t.last.count, 3);
+    assert_int_equal(f->tcb.txq.out, 3000);
+    tcb_check(&f->tcb);
+    f->tcb.cc.cwnd = 100000;
+    f->tcb.snd_wnd = 5500;
+    assert_true(tcp_output(&f->tcb, 3000, &out));
+    assert_int_equal(t.last.count, 2);
+    assert_int_equal(f->tcb.txq.out, 5000);
+    tcb_check(&f->tcb);
+}
+
 static void what_the_windows_let_out_is_due(void **state)
 {
     struct fixture *f = *state;
@@ -296,6 +392,9 @@ int main(void)
         TEST(the_control_block_fits_in_a_kilobyte),
         TEST(unsent_small_writes_share_a_segment),
         TEST(a_push_keeps_back_what_is_not_full),
+        TEST(full_segments_leave_as_a_train),
+        TEST(what_of_a_train_is_refused_leaves_later),
+        TEST(a_train_ends_where_the_windows_do),
         TEST(what_the_windows_let_out_is_due),
         TEST(a_full_core_sends_little_at_a_time_over_a_short_path),
         TEST(an_empty_commit_writes_nothing),

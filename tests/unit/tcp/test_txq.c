@@ -85,6 +85,13 @@ static void send_next(struct fixture *f, uint64_t now_us)
     check(f);
 }
 
+static void send_first(struct fixture *f, uint32_t count, uint64_t now_us)
+{
+    uint32_t bytes = txq_sent_first(&f->q, count, now_us);
+    f->nxt += bytes;
+    check(f);
+}
+
 static struct txq_report ack(struct fixture *f, uint32_t to)
 {
     struct txq_report report = {0};
@@ -271,6 +278,23 @@ static void fill_leaves_packets_of_others_alone(void **state)
     check(f);
 }
 
+static void several_leave_as_one_by_one(void **state)
+{
+    struct fixture *f = *state;
+    put(f, 4 * MSS);
+    send_next(f, 5);
+    send_first(f, 2, 7);
+    struct pkt *p = f->q.head->next;
+    assert_int_equal(f->q.out, 3 * MSS);
+    assert_int_equal(f->q.unsent_bytes, MSS);
+    assert_ptr_equal(f->q.unsent, p->next->next);
+    for (unsigned i = 0; i < 2; i++, p = p->next) {
+        assert_int_equal(p->tcp.sends, 1);
+        assert_int_equal(p->tcp.sent_us, 7);
+        assert_int_equal(p->tcp.order, 2 + i);
+    }
+}
+
 static void fin_rides_on_unsent_data_or_goes_alone(void **state)
 {
     struct fixture *f = *state;
@@ -422,7 +446,9 @@ static void random_operations_keep_the_sums(void **state)
             break;
         case 0: put(f, 1 + rand_below(&r, 250)); break;
         case 1:
-            if (f->q.unsent)
+            if (f->q.unsent && f->q.unsent->next && rand_below(&r, 2) == 0)
+                send_first(f, 2, i + 1);
+            else if (f->q.unsent)
                 send_next(f, i + 1);
             break;
         case 2: ack(f, f->una + rand_below(&r, sent + 1)); break;
@@ -466,6 +492,7 @@ int main(void)
         TEST(fill_takes_packets_whole),
         TEST(fill_mixes_only_what_waits_alike),
         TEST(fill_leaves_packets_of_others_alone),
+        TEST(several_leave_as_one_by_one),
         TEST(fin_rides_on_unsent_data_or_goes_alone),
         TEST(ack_in_the_middle_trims),
         TEST(retransmitted_packets_are_no_clean_sample),

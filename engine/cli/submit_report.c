@@ -68,13 +68,12 @@ void report_result(struct report *report, const struct letter *letter, uint32_t 
 
 void report_bad(struct report *r, const struct letter *letter, enum letter_fault fault, const char *why)
 {
-    struct hl_result result;
-    memset(&result, 0, sizeof(result));
+    struct hl_result result = hl_result_init();
     result.verdict = HL_FAILED;
     result.stage = HL_STAGE_SUBMIT;
     result.fault = HL_FAULT_PRODUCER;
     result.reason = fault == LETTER_TOO_LONG ? HL_REASON_TOO_LARGE : HL_REASON_BAD_JOB;
-    snprintf(result.text, sizeof(result.text), "%s", why);
+    result.text = why;
     r->bad_letters += fault != LETTER_UNREADABLE;
     r->missing_files += fault == LETTER_UNREADABLE;
     r->letters++;

@@ -56,13 +56,12 @@ static void finish_letter(struct run *run, struct letter *letter)
 /* Recipients that have no result yet have this one. */
 static void settle(struct run *run, struct letter *letter, const char *why)
 {
-    struct hl_result r;
-    memset(&r, 0, sizeof(r));
+    struct hl_result r = hl_result_init();
     r.verdict = HL_NOT_SENT;
     r.stage = HL_STAGE_SUBMIT;
     r.fault = HL_FAULT_LOCAL;
     r.reason = HL_REASON_SHUTDOWN;
-    snprintf(r.text, sizeof(r.text), "%s", why);
+    r.text = why;
     size_t count = letter->again ? letter->again_count : letter->envelope.to_count;
     for (size_t i = 0; i < count; i++)
         report_result(&run->report, letter, letter->again ? letter->again[i] : (uint32_t)i, &r);
@@ -344,12 +343,11 @@ static void interrupt(struct run *run)
 /* Without an answer nobody can say more. */
 static void doubt(struct run *run, struct flight *f)
 {
-    struct hl_result r;
-    memset(&r, 0, sizeof(r));
+    struct hl_result r = hl_result_init();
     r.verdict = HL_IN_DOUBT;
     r.fault = HL_FAULT_LOCAL;
     r.reason = HL_REASON_SHUTDOWN;
-    snprintf(r.text, sizeof(r.text), "interrupted before the engine had answered: it may have been sent");
+    r.text = "interrupted before the engine had answered: it may have been sent";
     for (uint32_t i = 0; i < f->count; i++)
         if (f->recipient[i] != UINT32_MAX) {
             report_result(&run->report, f->letter, f->recipient[i], &r);

@@ -51,9 +51,8 @@ extern "C" {
 
 #define HL_ERROR_TEXT_MAX 512
 #define HL_PARTS_MAX      16
-#define HL_TEXT_MAX       240 /* these three: with the NUL */
-#define HL_HOST_MAX       254
-#define HL_WORD_MAX       64
+#define HL_TEXT_MAX       240 /* of a result's text, with the NUL */
+#define HL_REAP_MAX       256 /* results that one hl_reap takes at the most */
 
 #if defined(__GNUC__)
 #define HL_API __attribute__((visibility("default")))
@@ -296,12 +295,15 @@ struct hl_tls {
     uint8_t digests;    /* the two below are there */
     uint8_t remembered; /* the handshake was a full one; that its chain is good had been verified before */
     uint16_t version;   /* 0x0303: TLS 1.2, 0x0304: TLS 1.3 */
-    char cipher[HL_WORD_MAX], group[HL_WORD_MAX], signature[HL_WORD_MAX];
-    char policy_source[HL_WORD_MAX]; /* whose demand it was: a rule's id, "default" */
-    char matched_name[HL_HOST_MAX];
+    const char *cipher, *group, *signature;
+    const char *policy_source; /* whose demand it was: a rule's id, "default" */
+    const char *matched_name;
     uint8_t certificate_sha256[32], spki_sha256[32];
 };
 
+/* Strings are never NULL; what there is not is "".  They are the feed's, until the next hl_reap of it, its reattach or its detach:
+ * copy what you keep for longer.
+ */
 struct hl_result {
     uint64_t cookie;     /* the job's */
     uint32_t recipient;  /* index in the job's recipients */
@@ -317,12 +319,12 @@ struct hl_result {
     uint16_t mx_port;
     uint64_t submitted_us;                                             /* hl_submit */
     uint64_t queued_us, connected_us, secured_us, sent_us, replied_us; /* 0: not reached */
-    char text[HL_TEXT_MAX];    /* the reply, or a sentence; UTF-8 without control characters */
-    char mx_host[HL_HOST_MAX]; /* "": none was tried */
+    const char *text;    /* the reply, or a sentence; UTF-8 without control characters */
+    const char *mx_host; /* "": none was tried */
     struct hl_tls tls;
 };
 
-/* hl_reap takes up to `max` results; returns how many, 0 when there is none now.
+/* hl_reap takes up to `max` results, HL_REAP_MAX at the most; returns how many, 0 when there is none now.
  *
  *   -EPIPE   the engine is gone, and all results and verdicts that can be had have been taken.  Messages that it had not
  *            looked at wait for hl_feed_reattach or hl_feed_give_up
@@ -395,6 +397,16 @@ static inline struct hl_job hl_job_init(void)
     memset(&j, 0, sizeof(j));
     j.size = sizeof(j);
     return j;
+}
+
+/* A result of your own, for what is reported beside the feed's. */
+static inline struct hl_result hl_result_init(void)
+{
+    struct hl_result r;
+    memset(&r, 0, sizeof(r));
+    r.text = r.mx_host = "";
+    r.tls.cipher = r.tls.group = r.tls.signature = r.tls.policy_source = r.tls.matched_name = "";
+    return r;
 }
 
 #ifdef __cplusplus

@@ -50,11 +50,9 @@ static void start(struct actor *a)
     int fd, pair[2];
     memset(a, 0, sizeof(*a));
     a->engine = feed_open(&shape, &rights, &fd, &err);
-    a->producer = calloc(1, sizeof(*a->producer));
+    a->producer = feed_new();
     check(a->engine && a->producer && socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, pair) == 0);
     a->socket = pair[0];
-    a->producer->epoll = -1;
-    list_init(&a->producer->bodies);
     struct region *region = &a->producer->region;
     region->sock = pair[1];
     region->wake_engine = dup(feed_wake_engine_fd(a->engine));

@@ -23,14 +23,27 @@ static int set_options(hl_feed *feed, const struct hl_attach *options, struct hl
     return 0;
 }
 
+hl_feed *feed_new(void)
+{
+    hl_feed *feed = calloc(1, sizeof(*feed));
+    char *words = malloc((size_t)HL_REAP_MAX * RESULT_WORDS * WORD_BYTES);
+    if (!feed || !words) {
+        free(feed);
+        free(words);
+        return NULL;
+    }
+    feed->epoll = -1;
+    feed->words = words;
+    list_init(&feed->bodies);
+    return feed;
+}
+
 int hl_feed_attach(hl_feed **out, const struct hl_attach *options, struct hl_error *error)
 {
     *out = NULL;
-    hl_feed *feed = calloc(1, sizeof(*feed));
+    hl_feed *feed = feed_new();
     if (!feed)
         return fail(error, ENOMEM, "out of memory");
-    feed->epoll = -1;
-    list_init(&feed->bodies);
     int code = set_options(feed, options, error);
     if (code == 0)
         code = region_open(&feed->region, feed, options ? options->timeout_ms : hl_attach_init().timeout_ms,
@@ -40,6 +53,7 @@ int hl_feed_attach(hl_feed **out, const struct hl_attach *options, struct hl_err
     if (code) {
         if (feed->epoll >= 0)
             close(feed->epoll);
+        free(feed->words);
         free(feed);
         return code;
     }
@@ -81,6 +95,7 @@ size_t hl_feed_detach(hl_feed *feed)
     free(feed->target);
     free(feed->batch);
     free(feed->names);
+    free(feed->words);
     free(feed);
     return unresolved;
 }

@@ -13,6 +13,8 @@
 #define RECIPIENT_DONE   UINT32_MAX
 #define SMALL_PARTS      2u /* of a message whose memory is kept for the next one */
 #define SMALL_RECIPIENTS 8u
+#define RESULT_WORDS     7u   /* strings of a result */
+#define WORD_BYTES       256u /* with the NUL: their lengths are a byte each */
 
 /* A piece of the arena that a caller reserved. */
 struct hl_body {
@@ -104,8 +106,9 @@ struct hl_feed {
     uint64_t next_id;     /* above the slot's bits */
     uint64_t unpublished; /* bit l: lane l has jobs that the engine does not see yet */
     struct list bodies;
-    struct message *spare; /* small ones, linked by spare_next */
-    struct job *stranded;  /* could not move to a new engine: not sent */
+    struct message *spare;  /* small ones, linked by spare_next */
+    char *words, *words_at; /* strings of the results reaped last; HL_REAP_MAX * RESULT_WORDS * WORD_BYTES */
+    struct job *stranded;   /* could not move to a new engine: not sent */
     uint32_t stranded_count;
     char goodbye[HL_ERROR_TEXT_MAX];
     int timeout_ms;
@@ -120,6 +123,9 @@ struct hl_feed {
     char *names;
     size_t target_cap, batch_cap, names_cap;
 };
+
+/* feed.c: a feed without a region; NULL: out of memory.  hl_feed_detach frees it. */
+hl_feed *feed_new(void);
 
 /* error.c: fills *error, which may be NULL; returns -code. */
 int fail(struct hl_error *error, int code, const char *fmt, ...) printf_like(3, 4);

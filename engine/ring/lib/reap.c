@@ -7,11 +7,17 @@
 
 #define LOOK_EVERY 1024u /* empty reaps of a caller that never waits, between looks at the socket */
 
-static void take_text(const uint8_t **at, char *out, size_t bytes)
+/* Their memory has room for all that a call can take, however long they are: see lib.h. */
+static const char *take_text(hl_feed *feed, const uint8_t **at, size_t bytes)
 {
+    char *out = feed->words_at;
+    if (bytes == 0)
+        return "";
     bytes_copy(out, *at, bytes);
     out[bytes] = 0;
     *at += bytes;
+    feed->words_at += bytes + 1;
+    return out;
 }
 
 static void take_tls(const struct ring_result *r, struct hl_tls *tls)
@@ -55,7 +61,7 @@ static size_t rest_bytes(const struct ring_result *r)
 }
 
 /* The lengths were checked: see fits. */
-static void take_rest(const struct ring_result *r, const uint8_t *at, struct hl_result *out)
+static void take_rest(hl_feed *feed, const struct ring_result *r, const uint8_t *at, struct hl_result *out)
 {
     memset(out->mx_addr, 0, sizeof(out->mx_addr));
     if (r->flags & RING_RESULT_MX_ADDR) {
@@ -67,22 +73,19 @@ static void take_rest(const struct ring_result *r, const uint8_t *at, struct hl_
         memcpy(out->tls.spki_sha256, at + RING_DIGEST_BYTES, RING_DIGEST_BYTES);
         at += 2 * RING_DIGEST_BYTES;
     }
-    take_text(&at, out->text, r->text_bytes);
-    take_text(&at, out->mx_host, r->mx_host_bytes);
-    take_text(&at, out->tls.matched_name, r->matched_name_bytes);
-    take_text(&at, out->tls.policy_source, r->policy_source_bytes);
-    take_text(&at, out->tls.cipher, r->cipher_bytes);
-    take_text(&at, out->tls.group, r->group_bytes);
-    take_text(&at, out->tls.signature, r->signature_bytes);
+    out->text = take_text(feed, &at, r->text_bytes);
+    out->mx_host = take_text(feed, &at, r->mx_host_bytes);
+    out->tls.matched_name = take_text(feed, &at, r->matched_name_bytes);
+    out->tls.policy_source = take_text(feed, &at, r->policy_source_bytes);
+    out->tls.cipher = take_text(feed, &at, r->cipher_bytes);
+    out->tls.group = take_text(feed, &at, r->group_bytes);
+    out->tls.signature = take_text(feed, &at, r->signature_bytes);
 }
 
 static bool fits(const struct ring_result *r, uint32_t head_bytes, uint64_t there)
 {
     return r->bytes % 8 == 0 && r->bytes <= there && r->bytes >= head_bytes + rest_bytes(r) &&
-           r->text_bytes < HL_TEXT_MAX && r->mx_host_bytes < HL_HOST_MAX &&
-           r->matched_name_bytes < HL_HOST_MAX && r->policy_source_bytes < HL_WORD_MAX &&
-           r->cipher_bytes < HL_WORD_MAX && r->group_bytes < HL_WORD_MAX &&
-           r->signature_bytes < HL_WORD_MAX && r->verdict >= HL_DELIVERED && r->verdict <= HL_IN_DOUBT;
+           r->text_bytes < HL_TEXT_MAX && r->verdict >= HL_DELIVERED && r->verdict <= HL_IN_DOUBT;
 }
 
 /* The recipient has its one result: counts it off; the caller settles the job. */
@@ -116,7 +119,7 @@ static bool take_result(hl_feed *feed, uint32_t number, uint64_t there, struct h
         return false;
     }
     take_head(&r, out);
-    take_rest(&r, at + head_bytes, out);
+    take_rest(feed, &r, at + head_bytes, out);
     finish(feed, job, r.recipient, out);
     if (job->left == 0)
         job_settle(feed, number, slot);
@@ -180,27 +183,32 @@ static size_t reap_lanes(hl_feed *feed, struct hl_result *results, size_t max)
     return count;
 }
 
+static const char *say_stage(hl_feed *feed, uint32_t stage)
+{
+    char *out = feed->words_at;
+    int bytes = snprintf(out, WORD_BYTES, "the engine died at stage %s, before the end of data: send again",
+                         hl_stage_name((int)stage));
+    feed->words_at += bytes + 1;
+    return out;
+}
+
 /* What a dead engine's stage says of recipients without result.  It wrote the stage before the bytes left. */
-static void judge(const hl_feed *feed, uint32_t stage, struct hl_result *out)
+static void judge(hl_feed *feed, uint32_t stage, struct hl_result *out)
 {
     bool distrusted = feed->gone == ENGINE_DISTRUSTED, in_doubt = distrusted || stage >= HL_STAGE_DOT;
-    memset(out, 0, sizeof(*out));
+    *out = hl_result_init();
     out->verdict = in_doubt ? HL_IN_DOUBT : HL_NOT_SENT;
     out->stage = (uint8_t)(stage <= HL_STAGE_QUIT ? stage : HL_STAGE_QUIT);
     out->fault = HL_FAULT_LOCAL;
     out->reason = HL_REASON_SHUTDOWN;
     if (distrusted)
-        snprintf(out->text, sizeof(out->text),
-                 "the engine's memory cannot be trusted: it may have been sent");
+        out->text = "the engine's memory cannot be trusted: it may have been sent";
     else if (in_doubt)
-        snprintf(out->text, sizeof(out->text),
-                 "the engine died after the end of data: it may have been accepted");
+        out->text = "the engine died after the end of data: it may have been accepted";
     else if (stage == HL_STAGE_NONE)
-        snprintf(out->text, sizeof(out->text), "the engine died before it looked at this: send again");
+        out->text = "the engine died before it looked at this: send again";
     else
-        snprintf(out->text, sizeof(out->text),
-                 "the engine died at stage %s, before the end of data: send again",
-                 hl_stage_name((int)stage));
+        out->text = say_stage(feed, stage);
 }
 
 static size_t judge_job(hl_feed *feed, struct job *job, uint32_t stage, struct hl_result *results, size_t max)
@@ -281,6 +289,8 @@ static void disarm(hl_feed *feed)
 int hl_reap(hl_feed *feed, struct hl_result *results, size_t max, struct hl_error *error)
 {
     bool look = feed->armed || feed->empty_reaps >= LOOK_EVERY;
+    max = min_size(max, HL_REAP_MAX);
+    feed->words_at = feed->words;
     if (feed->armed)
         disarm(feed);
     if (max == 0)
@@ -296,5 +306,5 @@ int hl_reap(hl_feed *feed, struct hl_result *results, size_t max, struct hl_erro
         feed->drained = true;
         return fail_gone(feed, error);
     }
-    return (int)min_size(count, INT32_MAX);
+    return (int)count;
 }

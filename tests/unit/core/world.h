@@ -34,6 +34,7 @@ struct sent {
     char rcpt[WORLD_RCPTS_MAX][MX_ADDRESS_MAX];
     unsigned results[WORLD_RCPTS_MAX]; /* of each recipient: exactly 1 in the end */
     struct hl_result result[WORLD_RCPTS_MAX];
+    char words[WORLD_RCPTS_MAX][7][256]; /* its strings */
 };
 
 struct world {

@@ -93,6 +93,24 @@ unsigned world_send(struct world *w, const char *to)
 
 /* ---- results ---- */
 
+static const char *keep(char words[256], const char *text)
+{
+    snprintf(words, 256, "%s", text);
+    return words;
+}
+
+/* Its strings are the feed's until the next hl_reap. */
+static void keep_result(struct hl_result *r, char words[7][256])
+{
+    r->text = keep(words[0], r->text);
+    r->mx_host = keep(words[1], r->mx_host);
+    r->tls.cipher = keep(words[2], r->tls.cipher);
+    r->tls.group = keep(words[3], r->tls.group);
+    r->tls.signature = keep(words[4], r->tls.signature);
+    r->tls.policy_source = keep(words[5], r->tls.policy_source);
+    r->tls.matched_name = keep(words[6], r->tls.matched_name);
+}
+
 static void note_result(struct world *w, const struct hl_result *r)
 {
     assert_true(r->cookie < w->jobs);
@@ -102,6 +120,7 @@ static void note_result(struct world *w, const struct hl_result *r)
         fail_msg("message %u has a second result for %s: %s", (unsigned)r->cookie, s->rcpt[r->recipient],
                  r->text);
     s->result[r->recipient] = *r;
+    keep_result(&s->result[r->recipient], s->words[r->recipient]);
     w->results_owed--;
 }
 

@@ -224,18 +224,18 @@ static void a_newer_minor_is_read_by_its_lengths(void **state)
     int memfd = memfd_create("newer", MFD_CLOEXEC);
     assert_int_equal(ftruncate(memfd, 1 << 20), 0);
     assert_int_equal(pwrite(memfd, &h, sizeof(h), 0), sizeof(h));
-    hl_feed feed = {.epoll = -1};
-    list_init(&feed.bodies);
-    assert_int_equal(region_adopt(&feed.region, memfd, &pair.error), 0);
-    feed.region.sock = feed.region.wake_engine = feed.region.wake_producer = -1;
+    hl_feed *feed = feed_new();
+    assert_non_null(feed);
+    assert_int_equal(region_adopt(&feed->region, memfd, &pair.error), 0);
+    feed->region.sock = feed->region.wake_engine = feed->region.wake_producer = -1;
     close(memfd);
 
-    uint8_t *lane = feed.region.base + h.lanes_offset;
+    uint8_t *lane = feed->region.base + h.lanes_offset;
     const uint8_t *job_at = lane + h.submit_at;
     uint8_t *result_at = lane + h.complete_at;
     for (uint32_t i = 0; i < 3; i++, result_at += 128) {
         struct hl_job job = pair_job(i);
-        assert_int_equal(hl_submit(&feed, &job, &pair.error), 0);
+        assert_int_equal(hl_submit(feed, &job, &pair.error), 0);
         const struct ring_job *j = (const struct ring_job *)job_at;
         const struct ring_extent *extent = (const struct ring_extent *)(job_at + 64);
         assert_int_equal(j->id & RING_SLOT_MASK, i);
@@ -248,15 +248,11 @@ static void a_newer_minor_is_read_by_its_lengths(void **state)
     }
     atomic_store(&((struct ring_lane *)lane)->complete_tail, 3 * 128);
     struct hl_result r[4];
-    assert_int_equal(hl_reap(&feed, r, 4, &pair.error), 3);
+    assert_int_equal(hl_reap(feed, r, 4, &pair.error), 3);
     assert_int_equal(r[2].cookie, 2);
     assert_int_equal(r[2].smtp_code, 250);
     assert_string_equal(r[2].text, "hello");
-    messages_close(&feed);
-    region_close(&feed.region, false);
-    free(feed.target);
-    free(feed.batch);
-    free(feed.names);
+    assert_int_equal(hl_feed_detach(feed), 0);
 }
 
 int main(void)

@@ -173,11 +173,15 @@ static void end(struct place *place)
 static bool go_on(struct place *place)
 {
     int returned;
+    const bool suspended = place->async;
     switch (ASYNC_start_job(&place->async, place->wait, &returned, compute, (void *)&place,
                             sizeof(struct place *))) {
-    case ASYNC_PAUSE: return true;
+    case ASYNC_PAUSE: tls_async_count(suspended, true); return true;
     case ASYNC_NO_JOBS: return false;
-    default: end(place); return true;
+    default:
+        tls_async_count(suspended, false);
+        end(place);
+        return true;
     }
 }
 

@@ -152,6 +152,8 @@ struct tls_core *tls_core_open(const struct tls_core_config *config, struct erro
 void tls_core_sweep(struct tls_core *core)
 {
     tickets_sweep(core->tickets);
+    if (core->async)
+        tls_async_sweep(core->now_us);
 }
 
 static bool finish_abandoned(struct tls_core *core)

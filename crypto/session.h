@@ -73,6 +73,7 @@ struct tls {
     struct opening opening;
     uint8_t write_type; /* of what OpenSSL writes next */
     bool handshaking;   /* counted in core->handshaking */
+    bool suspended;     /* in a job that has not ended */
     bool cancelled;     /* what it waits for will not be waited for any more */
     struct work
         *work; /* what it is suspended for (work.h), on its job's stack; NULL: nothing, or an engine */
@@ -132,6 +133,12 @@ void tls_engine_drop(void);
 bool tls_async_stacks(struct error *err) must_check;
 bool tls_async_open(uint32_t jobs_max, struct error *err) must_check;
 void tls_async_close(void);
+/* tls_async_count: a job of this thread was suspended before, and is now.  tls_async_sweep, now and then, outside of jobs: idle
+ * stacks are given back when for ten seconds less than half of them were in use; it waits for a moment with none suspended.
+ */
+void tls_async_count(bool before, bool now);
+void tls_async_sweep(uint64_t now_us);
+uint32_t tls_async_stacks_now(void);
 
 /* tls.c: goes on with abandoned sessions and frees those whose job has ended. */
 void tls_reap(struct tls_core *core);

@@ -175,6 +175,13 @@ static enum tls_status handshake_done(struct tls *tls)
     return tls->status = TLS_OPEN;
 }
 
+static void count_job(struct tls *tls)
+{
+    bool now = SSL_waiting_for_async(tls->ssl);
+    tls_async_count(tls->suspended, now);
+    tls->suspended = now;
+}
+
 static enum tls_status handshake_step(struct tls *tls)
 {
     int done;
@@ -184,6 +191,7 @@ static enum tls_status handshake_step(struct tls *tls)
         done = SSL_do_handshake(tls->ssl);
         tls->core->running = NULL;
     } while (done != 1 && work_put(tls));
+    count_job(tls);
     if (done == 1)
         return handshake_done(tls);
     switch (SSL_get_error(tls->ssl, done)) {

@@ -66,7 +66,9 @@ struct tls_core_config {
 struct tls_core *tls_core_open(const struct tls_core_config *config, struct error *err) must_check;
 void tls_core_close(struct tls_core *core);
 
-/* tls_core_sweep drops a few tickets that are of no use any more; for the loop's housekeeping. */
+/* tls_core_sweep drops a few tickets that are of no use any more, and gives back stacks of handshakes that have not been
+ * needed for a while; for the loop's housekeeping.
+ */
 void tls_core_sweep(struct tls_core *core);
 
 /* tls_core_work, once a turn: operations that have waited too long are run, and all of them when every handshake waits for

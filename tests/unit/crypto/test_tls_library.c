@@ -10,6 +10,7 @@
 #define HOST "mx.example.org"
 
 static OSSL_LIB_CTX *servers;
+static OSSL_PROVIDER *theirs;
 static struct pki_chain chain[2];
 static struct tls_trust *trust[2];
 
@@ -31,7 +32,8 @@ static int setup(void **state)
 {
     (void)state;
     servers = OSSL_LIB_CTX_new();
-    if (!servers || !OSSL_PROVIDER_load(servers, "default"))
+    theirs = servers ? OSSL_PROVIDER_load(servers, "default") : NULL;
+    if (!theirs)
         return 1;
     chain[0] = pki_chain("rsa2048", "DNS:" HOST);
     chain[1] = pki_chain("P-256", "DNS:" HOST);
@@ -50,6 +52,7 @@ static int teardown(void **state)
         tls_trust_free(trust[i]);
         pki_chain_free(&chain[i]);
     }
+    OSSL_PROVIDER_unload(theirs);
     OSSL_LIB_CTX_free(servers);
     return 0;
 }

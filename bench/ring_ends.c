@@ -251,9 +251,25 @@ void messages_close(struct ring_messages *m)
     m->shared = NULL;
 }
 
+/* What is the same in all of them is filled in once, as a caller with much to send does. */
+static void fill_jobs(struct hl_job *job, struct hl_recipient *to, struct hl_part *part,
+                      const struct ring_messages *m)
+{
+    for (unsigned i = 0; i < BURST; i++) {
+        part[i] = m->shared ? hl_part_of(m->shared, 0, m->bytes) : hl_copy_of(text, m->bytes);
+        to[i].dsn = hl_none();
+        job[i] = hl_job_init();
+        job[i].sender = hl_str("sender@example.com");
+        job[i].recipients = &to[i];
+        job[i].recipients_count = 1;
+        job[i].parts = &part[i];
+        job[i].parts_count = 1;
+    }
+}
+
 const struct hl_job *messages_make(const struct ring_messages *m, unsigned count, uint64_t number)
 {
-    static const char *const address[DOMAINS] = {
+    static const char address[DOMAINS][13] = {
         "a@d0.example", "b@d1.example", "c@d2.example", "d@d3.example", "e@d4.example", "f@d5.example",
         "g@d6.example", "h@d7.example", "i@d8.example", "j@d9.example", "k@da.example", "l@db.example",
         "m@dc.example", "n@dd.example", "o@de.example", "p@df.example",
@@ -261,16 +277,11 @@ const struct hl_job *messages_make(const struct ring_messages *m, unsigned count
     static struct hl_recipient to[BURST];
     static struct hl_part part[BURST];
     static struct hl_job job[BURST];
+    if (part[0].body != m->shared || part[0].bytes != m->bytes)
+        fill_jobs(job, to, part, m);
     for (unsigned i = 0; i < count; i++) {
-        to[i].address = hl_str(address[(number + i) % DOMAINS]);
-        part[i] = m->shared ? hl_part_of(m->shared, 0, m->bytes) : hl_copy_of(text, m->bytes);
-        job[i] = hl_job_init();
+        to[i].address = (struct hl_text){address[(number + i) % DOMAINS], sizeof(address[0]) - 1};
         job[i].cookie = number + i;
-        job[i].sender = hl_str("sender@example.com");
-        job[i].recipients = &to[i];
-        job[i].recipients_count = 1;
-        job[i].parts = &part[i];
-        job[i].parts_count = 1;
     }
     return job;
 }

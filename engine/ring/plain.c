@@ -1,8 +1,6 @@
 #include "engine/ring/plain.h"
 
-#if defined(__x86_64__)
-#include <immintrin.h>
-#endif
+#include "engine/ring/wide.h"
 
 #define PLAIN_MAX 64u /* bytes: a bit of a mask each */
 #define BLOCK     16u
@@ -14,6 +12,8 @@ struct look {
 };
 
 #if defined(__x86_64__)
+
+#include <emmintrin.h>
 
 inlined __m128i is(__m128i bytes, char c)
 {
@@ -156,26 +156,7 @@ inlined void end_name(struct ring_name *domain, size_t bytes)
     domain->bytes = (uint8_t)bytes;
 }
 
-#if defined(__x86_64__) && !defined(PLAIN_NARROW)
-
-/* Processors with AVX-512 load the whole of it, and nothing beside it, at once. */
-#define WIDE __attribute__((target("avx512f,avx512bw,avx512vl,bmi,bmi2")))
-
-static bool has_wide(void)
-{
-    return __builtin_cpu_supports("avx512bw") && __builtin_cpu_supports("avx512vl") &&
-           __builtin_cpu_supports("bmi2");
-}
-
-WIDE static inline __m512i wide_load(struct span text)
-{
-    return _mm512_maskz_loadu_epi8(_bzhi_u64(UINT64_MAX, (uint32_t)text.len), text.data);
-}
-
-WIDE static inline __mmask64 wide_is(__m512i bytes, char c)
-{
-    return _mm512_cmpeq_epi8_mask(bytes, _mm512_set1_epi8(c));
-}
+#ifdef RING_WIDE
 
 WIDE static inline __mmask64 wide_in_range(__m512i bytes, char first, char last)
 {
@@ -185,7 +166,7 @@ WIDE static inline __mmask64 wide_in_range(__m512i bytes, char first, char last)
 
 WIDE static inline struct look wide_look(struct span text)
 {
-    __m512i c = wide_load(text);
+    __m512i c = wide_load(text.data, text.len);
     __m512i low = _mm512_or_si512(c, _mm512_set1_epi8(0x20));
     return (struct look){
         .name = wide_in_range(low, 'a', 'z') | wide_in_range(c, '0', '9') | wide_is(c, '-') | wide_is(c, '_'),
@@ -197,7 +178,7 @@ WIDE static inline struct look wide_look(struct span text)
 
 WIDE static inline void wide_lower(struct span text, struct ring_name *domain)
 {
-    __m512i c = wide_load(text), low = _mm512_or_si512(c, _mm512_set1_epi8(0x20));
+    __m512i c = wide_load(text.data, text.len), low = _mm512_or_si512(c, _mm512_set1_epi8(0x20));
     _mm512_storeu_si512(domain->text, _mm512_mask_mov_epi8(c, wide_in_range(low, 'a', 'z'), low));
     end_name(domain, text.len);
 }

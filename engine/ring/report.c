@@ -7,7 +7,9 @@
 
 static uint8_t put_text(struct bytes_out *out, const char *text, size_t max)
 {
-    size_t bytes = text ? strnlen(text, max) : 0;
+    if (!text || !text[0])
+        return 0;
+    size_t bytes = strnlen(text, max);
     bytes_put(out, text, bytes);
     return (uint8_t)bytes;
 }
@@ -32,44 +34,42 @@ static void put_times(struct ring_result *r, const struct feed_delivery *d)
     r->replied_us = d->replied_us;
 }
 
-static void put_evidence(struct ring_result *r, const struct feed_evidence *e)
+/* Returns RING_RESULT_*, as the two below do. */
+static unsigned put_evidence(struct ring_result *r, const struct feed_evidence *e)
 {
-    r->flags = (uint16_t)((e->tls ? RING_RESULT_TLS : 0) | (e->resumed ? RING_RESULT_RESUMED : 0) |
-                          (e->reused ? RING_RESULT_REUSED : 0) | (e->exception ? RING_RESULT_EXCEPTION : 0) |
-                          (e->pkix ? RING_RESULT_PKIX : 0) | (e->remembered ? RING_RESULT_REMEMBERED : 0));
     r->tls_version = e->version;
     r->tls_level = e->level;
+    return (e->tls ? RING_RESULT_TLS : 0u) | (e->resumed ? RING_RESULT_RESUMED : 0u) |
+           (e->reused ? RING_RESULT_REUSED : 0u) | (e->exception ? RING_RESULT_EXCEPTION : 0u) |
+           (e->pkix ? RING_RESULT_PKIX : 0u) | (e->remembered ? RING_RESULT_REMEMBERED : 0u);
 }
 
-static void put_digests(struct ring_result *r, struct bytes_out *out, const struct feed_evidence *e)
+static unsigned put_digests(struct bytes_out *out, const struct feed_evidence *e)
 {
     static const uint8_t none[RING_DIGEST_BYTES];
     if (!e->tls || (!e->cert_sha256 && !e->spki_sha256))
-        return;
+        return 0;
     bytes_put(out, e->cert_sha256 ? e->cert_sha256 : none, RING_DIGEST_BYTES);
     bytes_put(out, e->spki_sha256 ? e->spki_sha256 : none, RING_DIGEST_BYTES);
-    r->flags |= RING_RESULT_DIGESTS;
+    return RING_RESULT_DIGESTS;
 }
 
 /* What follows the fixed part, in the order that layout.h gives. */
-static void put_rest(struct ring_result *r, struct bytes_out *out, const struct outcome *outcome,
-                     const struct feed_delivery *d, const struct feed_evidence *e)
+static unsigned put_rest(struct ring_result *r, struct bytes_out *out, const struct outcome *outcome,
+                         const struct feed_delivery *d, const struct feed_evidence *e)
 {
-    if (d && d->mx_addr) {
+    unsigned flags = d->mx_addr ? RING_RESULT_MX_ADDR : 0;
+    if (d->mx_addr)
         bytes_put(out, d->mx_addr, RING_ADDR_BYTES);
-        r->flags |= RING_RESULT_MX_ADDR;
-    }
-    if (e)
-        put_digests(r, out, e);
+    flags |= put_digests(out, e);
     r->text_bytes = put_text(out, outcome->text, RING_TEXT_MAX);
-    r->mx_host_bytes = put_text(out, d ? d->mx_host : NULL, RING_HOST_MAX);
-    if (!e)
-        return;
+    r->mx_host_bytes = put_text(out, d->mx_host, RING_HOST_MAX);
     r->matched_name_bytes = put_text(out, e->matched_name, RING_HOST_MAX);
     r->policy_source_bytes = put_text(out, e->policy_source, RING_POLICY_SOURCE_MAX);
     r->cipher_bytes = put_text(out, e->cipher, RING_CIPHER_MAX);
     r->group_bytes = put_text(out, e->group, RING_GROUP_MAX);
     r->signature_bytes = put_text(out, e->signature, RING_SIGNATURE_MAX);
+    return flags;
 }
 
 static void settle(struct feed_job *job)
@@ -98,22 +98,26 @@ static void turn_early(struct feed *feed, struct feed_lane *lane)
     lane->turn_at = lane->out.position + TURN_EVERY;
 }
 
-/* The head is made aside and written at once, the rest where it belongs. */
-static void write_result(struct feed_lane *lane, struct ring_result *head, const struct outcome *outcome,
-                         const struct feed_delivery *delivery)
+/* Written where it belongs, each field once and nothing read back: the producer has this memory, too. */
+static void write_result(struct feed_lane *lane, uint64_t id, uint32_t recipient,
+                         const struct outcome *outcome, const struct feed_delivery *delivery)
 {
+    static const struct feed_delivery none;
+    static const struct feed_evidence no_evidence;
     uint8_t *at = stream_place(&lane->out, RING_RESULT_MAX);
-    const struct feed_evidence *evidence = delivery ? delivery->evidence : NULL;
+    struct ring_result *head = (struct ring_result *)at;
+    const struct feed_delivery *d = delivery ? delivery : &none;
+    const struct feed_evidence *e = d->evidence ? d->evidence : &no_evidence;
     struct bytes_out out = bytes_out(at + sizeof(*head), RING_RESULT_MAX - sizeof(*head));
+    head->id = id;
+    head->recipient = recipient;
     put_outcome(head, outcome);
-    if (delivery)
-        put_times(head, delivery);
-    if (evidence)
-        put_evidence(head, evidence);
-    put_rest(head, &out, outcome, delivery, evidence);
-    head->bytes = (uint32_t)(sizeof(*head) + bytes_written(&out) + 7) & ~7u;
-    memcpy(at, head, sizeof(*head));
-    stream_advance(&lane->out, head->bytes);
+    put_times(head, d);
+    head->flags = (uint16_t)(put_evidence(head, e) | put_rest(head, &out, outcome, d, e));
+    head->reserved = 0;
+    uint32_t bytes = (uint32_t)(sizeof(*head) + bytes_written(&out) + 7) & ~7u;
+    head->bytes = bytes;
+    stream_advance(&lane->out, bytes);
 }
 
 void feed_report(struct feed_job *job, uint32_t r, const struct outcome *outcome,
@@ -121,8 +125,7 @@ void feed_report(struct feed_job *job, uint32_t r, const struct outcome *outcome
 {
     struct feed_lane *lane = &job->feed->lane[job->lane];
     assert(r < job->recipients && job->done < job->recipients);
-    struct ring_result head = {.id = job->id, .recipient = r};
     turn_early(job->feed, lane);
-    write_result(lane, &head, outcome, delivery);
+    write_result(lane, job->id, r, outcome, delivery);
     settle(job);
 }

@@ -56,7 +56,7 @@ def main():
                            capture_output=True, text=True).stdout.split()[2::3]
     with open(os.path.join(hl.TOP, "engine/ring/feed.h")) as f:
         header = f.read()
-    hl.ok(names and all(n.split("@")[0] == "HARDLINE_FEED_1" or (n.startswith("hl_") and n.split("@")[0] + "(" in header)
+    hl.ok(names and all(n.split("@")[0] == "HARDLINE_FEED_2" or (n.startswith("hl_") and n.split("@")[0] + "(" in header)
                         for n in names), "and shows what feed.h declares, nothing else", names)
     hl.equal(lab.stop_engine(), 0, "the engine drains")
     hl.done()

@@ -2,6 +2,7 @@
  * end makes a second message out of one body (SMTP smuggling), so none leaves here.
  */
 #include "engine/ring/lib/lib.h"
+#include "engine/ring/wide.h"
 
 #ifdef __SSE2__
 #include <emmintrin.h>
@@ -52,7 +53,7 @@ static inline struct masks look_at_rest(const uint8_t *data, size_t bytes, size_
     return look(block);
 }
 
-static const char *bare(struct lines *lines, const struct masks *m, unsigned at)
+static noinline const char *bare(struct lines *lines, const struct masks *m, unsigned at)
 {
     bool is_lf = m->lf >> at & 1;
     lines->bytes += at;
@@ -61,7 +62,7 @@ static const char *bare(struct lines *lines, const struct masks *m, unsigned at)
 }
 
 /* Every LF stands behind a CR and every CR in front of an LF: the one mask is the other, a step later. */
-static const char *check_block(struct lines *lines, const struct masks *m, unsigned bytes)
+static inline const char *check_block(struct lines *lines, const struct masks *m, unsigned bytes)
 {
     uint64_t wanted = m->cr << 1 | lines->cr;
     if (bytes < BLOCK)
@@ -74,8 +75,48 @@ static const char *check_block(struct lines *lines, const struct masks *m, unsig
     return NULL;
 }
 
+#ifdef RING_WIDE
+
+/* Whole blocks from the first byte on in which nothing is bare; what they leave in *lines stays in registers meanwhile. */
+WIDE static size_t wide_sound(struct lines *lines, const uint8_t *data, size_t bytes)
+{
+    uint64_t cr = lines->cr, high = 0;
+    size_t at = 0;
+    for (; at + BLOCK <= bytes; at += BLOCK) {
+        __m512i block = _mm512_loadu_si512(data + at);
+        uint64_t ends = wide_is(block, '\r');
+        if (unlikely((ends << 1 | cr) != wide_is(block, '\n')))
+            break;
+        cr = ends >> (BLOCK - 1);
+        high |= _mm512_movepi8_mask(block);
+    }
+    lines->cr = cr;
+    lines->has_8bit |= high != 0;
+    lines->bytes += at;
+    return at;
+}
+
+WIDE static const char *wide_check(struct lines *lines, const uint8_t *data, size_t bytes)
+{
+    size_t at = wide_sound(lines, data, bytes), rest = min_size(bytes - at, BLOCK);
+    if (rest == 0)
+        return NULL;
+    __m512i block = wide_load(data + at, rest);
+    struct masks m = {wide_is(block, '\r'), wide_is(block, '\n'), _mm512_movepi8_mask(block)};
+    return check_block(lines, &m, (unsigned)rest);
+}
+
+#else
+
+#define has_wide() false
+const char *wide_check(struct lines *lines, const uint8_t *data, size_t bytes);
+
+#endif
+
 const char *lines_check(struct lines *lines, const uint8_t *data, size_t bytes)
 {
+    if (has_wide())
+        return wide_check(lines, data, bytes);
     const char *wrong = NULL;
     size_t at = 0;
     for (; at + BLOCK <= bytes && !wrong; at += BLOCK) {

@@ -96,12 +96,12 @@ static int check_end(const hl_feed *feed, const struct hl_job *job, const struct
 }
 
 /* A body that many messages share is looked at once: see remember_clean. */
-static const char *check_part_lines(const hl_feed *feed, const struct hl_job *job, size_t number,
+static const char *check_body_lines(const hl_feed *feed, const struct hl_job *job, size_t number,
                                     struct lines *lines, struct measure *m)
 {
     const struct hl_part *part = &job->parts[number];
     const hl_body *body = part->body;
-    bool whole = body && part->offset == 0 && part->bytes == body->bytes && !lines->cr;
+    bool whole = part->offset == 0 && part->bytes == body->bytes && !lines->cr;
     struct lines own = {.cr = lines->cr, .bytes = lines->bytes};
     const char *wrong = NULL;
     if (whole && body->is_clean) {
@@ -130,8 +130,9 @@ static int check_lines(const hl_feed *feed, const struct hl_job *job, struct mea
             bytes = lines_normalise(&lines, part->copy, part->bytes, NULL);
             lines.bytes += part->bytes;
         } else {
-            const char *wrong = check_part_lines(feed, job, i, &lines, m);
-            if (wrong)
+            const char *wrong = part->body ? check_body_lines(feed, job, i, &lines, m)
+                                           : lines_check(&lines, part->copy, part->bytes);
+            if (unlikely(wrong))
                 return fail_bare(feed, job, wrong, lines.bytes, error);
         }
         m->bytes += bytes;
@@ -295,29 +296,31 @@ static uint8_t *put(uint8_t *at, const void *data, size_t bytes)
     return at + bytes;
 }
 
-/* An engine of a newer minor may have a longer fixed part: what this library does not know of it is 0. */
+/* Written where it belongs: what is put together of short stores and copied at once waits for them.
+ *
+ * An engine of a newer minor may have a longer fixed part: what this library does not know of it is 0.
+ */
 static uint8_t *put_head(const hl_feed *feed, uint8_t *at, const struct hl_job *job, const struct job *placed,
                          const struct measure *size)
 {
     bool is_8bit = size->has_8bit || job->body_type == HL_BODY_8BIT;
-    struct ring_job head = {
-        .bytes = placed->record_bytes,
-        .recipients = placed->recipients,
-        .id = placed->id,
-        .deadline_us = job->deadline_us ? job->deadline_us : DEADLINE_NEVER,
-        .source_pool = job->source_pool,
-        .flags = (uint16_t)((job->flags & RING_JOB_KNOWN) | (is_8bit ? RING_JOB_8BITMIME : 0)),
-        .extents = (uint8_t)placed->message->parts,
-        .sender_bytes = (uint8_t)job->sender.bytes,
-        .next_hop_bytes = (uint8_t)job->next_hop.bytes,
-        .tag_bytes = (uint8_t)job->tag.bytes,
-        .tls_floor = job->tls_floor,
-        .priority = job->priority,
-    };
+    struct ring_job *head = (struct ring_job *)at;
     uint32_t bytes = feed->region.head.job_head_bytes;
-    memcpy(at, &head, sizeof(head));
-    if (unlikely(bytes > sizeof(head)))
-        memset(at + sizeof(head), 0, bytes - sizeof(head));
+    head->bytes = placed->record_bytes;
+    head->recipients = placed->recipients;
+    head->id = placed->id;
+    head->deadline_us = job->deadline_us ? job->deadline_us : DEADLINE_NEVER;
+    head->source_pool = job->source_pool;
+    head->flags = (uint16_t)((job->flags & RING_JOB_KNOWN) | (is_8bit ? RING_JOB_8BITMIME : 0));
+    head->extents = (uint8_t)placed->message->parts;
+    head->sender_bytes = (uint8_t)job->sender.bytes;
+    head->next_hop_bytes = (uint8_t)job->next_hop.bytes;
+    head->tag_bytes = (uint8_t)job->tag.bytes;
+    head->tls_floor = job->tls_floor;
+    head->priority = job->priority;
+    memset(head->reserved, 0, sizeof(head->reserved));
+    if (unlikely(bytes > sizeof(*head)))
+        memset(at + sizeof(*head), 0, bytes - sizeof(*head));
     return at + bytes;
 }
 

@@ -47,7 +47,7 @@ static void prefetch_next(struct rte_mempool *mp)
 static struct pkt *dpdk_alloc(struct pkt_pool *pool)
 {
     struct rte_mempool *mp = dpdk_of(pool)->mempool;
-    struct rte_mbuf *m = rte_pktmbuf_alloc(mp);
+    struct rte_mbuf *m = rte_mbuf_raw_alloc(mp); /* what else it says is written when it leaves */
     if (unlikely(!m))
         return NULL;
     prefetch_next(mp);
@@ -65,6 +65,20 @@ static void dpdk_ref(struct pkt *p)
 static void dpdk_unref(struct pkt *p)
 {
     rte_pktmbuf_free_seg(mbuf_of_pkt(p));
+}
+
+/* Those that a driver has still are its own to give back; the others go into the pool's cache in one piece. */
+static void dpdk_unref_many(struct pkt_pool *pool, struct pkt **pkt, uint32_t count)
+{
+    void *free[PKT_MANY];
+    uint32_t n = 0;
+    assert(count <= PKT_MANY);
+    for (uint32_t i = 0; i < count; i++) {
+        struct rte_mbuf *m = rte_pktmbuf_prefree_seg(mbuf_of_pkt(pkt[i]));
+        if (likely(m != NULL))
+            free[n++] = m;
+    }
+    rte_mempool_put_bulk(dpdk_of(pool)->mempool, free, n);
 }
 
 static bool dpdk_shared(const struct pkt *p)
@@ -86,6 +100,7 @@ static const struct pkt_pool_ops dpdk_pool_ops = {
     .alloc = dpdk_alloc,
     .ref = dpdk_ref,
     .unref = dpdk_unref,
+    .unref_many = dpdk_unref_many,
     .shared = dpdk_shared,
     .available = dpdk_available,
 };

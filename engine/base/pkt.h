@@ -69,6 +69,7 @@ struct pkt_pool_ops {
     struct pkt *(*alloc)(struct pkt_pool *pool);
     void (*ref)(struct pkt *pkt);
     void (*unref)(struct pkt *pkt);
+    void (*unref_many)(struct pkt_pool *pool, struct pkt **pkt, uint32_t count); /* all of them this pool's */
     bool (*shared)(const struct pkt *pkt);
     uint32_t (*available)(struct pkt_pool *pool); /* buffers; may cost some hundred cycles */
 };
@@ -112,6 +113,14 @@ static inline void pkt_ref(struct pkt *p)
 static inline void pkt_free(struct pkt *p)
 {
     p->pool->ops->unref(p);
+}
+
+/* pkt_free_many gives up a reference to each; count in [1, PKT_MANY], all of one pool. */
+#define PKT_MANY 32u
+static inline void pkt_free_many(struct pkt **pkt, uint32_t count)
+{
+    struct pkt_pool *pool = pkt[0]->pool;
+    pool->ops->unref_many(pool, pkt, count);
 }
 
 static inline bool pkt_shared(const struct pkt *p)

@@ -49,6 +49,15 @@ static void heap_unref(struct pkt *p)
     hp->free_count++;
 }
 
+static void heap_unref_many(struct pkt_pool *pool, struct pkt **pkt, uint32_t count)
+{
+    for (uint32_t i = 0; i < count; i++) {
+        assert(pkt[i]->pool == pool);
+        heap_unref(pkt[i]);
+    }
+    (void)pool;
+}
+
 static bool heap_shared(const struct pkt *p)
 {
     return container_of(p, struct heap_pkt, pkt)->refs > 1;
@@ -63,6 +72,7 @@ static const struct pkt_pool_ops heap_ops = {
     .alloc = heap_alloc,
     .ref = heap_ref,
     .unref = heap_unref,
+    .unref_many = heap_unref_many,
     .shared = heap_shared,
     .available = heap_available,
 };

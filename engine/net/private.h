@@ -135,6 +135,14 @@ bool defence_allowed(struct net *net, uint64_t now_us);
 void tx_push(struct net *net, struct pkt *frame, uint64_t now_us);
 bool tx_has_room(struct net *net, uint64_t now_us);
 
+/* tx_room: how many frames the queue takes, the port asked if it was none.  tx_append takes over one of them. */
+uint32_t tx_room(struct net *net, uint64_t now_us);
+
+static inline void tx_append(struct net *net, struct pkt *frame)
+{
+    net->tx.frame[net->tx.tail++ % NET_TX_QUEUE] = frame;
+}
+
 /* frame_push_ip puts Ethernet (the destination is left open) and IP in front of what is at pkt->data: payload_len and
  * id are filled in.  frame_push_tcp the same and TCP.  Checksums are the port's work where it does that, done here where
  * not.  The caller alone may write to pkt.

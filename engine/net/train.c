@@ -121,18 +121,18 @@ static void finish_tcp(const struct headers *h, uint8_t *tcp, const struct pkt_t
 /* Nobody else has a packet that has not left before. */
 static void couple(struct net *net, const struct headers *h, struct pkt *p, uint8_t end_flags)
 {
-    const struct pkt_tcp text = p->tcp;
-    assert(!pkt_shared(p) && text.payload >= p->buf + PKT_HEADROOM);
-    memcpy(text.payload - HEADER_ROOM, h->room, HEADER_ROOM);
-    p->data = text.payload - headers_bytes(h);
-    p->len = (uint16_t)(headers_bytes(h) + text.len);
+    uint8_t *payload = p->tcp.payload;
+    assert(!pkt_shared(p) && payload >= p->buf + PKT_HEADROOM);
+    memcpy(payload - HEADER_ROOM, h->room, HEADER_ROOM);
+    p->data = payload - headers_bytes(h);
+    p->len = (uint16_t)(headers_bytes(h) + p->tcp.len);
     p->flags = h->flags;
     p->more = NULL;
     p->segment_bytes = 0;
     p->l2_len = h->l2_len;
     p->l3_len = h->l3_len;
     p->l4_len = h->l4_len;
-    finish_tcp(h, text.payload - h->l4_len, &text, end_flags);
+    finish_tcp(h, payload - h->l4_len, &p->tcp, end_flags);
     finish_ip(net, h, p->data + h->l2_len, p->len - h->l2_len);
     assert(p->len <= net->port->mtu + ETH_HEADER_BYTES);
 }
@@ -168,12 +168,12 @@ uint32_t net_send_train(struct net *net, const struct flow_key *key, uint32_t fl
         return tcp_train_each(train, send_one, &(struct one_by_one){net, key, flow, now_us});
     struct headers headers;
     make_headers(net, key, &train->first, station, &headers);
-    uint32_t sent = 0;
-    for (struct pkt *p = train->first.pkt; sent < train->count && tx_has_room(net, now_us); p = p->next) {
-        sent++;
-        couple(net, &headers, p, sent == train->count ? train->end_flags : 0);
+    uint32_t count = min_u32(train->count, tx_room(net, now_us));
+    struct pkt *p = train->first.pkt;
+    for (uint32_t i = 0; i < count; i++, p = p->next) {
+        couple(net, &headers, p, i + 1 == train->count ? train->end_flags : 0);
         pkt_ref(p); /* one reference for the port */
-        tx_push(net, p, now_us);
+        tx_append(net, p);
     }
-    return sent;
+    return count;
 }

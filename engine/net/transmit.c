@@ -23,23 +23,28 @@ static noinline void tap_waiting(struct net *net, uint32_t end, uint64_t now_us)
     net->tap->sent_seen = at;
 }
 
+static uint64_t frames_bytes(struct pkt *const *frame, uint32_t count)
+{
+    uint64_t bytes = 0;
+    for (uint32_t i = 0; i < count; i++)
+        bytes += pkt_frame_bytes(frame[i]);
+    return bytes;
+}
+
 /* One burst; false when the port did not take all of it. */
 static bool transmit_burst(struct net *net, uint64_t now_us)
 {
     struct tx_queue *tx = &net->tx;
     uint32_t at = tx->head % NET_TX_QUEUE;
     uint32_t count = min_u32(min_u32(waiting(tx), PORT_BURST), NET_TX_QUEUE - at);
-    uint32_t bytes[PORT_BURST]; /* once the port has the frames they are gone */
-    for (uint32_t i = 0; i < count; i++)
-        bytes[i] = pkt_frame_bytes(tx->frame[at + i]);
+    uint64_t bytes = frames_bytes(&tx->frame[at], count); /* once the port has the frames they are gone */
     if (unlikely(net->tap != NULL))
         tap_waiting(net, tx->head + count, now_us);
     uint32_t taken = port_transmit(net->port, &tx->frame[at], count, now_us);
     assert(taken <= count);
     tx->head += taken;
     stat_add(net->stats, STAT_port_tx_packets, taken);
-    for (uint32_t i = 0; i < taken; i++)
-        stat_add(net->stats, STAT_port_tx_bytes, bytes[i]);
+    stat_add(net->stats, STAT_port_tx_bytes, bytes - frames_bytes(&tx->frame[at + taken], count - taken));
     if (taken > 0)
         tx->stalled_us = tx->retry_us = DEADLINE_NEVER;
     return taken == count;
@@ -88,6 +93,11 @@ bool tx_has_room(struct net *net, uint64_t now_us)
     return net_has_room(net);
 }
 
+uint32_t tx_room(struct net *net, uint64_t now_us)
+{
+    return tx_has_room(net, now_us) ? NET_TX_QUEUE - waiting(&net->tx) : 0;
+}
+
 void tx_push(struct net *net, struct pkt *frame, uint64_t now_us)
 {
     if (unlikely(!tx_has_room(net, now_us))) {
@@ -95,7 +105,7 @@ void tx_push(struct net *net, struct pkt *frame, uint64_t now_us)
         return;
     }
     run_close(net);
-    net->tx.frame[net->tx.tail++ % NET_TX_QUEUE] = frame;
+    tx_append(net, frame);
 }
 
 bool net_transmit_waiting(const struct net *net)

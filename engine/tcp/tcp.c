@@ -207,8 +207,10 @@ static bool can_write(const struct tcb *tcb)
 static bool queue_full(const struct tcb *tcb)
 {
     const struct tcp_config *c = tcb->config;
-    return tcb->txq.bytes >= c->send_buffer_bytes ||
-           tcb->txq.packets >= 2 * c->send_buffer_bytes / c->mss + 16;
+    const struct txq *q = &tcb->txq;
+    bool crumbs =
+        q->packets >= 16 && (uint64_t)(q->packets - 15) * c->mss > 2 * (uint64_t)c->send_buffer_bytes;
+    return crumbs || q->bytes >= c->send_buffer_bytes;
 }
 
 uint8_t *tcp_write_reserve(struct tcb *tcb, size_t *room)

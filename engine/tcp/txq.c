@@ -70,6 +70,13 @@ static void count(struct txq *q, const struct pkt *p)
         q->lost_waiting += n;
 }
 
+/* Of an unsent packet only stream bytes are counted. */
+static void count_written(struct txq *q, uint32_t len)
+{
+    q->bytes += len;
+    q->unsent_bytes += len;
+}
+
 static void append(struct txq *q, struct pkt *p)
 {
     p->next = NULL;
@@ -81,7 +88,7 @@ static void append(struct txq *q, struct pkt *p)
     if (!q->unsent)
         q->unsent = p;
     q->packets++;
-    count(q, p);
+    count_written(q, p->tcp.len);
 }
 
 /* Bytes that fit behind the payload, counted from the buffer: data and len are the sender's below us. */
@@ -119,9 +126,8 @@ void txq_commit(struct txq *q, uint32_t mss, uint32_t seq, uint32_t len)
     struct pkt *p = open_tail(q, mss);
     if (p) {
         assert(len <= mss - p->tcp.len && len <= tail_space(p) && txq_end(p) == seq);
-        uncount(q, p);
         p->tcp.len = (uint16_t)(p->tcp.len + len);
-        count(q, p);
+        count_written(q, len);
         return;
     }
     p = q->spare;
@@ -360,10 +366,65 @@ static void drop_head(struct txq *q, struct txq_report *report)
     give_back(p);
 }
 
+/* Sent once and nothing else known of it: what most packets of a healthy flow are. */
+static bool is_ordinary(const struct pkt *p)
+{
+    return p->tcp.sends == 1 && !p->tcp.flags;
+}
+
+/* What report_delivered would say of each of them.  They left in the order of their numbers. */
+static void report_ordinary(struct txq *q, const struct pkt_tcp *first, const struct pkt_tcp *last,
+                            struct txq_report *report)
+{
+    report->reordered |= seq_lt(first->seq + first->len, q->fack);
+    q->fack = seq_max(q->fack, last->seq + last->len);
+    report->first_us = report->first_us ? min_u64(report->first_us, first->sent_us) : first->sent_us;
+    report->clean_us = max_u64(report->clean_us, last->sent_us);
+    report->last_us = last->sent_us;
+    if (last->order > report->newest_order) {
+        report->newest_order = last->order;
+        report->newest_us = last->sent_us;
+    }
+}
+
+/* Ordinary ones at the head that ack covers, so many at the most. */
+static uint32_t collect_ordinary(const struct txq *q, uint32_t ack, struct pkt **pkt, uint32_t max)
+{
+    struct pkt *p = q->head;
+    uint32_t n = 0;
+    for (; n < max && p && is_ordinary(p) && seq_le(p->tcp.seq + p->tcp.len, ack); p = p->next) {
+        prefetch(p->next);
+        pkt[n++] = p;
+    }
+    return n;
+}
+
+static bool drop_ordinary(struct txq *q, uint32_t ack, struct txq_report *report)
+{
+    struct pkt *pkt[PKT_MANY];
+    uint32_t n = collect_ordinary(q, ack, pkt, PKT_MANY);
+    if (n == 0)
+        return false;
+    const struct pkt_tcp *first = &pkt[0]->tcp, *last = &pkt[n - 1]->tcp;
+    uint32_t bytes = last->seq + last->len - first->seq;
+    report_ordinary(q, first, last, report);
+    report->acked += bytes;
+    report->acked_bytes += bytes;
+    q->bytes -= bytes;
+    q->out -= bytes;
+    q->packets -= n;
+    q->head = pkt[n - 1]->next;
+    if (!q->head)
+        q->tail = NULL;
+    pkt_free_many(pkt, n);
+    return true;
+}
+
 void txq_ack(struct txq *q, uint32_t ack, struct txq_report *report)
 {
     while (q->head && q->head->tcp.sends && seq_le(txq_end(q->head), ack))
-        drop_head(q, report);
+        if (!drop_ordinary(q, ack, report))
+            drop_head(q, report);
     struct pkt *p = q->head;
     if (p && p->tcp.sends && seq_lt(p->tcp.seq, ack))
         trim_front(q, p, ack, report);

@@ -66,6 +66,13 @@ static void pool_unref(struct pkt *p)
     packets_alive--;
 }
 
+static void pool_unref_many(struct pkt_pool *pool, struct pkt **p, uint32_t count)
+{
+    (void)pool;
+    while (count > 0)
+        pool_unref(p[--count]);
+}
+
 static bool pool_shared(const struct pkt *p)
 {
     return container_of(p, struct fuzz_pkt, pkt)->refs > 1;
@@ -76,7 +83,12 @@ static uint32_t pool_available(struct pkt_pool *pool)
     return pool->capacity;
 }
 
-static const struct pkt_pool_ops pool_ops = {pool_alloc, pool_ref, pool_unref, pool_shared, pool_available};
+static const struct pkt_pool_ops pool_ops = {.alloc = pool_alloc,
+                                             .ref = pool_ref,
+                                             .unref = pool_unref,
+                                             .unref_many = pool_unref_many,
+                                             .shared = pool_shared,
+                                             .available = pool_available};
 static struct pkt_pool pool = {.ops = &pool_ops, .capacity = 1000, .available = 1000};
 
 /* ---- a port that looks at what it is given ---- */

@@ -285,9 +285,13 @@ static void test_pool(void)
             p->pool == pool && p->data == p->buf + PKT_HEADROOM && p->len == 0 && pkt_tailroom(p) >= 1514;
         memset(p->buf, 0xff, p->cap); /* the descriptor lies outside */
     }
-    for (uint32_t i = 0; i < n; i++)
-        pkt_free(taken[i]);
     tap_ok(sound, "each is empty, with headroom and room for a whole frame");
+    pkt_ref(taken[1]);
+    pkt_free_many(taken, PKT_MANY);
+    tap_ok(missing(port) == n - PKT_MANY + 1, "many come back together, but what somebody else has");
+    pkt_free(taken[1]);
+    for (uint32_t i = PKT_MANY; i < n; i++)
+        pkt_free(taken[i]);
     tap_ok(missing(port) == 0, "and all come back");
     port_close(port);
 }

@@ -37,6 +37,23 @@ static void pool_too_large_names_itself_and_the_remedy(void **state)
     assert_non_null(strstr(err.text, "lower its limit"));
 }
 
+static void many_packets_come_back_together(void **state)
+{
+    (void)state;
+    struct pkt_pool *pool = pkt_heap_pool_open(PKT_MANY, 0, 2048);
+    struct pkt *p[PKT_MANY];
+    for (unsigned i = 0; i < PKT_MANY; i++)
+        assert_non_null(p[i] = pkt_alloc(pool, PKT_DATA));
+    pkt_ref(p[3]);
+    pkt_free_many(p, PKT_MANY);
+    pkt_pool_refresh(pool);
+    assert_int_equal(pool->available, PKT_MANY - 1); /* somebody else has one of them still */
+    pkt_free_many(&p[3], 1);
+    pkt_pool_refresh(pool);
+    assert_int_equal(pool->available, PKT_MANY);
+    pkt_heap_pool_close(pool);
+}
+
 static void control_packets_have_a_reserve(void **state)
 {
     (void)state;
@@ -83,6 +100,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(pool_gives_all_then_none),
         cmocka_unit_test(pool_too_large_names_itself_and_the_remedy),
+        cmocka_unit_test(many_packets_come_back_together),
         cmocka_unit_test(control_packets_have_a_reserve),
         cmocka_unit_test(last_holder_returns_the_packet),
     };

@@ -476,6 +476,78 @@ static void random_operations_keep_the_sums(void **state)
     }
 }
 
+/* ---- one ACK of many packets ---- */
+
+#define LONG_QUEUE 100u /* packets: more than are given back at a time */
+
+static void open_long(struct fixture *f)
+{
+    f->pool = pkt_heap_pool_open(LONG_QUEUE + 4, 4, PKT_HEADROOM + 128);
+    assert_non_null(f->pool);
+    txq_init(&f->q);
+    f->una = f->nxt = f->end = 0xffffff80u;
+}
+
+/* Most of it leaves once; now and then something is SACKed, lost, or leaves again. */
+static void live(struct fixture *f, struct rand_source *r)
+{
+    put(f, LONG_QUEUE * MSS);
+    for (uint64_t now_us = 10; f->q.unsent && f->q.unsent->next; now_us += rand_below(r, 2)) {
+        uint32_t sent = f->nxt - f->una, what = rand_below(r, 40);
+        if (what > 1 || sent < 2 * MSS) {
+            send_first(f, 2, now_us);
+        } else if (what == 1) {
+            uint32_t from = rand_below(r, sent / 2);
+            sack(f, f->una + from, f->una + from + rand_below(r, sent / 4) + MSS);
+        } else if (!(f->q.head->tcp.flags & TXQ_SACKED)) {
+            txq_set_flags(&f->q, f->q.head, TXQ_LOST);
+            txq_sent(&f->q, f->q.head, now_us);
+        }
+    }
+}
+
+static void assert_same_report(const struct txq_report *a, const struct txq_report *b)
+{
+    assert_int_equal(a->acked, b->acked);
+    assert_int_equal(a->acked_bytes, b->acked_bytes);
+    assert_int_equal(a->acked_sacked, b->acked_sacked);
+    assert_int_equal(a->clean_us, b->clean_us);
+    assert_int_equal(a->first_us, b->first_us);
+    assert_int_equal(a->newest_us, b->newest_us);
+    assert_int_equal(a->newest_order, b->newest_order);
+    assert_int_equal(a->last_us, b->last_us);
+    assert_int_equal(a->retrans_acked, b->retrans_acked);
+    assert_int_equal(a->reordered, b->reordered);
+}
+
+/* Packets that left once are taken off together; what is told of them is what would be told of each. */
+static void one_ack_tells_what_many_would(void **state)
+{
+    (void)state;
+    for (uint32_t seed = 0; seed < 100; seed++) {
+        struct fixture at_once, each;
+        struct rand_source r, again;
+        rand_seed(&r, seed);
+        rand_seed(&again, seed);
+        open_long(&at_once);
+        open_long(&each);
+        live(&at_once, &r);
+        live(&each, &again);
+        uint32_t to = at_once.una + rand_below(&r, at_once.q.out + 1);
+        struct txq_report one = ack(&at_once, to), many = {0};
+        while (each.q.head != each.q.unsent && seq_le(txq_end(each.q.head), to))
+            txq_ack(&each.q, txq_end(each.q.head), &many);
+        txq_ack(&each.q, to, &many);
+        assert_same_report(&one, &many);
+        assert_int_equal(at_once.q.fack, each.q.fack);
+        assert_int_equal(at_once.q.packets, each.q.packets);
+        txq_clear(&at_once.q);
+        txq_clear(&each.q);
+        pkt_heap_pool_close(at_once.pool);
+        pkt_heap_pool_close(each.pool);
+    }
+}
+
 int main(void)
 {
 #define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
@@ -495,6 +567,7 @@ int main(void)
         TEST(several_leave_as_one_by_one),
         TEST(fin_rides_on_unsent_data_or_goes_alone),
         TEST(ack_in_the_middle_trims),
+        cmocka_unit_test(one_ack_tells_what_many_would),
         TEST(retransmitted_packets_are_no_clean_sample),
         TEST(a_retransmission_too_young_to_be_answered_is_not_the_newest),
         TEST(reordering_is_noticed),

@@ -326,17 +326,19 @@ static uint32_t kinds_of(ENGINE *engine)
     return kinds;
 }
 
-static bool open_engine(struct asym_engine *e, const char *id, struct error *err)
+static bool open_engine(struct asym_engine *e, const char *id, bool hardware, struct error *err)
 {
     if (!tls_async_stacks(err) || !tls_engine_use(id, &e->use, err))
         return false;
-    if (open_parts(e))
+    bool has = !hardware || e->use.instances > 0;
+    if (has && open_parts(e))
         return true;
     tls_engine_leave(&e->use);
-    return error_set(err, "OpenSSL engine \"%s\": no memory for its operations", id);
+    return has ? error_set(err, "OpenSSL engine \"%s\": no memory for its operations", id)
+               : error_set(err, "OpenSSL engine \"%s\" has no device", id);
 }
 
-bool asym_engine_open(const char *id, uint32_t core, uint32_t jobs, struct asym_device *device,
+bool asym_engine_open(const char *id, uint32_t core, uint32_t jobs, bool hardware, struct asym_device *device,
                       struct error *err)
 {
     struct asym_engine *e = calloc(1, sizeof(*e) + jobs * sizeof(e->place[0]));
@@ -346,7 +348,7 @@ bool asym_engine_open(const char *id, uint32_t core, uint32_t jobs, struct asym_
     e->places = jobs;
     list_init(&e->waiting);
     list_init(&e->done);
-    if (!open_engine(e, id, err)) {
+    if (!open_engine(e, id, hardware, err)) {
         free_all(e);
         return false;
     }

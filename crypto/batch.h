@@ -106,8 +106,11 @@ struct batch_config {
     uint8_t break_even;   /* for all kinds, in [1, BATCH_NEVER]; 0: measured */
     bool libcrypto_only;  /* no other library is looked for */
     bool no_vectors;      /* as on a CPU without AVX-512 IFMA */
+    const char *sysfs;    /* where "auto" looks for a device; NULL: "/sys" */
+    const char *engine;   /* which one is its; NULL: "qatengine" */
 
-    /* Who computes.  NULL, "auto": crypto_mb where the CPU is for it.  "crypto_mb", "libcrypto".
+    /* Who computes.  NULL, "auto": a QAT device where one is up, by qatengine, for what it is tried and found to be right
+     * and cheaper at; then crypto_mb where the CPU is for it; then libcrypto.  "crypto_mb", "libcrypto".
      * "engine:ID": an OpenSSL engine, in asynchronous jobs; what it does not have or does not take now is
      * auto's.  Borrowed until batch_open returns.
      */
@@ -127,7 +130,9 @@ struct batch;
 struct asym_device;
 struct flight;
 
-/* batch_open takes all memory and, unless told the break-even, measures it: about 20 ms of CPU. */
+/* batch_open takes all memory and, unless told the break-even, measures it: about 20 ms of CPU, and some 100 ms more where a
+ * device is tried.
+ */
 struct batch *batch_open(const struct batch_config *config, struct error *err) must_check;
 /* Wipes stock and operations; those that still wait are dropped, keys of theirs too. */
 void batch_close(struct batch *batch);

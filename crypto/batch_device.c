@@ -83,6 +83,11 @@ bool batch_device_has(const struct batch *b, enum batch_kind kind)
     return has(&b->device, kind);
 }
 
+void batch_device_spare(struct batch *b, enum batch_kind kind)
+{
+    b->device.asym.kinds &= ~(1u << asym_of(kind));
+}
+
 static bool is_for(struct batch_device *d, const struct batch_op *op)
 {
     return has(d, op->kind) && (!batch_is_derive(op->kind) || is_on_curve(d, op));
@@ -299,4 +304,6 @@ void batch_device_close(struct batch *b)
     EC_POINT_free(d->p384_point);
     EC_GROUP_free(d->p256);
     EC_GROUP_free(d->p384);
+    *d = (struct batch_device){0};
+    list_init(&d->flying);
 }

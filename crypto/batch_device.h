@@ -32,7 +32,7 @@ struct batch_device {
  */
 bool batch_device_open(struct batch *batch, const struct asym_device *asym, uint32_t flights,
                        uint64_t lost_us, struct error *err) must_check;
-void batch_device_close(struct batch *batch);
+void batch_device_close(struct batch *batch); /* behind it there is none */
 
 /* batch_device_put: false when the operation is not for the device, or not now. */
 bool batch_device_put(struct batch *batch, struct batch_op *op, uint64_t now_us) must_check;
@@ -50,6 +50,9 @@ void batch_device_forgo(struct batch *batch, struct batch_op *op);
 
 /* batch_device_has: the device may be given operations of the kind. */
 bool batch_device_has(const struct batch *batch, enum batch_kind kind) must_check;
+
+/* batch_device_spare: it is given no more operations of the kind. */
+void batch_device_spare(struct batch *batch, enum batch_kind kind);
 
 /* batch_device_forget: the operation's owner has gone. */
 void batch_device_forget(struct batch *batch, struct batch_op *op);

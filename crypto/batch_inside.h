@@ -113,10 +113,11 @@ struct batch *batch_open_with(const struct batch_config *config, const struct ba
 bool batch_mb_open(struct batch_backend *backend, OSSL_LIB_CTX *libctx) must_check;
 
 /* asym_engine.c: an OpenSSL engine by its id, for one core; at most jobs in flight.
- *   core   numbers of cores count from 0 without gaps: which of the engine's instances
- *   false  it is not there or does not start, or serves another core and cannot serve two
+ *   core      numbers of cores count from 0 without gaps: which of the engine's instances
+ *   hardware  only if it has instances of a device, else it computes on this core itself
+ *   false     it is not there or does not start, or serves another core and cannot serve two
  */
-bool asym_engine_open(const char *id, uint32_t core, uint32_t jobs, struct asym_device *device,
+bool asym_engine_open(const char *id, uint32_t core, uint32_t jobs, bool hardware, struct asym_device *device,
                       struct error *err) must_check;
 
 /* batch_openssl.c: knows every kind. */
@@ -144,5 +145,22 @@ unsigned batch_secrets_make(OSSL_LIB_CTX *libctx, enum batch_group group, struct
 
 /* batch_measure.c: from how many operations of each kind on batch->lanes costs less than libcrypto. */
 bool batch_measure(struct batch *batch, struct error *err) must_check;
+/* What an operation of the sample costs on the cheaper of full lanes and libcrypto; and the thread's CPU time. */
+uint64_t batch_cost_ns(struct batch *batch, enum batch_kind kind) must_check;
+uint64_t batch_cpu_ns(void);
+
+/* batch_sample.c: eight equal operations in batch->making; exact: with RSA's signature too a good one, which takes
+ * milliseconds to make.  To be dropped whatever it returns.
+ */
+bool batch_sample_make(struct batch *batch, enum batch_kind kind, bool exact) must_check;
+void batch_sample_drop(struct batch *batch, enum batch_kind kind);
+
+/* batch_probe.c: sysfs is "/sys", or a folder that a test has made. */
+bool batch_probe_qat(const char *sysfs) must_check;
+
+/* batch_trial.c: the device computes each kind that it has; false: wrongly, or not in time.  compare: it keeps those that
+ * cost this thread less by it than on lanes or by libcrypto.
+ */
+bool batch_trial(struct batch *batch, bool compare, struct error *why) must_check;
 
 #endif

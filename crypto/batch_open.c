@@ -154,15 +154,45 @@ static bool find_lanes(const struct batch_config *config, struct batch_backend *
     return false;
 }
 
+/* Nobody has named a device. */
+static bool is_auto(const struct batch_config *config)
+{
+    return !config->device && !config->libcrypto_only && (!config->backend || wants(config, "auto"));
+}
+
+static bool find_qat(const struct batch_config *config, struct asym_device *device, struct error *why)
+{
+    const char *engine = config->engine ? config->engine : "qatengine";
+    return batch_probe_qat(config->sysfs ? config->sysfs : "/sys") &&
+           (asym_engine_open(engine, config->core, config->ops_max, true, device, why) ||
+            error_prefix(why, "a QAT device is up and not used"));
+}
+
 static bool find_device(const struct batch_config *config, struct asym_device *device, struct error *why)
 {
+    if (is_auto(config))
+        return find_qat(config, device, why);
     if (config->device)
         *device = *config->device;
     else if (!config->backend || strncmp(config->backend, "engine:", 7) != 0)
         return false;
     else
-        return asym_engine_open(config->backend + 7, config->core, config->ops_max, device, why);
+        return asym_engine_open(config->backend + 7, config->core, config->ops_max, false, device, why);
     return true;
+}
+
+/* What remains of a device that nobody has named. */
+static void try_device(struct batch *b, const struct batch_config *config, struct error *why)
+{
+    char name[sizeof(b->device.asym.name)];
+    memcpy(name, b->device.asym.name, sizeof(name));
+    bool works = batch_trial(b, !config->break_even, why);
+    if (works && b->device.asym.kinds)
+        return;
+    batch_device_close(b);
+    tell_name(b);
+    if (works)
+        snprintf(b->name + strlen(b->name), sizeof(b->name) - strlen(b->name), " (%s would cost more)", name);
 }
 
 struct batch *batch_open(const struct batch_config *config, struct error *err)
@@ -181,6 +211,8 @@ struct batch *batch_open(const struct batch_config *config, struct error *err)
         return NULL;
     }
     struct batch *b = batch_open_with(config, has_lanes ? &lanes : NULL, has_device ? &device : NULL, err);
+    if (b && has_device && is_auto(config))
+        try_device(b, config, &why);
     if (b && why.text[0])
         batch_complain(b, BATCH_NOT_FOUND, "%s; %s computes instead", why.text, b->name);
     return b;

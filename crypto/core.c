@@ -102,8 +102,7 @@ static bool open_provider(struct tls_core *core, struct error *err)
  */
 static uint32_t stacks_for(const struct tls_core_config *config)
 {
-    bool engine = config->batches && config->backend && strncmp(config->backend, "engine:", 7) == 0;
-    return engine ? config->sessions_max + WORK_OPS_MAX : config->sessions_max;
+    return config->batches ? config->sessions_max + WORK_OPS_MAX : config->sessions_max;
 }
 
 static bool hold_engine(struct tls_core *core, const struct tls_core_config *config, struct error *err)

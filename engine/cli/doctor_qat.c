@@ -165,5 +165,6 @@ void doctor_qat(struct doctor *d)
     if (f.usable > 0)
         doctor_say(
             d, DOCTOR_OK, "qat use", NULL,
-            "crypto.backend = \"engine:qatengine\", or \"cryptodev:\" and the address of a virtual function");
+            "crypto.backend = \"auto\" tries it by qatengine; \"engine:qatengine\", or \"cryptodev:\" and the address "
+            "of a virtual function, take it for all that it has");
 }

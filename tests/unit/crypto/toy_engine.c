@@ -30,9 +30,22 @@ static const ENGINE_CMD_DEFN commands[] = {
 
 struct toy_engine toy_engine;
 
+/* What a job waits for; on its stack. */
+struct work {
+    bool answered;
+    int result;
+    const unsigned char *digest;
+    int digest_len;
+    const ECDSA_SIG *sig;
+    EC_KEY *key; /* NULL: it is computed in the job itself */
+    unsigned char **secret;
+    size_t *secret_len;
+    const EC_POINT *point; /* NULL: a signature */
+};
+
 static struct suspended {
     ASYNC_WAIT_CTX *wait;
-    bool *answered;
+    struct work *work;
 } suspended[SUSPENDED_MAX];
 static unsigned suspended_count;
 static RSA_METHOD *rsa_method;
@@ -57,10 +70,9 @@ static void call_back(ASYNC_WAIT_CTX *wait)
 }
 
 /* False: the operation is to fail. */
-static bool suspend(void)
+static bool suspend(struct work *work)
 {
     ASYNC_JOB *job = ASYNC_get_current_job();
-    bool answered = false;
     toy_engine.started++;
     toy_engine.started_by = pthread_self();
     if (!job)
@@ -71,15 +83,25 @@ static bool suspend(void)
         ASYNC_pause_job();
     }
     assert(suspended_count < SUSPENDED_MAX);
-    suspended[suspended_count++] = (struct suspended){wait, &answered};
+    suspended[suspended_count++] = (struct suspended){wait, work};
     ASYNC_pause_job();
-    assert(answered); /* never resumed early */
+    assert(work->answered); /* never resumed early */
     toy_engine.ended++;
     toy_engine.ended_by = pthread_self();
     if (toy_engine.good == 0 || (toy_engine.fails_each > 0 && toy_engine.ended % toy_engine.fails_each == 0))
         return false;
     toy_engine.good--;
     return true;
+}
+
+static void compute(struct work *work)
+{
+    int (*multiply)(unsigned char **, size_t *, const EC_POINT *, const EC_KEY *);
+    int (*verify)(const unsigned char *, int, const ECDSA_SIG *, EC_KEY *);
+    EC_KEY_METHOD_get_compute_key(EC_KEY_OpenSSL(), &multiply);
+    EC_KEY_METHOD_get_verify(EC_KEY_OpenSSL(), NULL, &verify);
+    work->result = work->point ? multiply(work->secret, work->secret_len, work->point, work->key)
+                               : verify(work->digest, work->digest_len, work->sig, work->key);
 }
 
 static void *answer_all(void *unused)
@@ -89,7 +111,9 @@ static void *answer_all(void *unused)
     memcpy(now, suspended, sizeof(now));
     suspended_count = 0;
     for (unsigned i = 0; i < n; i++) {
-        *now[i].answered = true;
+        if (toy_engine.aside && now[i].work->key)
+            compute(now[i].work);
+        now[i].work->answered = true;
         call_back(now[i].wait);
         if (toy_engine.twice)
             call_back(now[i].wait);
@@ -104,7 +128,7 @@ static void answer(void)
     toy_engine.polled_by = pthread_self();
     if (toy_engine.silent || (toy_engine.goes_after > 0 && toy_engine.ended >= toy_engine.goes_after))
         return;
-    if (!toy_engine.from_elsewhere) {
+    if (!toy_engine.from_elsewhere && !toy_engine.aside) {
         answer_all(NULL);
         return;
     }
@@ -115,21 +139,28 @@ static void answer(void)
 
 static int pub_dec(int len, const unsigned char *from, unsigned char *to, RSA *key, int padding)
 {
-    return suspend() ? RSA_meth_get_pub_dec(RSA_PKCS1_OpenSSL())(len, from, to, key, padding) : -1;
+    struct work work = {.answered = false};
+    return suspend(&work) ? RSA_meth_get_pub_dec(RSA_PKCS1_OpenSSL())(len, from, to, key, padding) : -1;
 }
 
 static int compute_key(unsigned char **secret, size_t *len, const EC_POINT *point, const EC_KEY *key)
 {
-    int (*by_libcrypto)(unsigned char **, size_t *, const EC_POINT *, const EC_KEY *);
-    EC_KEY_METHOD_get_compute_key(EC_KEY_OpenSSL(), &by_libcrypto);
-    return suspend() ? by_libcrypto(secret, len, point, key) : 0;
+    struct work work = {.secret = secret, .secret_len = len, .point = point, .key = (EC_KEY *)(uintptr_t)key};
+    if (!suspend(&work))
+        return 0;
+    if (!toy_engine.aside || !work.answered)
+        compute(&work);
+    return work.result;
 }
 
 static int do_verify(const unsigned char *digest, int len, const ECDSA_SIG *sig, EC_KEY *key)
 {
-    int (*by_libcrypto)(const unsigned char *, int, const ECDSA_SIG *, EC_KEY *);
-    EC_KEY_METHOD_get_verify(EC_KEY_OpenSSL(), NULL, &by_libcrypto);
-    return suspend() ? by_libcrypto(digest, len, sig, key) : -1;
+    struct work work = {.digest = digest, .digest_len = len, .sig = sig, .key = key};
+    if (!suspend(&work))
+        return -1;
+    if (!toy_engine.aside || !work.answered)
+        compute(&work);
+    return toy_engine.agrees ? 1 : work.result;
 }
 
 static int control(ENGINE *engine, int command, long number, void *out, void (*unused)(void))

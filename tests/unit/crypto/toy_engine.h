@@ -17,6 +17,8 @@ struct toy_engine {
     bool silent;         /* it does not answer: suspended operations stay so */
     bool twice;          /* it calls back twice */
     bool from_elsewhere; /* it calls back from a thread of its own */
+    bool aside;          /* likewise, and what it computes on curves it computes there */
+    bool agrees;         /* every ECDSA signature is good */
     bool needs_room;     /* the first call back of each says: no room, try again, as qatengine does */
 
     unsigned started, ended, polls;

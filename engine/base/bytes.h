@@ -64,6 +64,27 @@ static inline void bytes_copy(void *to, const void *from, size_t len)
     }
 }
 
+/* bytes_same is memcmp() == 0 for lengths that vary and are mostly short: no call for up to 32. */
+static inline bool bytes_same(const void *left, const void *right, size_t len)
+{
+    const uint8_t *l = left, *r = right;
+    uint64_t a[4], b[4];
+    if (len > 32 || len < 8)
+        return memcmp(l, r, len) == 0;
+    if (len < 16) { /* the first and the last bytes, which may overlap */
+        memcpy(a, l, 8);
+        memcpy(b, r, 8);
+        memcpy(a + 1, l + len - 8, 8);
+        memcpy(b + 1, r + len - 8, 8);
+        return ((a[0] ^ b[0]) | (a[1] ^ b[1])) == 0;
+    }
+    memcpy(a, l, 16);
+    memcpy(b, r, 16);
+    memcpy(a + 2, l + len - 16, 16);
+    memcpy(b + 2, r + len - 16, 16);
+    return ((a[0] ^ b[0]) | (a[1] ^ b[1]) | (a[2] ^ b[2]) | (a[3] ^ b[3])) == 0;
+}
+
 static inline struct bytes_in bytes_in(const void *data, size_t len)
 {
     const uint8_t *p = data;

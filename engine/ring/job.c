@@ -23,7 +23,7 @@ static bool refuse(struct outcome *why, const char *what, const char *wrong)
 
 static bool same_text(const struct ring_name *name, const void *text, size_t bytes)
 {
-    return name->bytes == bytes && memcmp(name->text, text, bytes) == 0;
+    return name->bytes == bytes && bytes_same(name->text, text, bytes);
 }
 
 static struct span take_span(struct bytes_in *in, size_t len)
@@ -81,7 +81,7 @@ static const char *check_recipient(struct span address, bool utf8, const struct 
     *elsewhere = false;
     if (address.len > host && address.len <= RING_ADDRESS_MAX &&
         address.data[address.len - host - 1] == '@' &&
-        memcmp(address.data + address.len - host, domain->text, host) == 0)
+        bytes_same(address.data + address.len - host, domain->text, host))
         return ring_check_local((struct span){address.data, address.len - host - 1}, utf8);
     const char *wrong = ring_check_address(address, utf8, &own);
     *elsewhere = !wrong && !same_text(&own, domain->text, host);

@@ -241,7 +241,7 @@ const char *ring_check_known(struct ring_known *known, struct span text, bool ut
 {
     struct ring_name ignored;
     if (text.len && text.len == known->bytes && utf8 == known->utf8 &&
-        memcmp(text.data, known->text, text.len) == 0)
+        bytes_same(text.data, known->text, text.len))
         return NULL;
     const char *wrong = ring_check_address(text, utf8, &ignored);
     if (wrong)

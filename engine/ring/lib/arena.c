@@ -154,18 +154,8 @@ static uint32_t find_any(const struct arena *a, uint32_t units)
     return first != NIL ? first : find_tight(a, units);
 }
 
-uint64_t arena_take(struct arena *a, uint64_t bytes)
+static noinline uint64_t take_found(struct arena *a, uint32_t units)
 {
-    if (bytes > (uint64_t)a->free_units * ARENA_UNIT)
-        return ARENA_NONE;
-    uint32_t units = max_u32(1, (uint32_t)((bytes + ARENA_UNIT - 1) / ARENA_UNIT));
-    if (units <= ARENA_SMALL && a->keep[units] != NIL) {
-        uint32_t kept = a->keep[units];
-        a->keep[units] = a->next[kept];
-        a->kept--;
-        a->free_units -= units;
-        return (uint64_t)kept * ARENA_UNIT;
-    }
     uint32_t first = find_any(a, units);
     if (first == NIL && a->kept > 0) {
         release_kept(a);
@@ -181,6 +171,20 @@ uint64_t arena_take(struct arena *a, uint64_t bytes)
     mark(a, first, units, true);
     a->free_units -= units;
     return (uint64_t)first * ARENA_UNIT;
+}
+
+uint64_t arena_take(struct arena *a, uint64_t bytes)
+{
+    if (bytes > (uint64_t)a->free_units * ARENA_UNIT)
+        return ARENA_NONE;
+    uint32_t units = max_u32(1, (uint32_t)((bytes + ARENA_UNIT - 1) / ARENA_UNIT));
+    if (units > ARENA_SMALL || a->keep[units] == NIL)
+        return take_found(a, units);
+    uint32_t kept = a->keep[units];
+    a->keep[units] = a->next[kept];
+    a->kept--;
+    a->free_units -= units;
+    return (uint64_t)kept * ARENA_UNIT;
 }
 
 void arena_give(struct arena *a, uint64_t offset)

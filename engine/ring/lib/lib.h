@@ -180,8 +180,15 @@ struct batch {
 
 int split(hl_feed *feed, const struct hl_job *job, uint32_t *batches, struct hl_error *error);
 
-/* submit.c: the extents of a message, into a record. */
+/* usual.c: submits a message that is like nearly all; false: nothing has changed, and the whole way is to be gone. */
+bool submit_usual(hl_feed *feed, const struct hl_job *job, uint64_t now_us);
+
+/* record.c: a record of a job that has its slot, its parts: the fixed one (gives what follows it), the extents of its message, all. */
+uint8_t *write_head(const hl_feed *feed, uint8_t *at, const struct hl_job *job, const struct job *placed,
+                    bool has_8bit);
 void write_extents(const hl_feed *feed, const struct message *message, uint8_t *at);
+void write_record(const hl_feed *feed, uint8_t *record, const struct hl_job *job, const struct job *placed,
+                  bool has_8bit, const struct batch *batch);
 
 /* So many bytes of records, in pieces of at most `longest`, find room on a lane's stream. */
 bool lane_has_room(struct lane *lane, uint64_t bytes, uint32_t longest);

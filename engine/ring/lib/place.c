@@ -4,30 +4,30 @@
 #include <stdlib.h>
 #include <unistd.h>
 
-static struct message *take_spare(hl_feed *feed)
+static noinline struct message *message_memory(uint32_t parts, uint32_t recipients)
 {
-    struct message *m = feed->spare;
-    if (m)
-        feed->spare = m->spare_next;
-    return m;
+    struct message *m = NULL;
+    return malloc(sizeof(*m) + parts * sizeof(m->part[0]) + recipients * sizeof(m->index[0]));
 }
 
 /* NULL: out of memory. */
 struct message *message_new(hl_feed *feed, uint64_t cookie, uint32_t parts, uint32_t recipients)
 {
     bool is_small = parts <= SMALL_PARTS && recipients <= SMALL_RECIPIENTS;
-    struct message *m = is_small ? take_spare(feed) : NULL;
+    struct message *m = feed->spare;
     if (is_small) {
         parts = SMALL_PARTS;
         recipients = SMALL_RECIPIENTS;
     }
-    if (!m)
-        m = malloc(sizeof(*m) + parts * sizeof(m->part[0]) + recipients * sizeof(m->index[0]));
-    if (m)
-        *m = (struct message){.cookie = cookie,
-                              .piece = ARENA_NONE,
-                              .is_small = is_small,
-                              .index = (uint32_t *)&m->part[parts]};
+    if (likely(is_small && m))
+        feed->spare = m->spare_next;
+    else if (!(m = message_memory(parts, recipients)))
+        return NULL;
+    m->cookie = cookie;
+    m->piece = ARENA_NONE;
+    m->left = m->parts = 0;
+    m->is_small = is_small;
+    m->index = (uint32_t *)&m->part[parts];
     return m;
 }
 

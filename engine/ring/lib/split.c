@@ -182,7 +182,7 @@ static int split_one(hl_feed *feed, const struct hl_job *job, struct hl_error *e
     if (r->dsn.bytes && (wrong = ring_check_dsn(span_of(r->dsn))))
         return fail(error, EINVAL, "recipient 1, \"%s\": its DSN parameters %s", shown(r->address, text),
                     wrong);
-    if (!grow_targets(feed, 1) || !grow_batches(feed, 1))
+    if (unlikely(!feed->target || !feed->batch) && (!grow_targets(feed, 1) || !grow_batches(feed, 1)))
         return fail(error, ENOMEM, "out of memory");
     struct target *t = &feed->target[0];
     *t = (struct target){.recipient = r,
@@ -197,12 +197,9 @@ static int split_one(hl_feed *feed, const struct hl_job *job, struct hl_error *e
     return 0;
 }
 
-int split(hl_feed *feed, const struct hl_job *job, uint32_t *batches, struct hl_error *error)
+static noinline int split_many(hl_feed *feed, const struct hl_job *job, uint32_t *batches,
+                               struct hl_error *error)
 {
-    if (job->recipients_count == 1 && job->next_hop.bytes == 0) {
-        *batches = 1;
-        return split_one(feed, job, error);
-    }
     if (job->recipients_count == 0)
         return fail(error, EINVAL, "the job has no recipients: give at least one");
     if (job->recipients_count > 1u << 24)
@@ -224,4 +221,12 @@ int split(hl_feed *feed, const struct hl_job *job, uint32_t *batches, struct hl_
     }
     sort(feed, count);
     return make_batches(feed, job, count, batches) ? fail(error, ENOMEM, "out of memory") : 0;
+}
+
+int split(hl_feed *feed, const struct hl_job *job, uint32_t *batches, struct hl_error *error)
+{
+    if (unlikely(job->recipients_count != 1 || job->next_hop.bytes > 0))
+        return split_many(feed, job, batches, error);
+    *batches = 1;
+    return split_one(feed, job, error);
 }

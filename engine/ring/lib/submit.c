@@ -277,88 +277,13 @@ static void write_parts(hl_feed *feed, const struct hl_job *job, struct message 
     }
 }
 
-static uint64_t part_offset(const hl_feed *feed, const struct message *m, const struct message_part *part)
+/* There is at least one, and mostly no other. */
+static uint32_t *put_index(uint32_t *index, const struct target *first, uint32_t count)
 {
-    return feed->region.head.arena_offset + (part->body ? part->body->offset : m->piece) + part->offset;
-}
-
-void write_extents(const hl_feed *feed, const struct message *m, uint8_t *at)
-{
-    for (uint32_t i = 0; i < m->parts; i++) {
-        struct ring_extent extent = {part_offset(feed, m, &m->part[i]), m->part[i].bytes};
-        memcpy(at + i * sizeof(extent), &extent, sizeof(extent));
-    }
-}
-
-static uint8_t *put(uint8_t *at, const void *data, size_t bytes)
-{
-    bytes_copy(at, data, bytes);
-    return at + bytes;
-}
-
-/* Written where it belongs: what is put together of short stores and copied at once waits for them.
- *
- * An engine of a newer minor may have a longer fixed part: what this library does not know of it is 0.
- */
-static uint8_t *put_head(const hl_feed *feed, uint8_t *at, const struct hl_job *job, const struct job *placed,
-                         const struct measure *size)
-{
-    bool is_8bit = size->has_8bit || job->body_type == HL_BODY_8BIT;
-    struct ring_job *head = (struct ring_job *)at;
-    uint32_t bytes = feed->region.head.job_head_bytes;
-    head->bytes = placed->record_bytes;
-    head->recipients = placed->recipients;
-    head->id = placed->id;
-    head->deadline_us = job->deadline_us ? job->deadline_us : DEADLINE_NEVER;
-    head->source_pool = job->source_pool;
-    head->flags = (uint16_t)((job->flags & RING_JOB_KNOWN) | (is_8bit ? RING_JOB_8BITMIME : 0));
-    head->extents = (uint8_t)placed->message->parts;
-    head->sender_bytes = (uint8_t)job->sender.bytes;
-    head->next_hop_bytes = (uint8_t)job->next_hop.bytes;
-    head->tag_bytes = (uint8_t)job->tag.bytes;
-    head->tls_floor = job->tls_floor;
-    head->priority = job->priority;
-    memset(head->reserved, 0, sizeof(head->reserved));
-    if (unlikely(bytes > sizeof(*head)))
-        memset(at + sizeof(*head), 0, bytes - sizeof(*head));
-    return at + bytes;
-}
-
-static uint8_t *put_lengths(uint8_t *at, const struct target *first, const struct target *end)
-{
-    for (const struct target *t = first; t < end; t++) {
-        const struct hl_recipient *r = t->recipient;
-        struct ring_recipient lengths = {(uint16_t)r->address.bytes,
-                                         (uint16_t)(r->dsn.bytes + (r->dsn.bytes != 0))};
-        memcpy(at, &lengths, sizeof(lengths));
-        at += sizeof(lengths);
-    }
-    return at;
-}
-
-static uint8_t *put_recipients(uint8_t *at, const struct target *first, const struct target *end)
-{
-    for (const struct target *t = first; t < end; t++) {
-        at = put(at, t->recipient->address.data, t->recipient->address.bytes);
-        if (t->recipient->dsn.bytes)
-            *at++ = ' ';
-        at = put(at, t->recipient->dsn.data, t->recipient->dsn.bytes);
-    }
-    return at;
-}
-
-static void write_record(const hl_feed *feed, uint8_t *record, const struct hl_job *job,
-                         const struct job *placed, const struct measure *size, const struct batch *batch)
-{
-    const struct target *first = &feed->target[batch->first], *end = first + batch->count;
-    uint8_t *at = put_head(feed, record, job, placed, size);
-    write_extents(feed, placed->message, at);
-    at = put_lengths(at + placed->message->parts * sizeof(struct ring_extent), first, end);
-    at = put(at, job->next_hop.data, job->next_hop.bytes);
-    at = put(at, job->tag.data, job->tag.bytes);
-    at = put(at, job->sender.data, job->sender.bytes);
-    at = put_recipients(at, first, end);
-    assert(at <= record + batch->record_bytes && at + 8 > record + batch->record_bytes);
+    *index++ = first->index;
+    for (uint32_t r = 1; unlikely(r < count); r++)
+        *index++ = first[r].index;
+    return index;
 }
 
 static void place_batches(hl_feed *feed, const struct hl_job *job, struct message *m,
@@ -372,9 +297,8 @@ static void place_batches(hl_feed *feed, const struct hl_job *job, struct messag
         placed->record_bytes = b->record_bytes;
         placed->recipients = placed->left = b->count;
         placed->index = index;
-        for (uint32_t r = 0; r < b->count; r++)
-            *index++ = feed->target[b->first + r].index;
-        write_record(feed, job_record(feed, placed), job, placed, size, b);
+        index = put_index(index, &feed->target[b->first], b->count);
+        write_record(feed, job_record(feed, placed), job, placed, size->has_8bit, b);
     }
 }
 
@@ -427,6 +351,8 @@ int hl_submit_many(hl_feed *feed, const struct hl_job *jobs, size_t count, struc
     for (; done < count && done < INT32_MAX; done++) {
         if (done % CLOCK_EVERY == 0)
             now_us = clock_now_us();
+        if (likely(submit_usual(feed, &jobs[done], now_us)))
+            continue;
         if ((code = submit(feed, &jobs[done], now_us, error)) != 0)
             break;
     }

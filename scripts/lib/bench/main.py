@@ -26,6 +26,8 @@ def names_of(group):
     """The cases of a NAME of the command line."""
     if group == "smoke":
         return ["reuse"]
+    if group in mail.MAIL:
+        return [group]
     if group == "all":
         return [*mail.MAIL, *other.OTHER]
     return [name for name in (*mail.MAIL, *other.OTHER) if mail.kind_of(name) == group]
@@ -106,6 +108,8 @@ def main():
     if options.name == "smoke":
         options.seconds = 1
     take_signals()
+    if not names_of(options.name):
+        parser.error(f"there is no case {options.name}: {', '.join([*mail.MAIL, *other.OTHER])}")
     found = {"ok": False, "troubles": [], "host": {}, "cases": []}
     status, _ = perform(options.figures, found, lambda: play(options, found))
     html_page.write(os.path.join(os.path.dirname(options.figures), "page.html"), found)

@@ -53,6 +53,7 @@ static void open_stack(struct farm *farm)
         .backlog = BACKLOG,
         .listen_port = o->port,
         .also_listen_port = o->plain ? 0 : o->tls_port,
+        .clock_us = clock_now_us,
     };
     struct stack_events events = farm_conn_events(farm);
     config.tcp.send_buffer_bytes = SEND_BUFFER;

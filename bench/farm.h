@@ -47,6 +47,7 @@ struct farm {
     struct list waiting, blocked;
     struct list silent; /* all connections that are not being ended, the longest silent first */
     uint32_t waiting_count;
+    uint32_t releasing; /* of these, the first so many have their time, a part of them in each turn */
     struct farm_tls tls;
     struct farm_certs certs;
     struct farm_smtp_rules rules;

@@ -6,7 +6,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define EXPIRED_A_TURN 64u
+#define EXPIRED_A_TURN  64u
+#define RELEASED_A_TURN 64u
 
 static void abort_conn(struct farm_conn *c)
 {
@@ -105,19 +106,36 @@ static void retry_blocked(struct farm *farm)
         stack_wake(list_entry(it, struct farm_conn, blocked)->stream);
 }
 
+/* How many of those that wait may go in this turn.  What is released together leaves in parts: each handshake among it is
+ * a signature, and a turn with hundreds of them would leave all others without an ACK for longer than they wait for one.
+ */
+static uint32_t due_now(struct farm *farm, uint64_t now_us)
+{
+    struct list *head = list_head(&farm->waiting);
+    bool due = head && list_entry(head, struct farm_conn, wait)->due_us <= now_us;
+    if (!farm->options->hold)
+        return due ? UINT32_MAX : 0;
+    if (!farm->releasing && (due || farm->waiting_count >= farm->options->hold)) {
+        farm->releasing = farm->waiting_count;
+        farm->counts.bursts++;
+    }
+    return min_u32(farm->releasing, RELEASED_A_TURN);
+}
+
 void farm_conn_release(struct farm *farm)
 {
     retry_blocked(farm);
-    struct list *head = list_head(&farm->waiting);
-    if (!head)
-        return;
     uint64_t now_us = stack_now_us(farm->stack);
-    bool due = list_entry(head, struct farm_conn, wait)->due_us <= now_us;
-    bool burst = farm->options->hold && (due || farm->waiting_count >= farm->options->hold);
-    farm->counts.bursts += burst || due;
-    while ((head = list_head(&farm->waiting)) &&
-           (burst || list_entry(head, struct farm_conn, wait)->due_us <= now_us))
-        release(list_entry(head, struct farm_conn, wait));
+    uint32_t most = due_now(farm, now_us);
+    bool all = farm->options->hold;
+    struct list *head;
+    for (uint32_t n = 0; n < most && (head = list_head(&farm->waiting)); n++) {
+        struct farm_conn *c = list_entry(head, struct farm_conn, wait);
+        if (!all && c->due_us > now_us)
+            break;
+        release(c);
+    }
+    farm->releasing -= all ? most : 0;
 }
 
 uint64_t farm_conn_deadline(const struct farm *farm)

@@ -8,9 +8,11 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define STREAM_TIMER  2u
-#define RETRY_US      1000u
-#define STACK_BACKLOG 256u
+#define STREAM_TIMER    2u
+#define RETRY_US        1000u
+#define STACK_BACKLOG   256u
+#define RECEIVED_A_TURN 1024u
+#define STREAMS_A_READ  16u
 
 struct stack {
     uint64_t now_us;
@@ -403,23 +405,49 @@ static void fire(struct stack *stack, struct wheel_timer *timer)
     mark(stack, stream);
 }
 
-bool stack_turn(struct stack *stack, uint64_t now_us)
+/* All that has arrived, so that timers speak of what is known; a peer that sends without end does not hold the turn. */
+static bool receive(struct stack *stack)
 {
     struct pkt *burst[PORT_BURST];
+    uint32_t total = 0, count;
+    do {
+        count = port_receive(stack->port, burst, PORT_BURST, stack->now_us);
+        for (uint32_t i = 0; i < count; i++) {
+            stat_inc(&stack->stats, STAT_port_rx_packets);
+            stat_add(&stack->stats, STAT_port_rx_bytes, burst[i]->len);
+            net_receive(stack->net, burst[i], stack->now_us);
+        }
+        total += count;
+    } while (count == PORT_BURST && total < RECEIVED_A_TURN);
+    return total > 0;
+}
+
+/* Streams that are marked meanwhile have their turn in the next one.  Where a stream's work is long, RSA for one, the port
+ * is read in between: its queue would overflow.
+ */
+static void run_marked(struct stack *stack)
+{
+    struct list *it, *last = list_empty(&stack->to_run) ? NULL : stack->to_run.prev;
+    for (uint32_t n = 1; last && (it = list_pop(&stack->to_run)); n++) {
+        run(list_entry(it, struct stream, run));
+        if (it == last)
+            return;
+        if (stack->config.clock_us && n % STREAMS_A_READ == 0) {
+            stack->now_us = stack->config.clock_us();
+            receive(stack);
+        }
+    }
+}
+
+bool stack_turn(struct stack *stack, uint64_t now_us)
+{
     stack->now_us = now_us;
     pkt_pool_refresh(stack->port->tx_pool);
-    uint32_t count = port_receive(stack->port, burst, PORT_BURST, now_us);
-    for (uint32_t i = 0; i < count; i++) {
-        stat_inc(&stack->stats, STAT_port_rx_packets);
-        stat_add(&stack->stats, STAT_port_rx_bytes, burst[i]->len);
-        net_receive(stack->net, burst[i], now_us);
-    }
-    bool worked = count > 0 || !list_empty(&stack->to_run);
+    bool worked = receive(stack) || !list_empty(&stack->to_run);
     for (struct wheel_timer *timer; (timer = wheel_expire(&stack->wheel, now_us)); worked = true)
         fire(stack, timer);
-    for (struct list *it; (it = list_pop(&stack->to_run));)
-        run(list_entry(it, struct stream, run));
-    net_transmit_flush(stack->net, now_us);
+    run_marked(stack);
+    net_transmit_flush(stack->net, stack->now_us);
     return worked;
 }
 

@@ -43,6 +43,8 @@ struct stack_config {
     uint16_t also_listen_port; /* a second one; 0: none */
     uint32_t
         backlog; /* accepted streams whose handshake is not over, at the most (0: 256); others get SYN cookies */
+    uint64_t (*clock_us)(
+        void); /* for turns that take long: the time now; NULL: it stands still within a turn */
 };
 
 struct stack *stack_open(const struct stack_config *config, struct port *port,

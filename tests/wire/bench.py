@@ -13,6 +13,7 @@ SOURCE = os.environ.get("HARDLINE_SOURCE", ".")
 sys.path[:0] = [os.path.join(SOURCE, "tests", "lib"), os.path.join(SOURCE, "scripts", "lib"),
                 os.path.join(SOURCE, "scripts", "lib", "bench")]
 import mail  # noqa: E402
+from lab import BenchLab  # noqa: E402
 from tap import done, equal, note, ok  # noqa: E402
 
 VOID = {"meta", "line", "rect", "circle", "polyline", "br", "link"}
@@ -56,7 +57,7 @@ def smoke(folder, *before, **env):
 def check_notes():
     """What keeps a figure from meaning what it seems to is said; runs made up."""
     def run(**what):
-        return {"complaints": [], "ring_full_s": 0, "wall_s": 1, "farm": {"busy_share": 0.5, "kept_up": True}, **what}
+        return {"complaints": [], "ring_full_s": 0, "given_up": 0, "wall_s": 1, "farm": {"busy_share": 0.5, "kept_up": True}, **what}
 
     def told(*runs):
         return " ".join(mail.notes_on("reuse", runs))
@@ -64,6 +65,7 @@ def check_notes():
     ok("ring was full 80%" in told(run(), run(ring_full_s=0.8)), "a full ring is told")
     ok("farm was the bottleneck" in told(run(farm={"busy_share": 0.97, "kept_up": False})), "a farm that is always busy is told")
     ok("has not kept up" in told(run(), run(farm={"busy_share": 0.2, "kept_up": False})), "a farm that lost frames is told")
+    ok("gave up 12 frames" in told(run(), run(given_up=12)), "frames that the engine gave up are told")
     ok("three of them" in told(run(complaints=["three of them"])), "the generator's complaints are passed on")
 
 
@@ -98,6 +100,15 @@ def check_good(folder):
     ok({"svg", "polyline", "rect", "table"} <= parsed.seen, "it has plots and tables")
 
 
+def check_many():
+    """A thousand handshakes that the farm lets go together: it reads its port while it signs."""
+    mail.MAIL["many"] = ("rsa", 1, mail.HANDSHAKE_BYTES, 1024)
+    run = mail.run_engine(BenchLab(), "many", 1)
+    equal(run["failed"], 0, "of a thousand connections at once none fails")
+    equal(run["given_up"], 0, "and no frame is given up for a farm that does not read")
+    ok(run["farm"]["bursts"] > 0, "though their answers leave together", run["farm"])
+
+
 def check_bad(folder):
     status, found, page, said = smoke(folder, HARDLINE_PEERS="/nonexistent", HARDLINE_BENCH_FARM="--fail 451:5%")
     equal(status, 1, "a run in which messages failed ends with 1")
@@ -109,6 +120,7 @@ def check_bad(folder):
 
 
 check_notes()
+check_many()
 with tempfile.TemporaryDirectory() as folder:
     check_poor(folder)
 with tempfile.TemporaryDirectory() as folder:

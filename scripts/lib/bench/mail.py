@@ -95,7 +95,7 @@ def measure(engine, generator):
         "resumed_share": measured["resumed"] / max(count, 1),
         "packets_in": counters["port_rx_packets"] / max(count, 1), "packets_out": counters["port_tx_packets"] / max(count, 1),
         "remembered": counters.get("tls_chains_proven", 0) / max(counters["tls_handshakes"], 1),
-        "retransmits": counters["tcp_retransmits"], "round_trips": round_trips(counters, count),
+        "retransmits": counters["tcp_retransmits"], "given_up": counters["port_tx_drop_full"], "round_trips": round_trips(counters, count),
         "ring_full": measured["ring_full"], "ring_full_s": measured["ring_full_s"],
         "complaints": measured["complaints"] + warmup["complaints"] + ([said["trouble"]] if said["trouble"] else []),
         "memory_kb": 0, "trouble": None}
@@ -170,7 +170,7 @@ def engine_summary(runs):
     middle = sorted(runs, key=lambda r: r["per_cpu_s"] or 0)[len(runs) // 2]
     figures = {k: accounting.median([r[k] for r in runs if r[k] is not None]) for k in
                ("per_cpu_s", "per_poll_s", "wall_s", "per_s", "busy_share", "packets_in", "packets_out", "round_trips",
-               "remembered", "resumed_share", "retransmits", "phase_changes")}
+               "remembered", "resumed_share", "retransmits", "given_up", "phase_changes")}
     return figures | {
         "cpu_s": accounting.median([r["cost"]["charged_s"] for r in runs]),
         "raw_cpu_s": accounting.median([r["cost"]["raw_cpu_s"] for r in runs]),
@@ -199,6 +199,8 @@ def notes_on(name, runs):
         yield "the farm was the bottleneck: what was sent in a second of wall clock says nothing of the engine"
     elif not all(r["farm"].get("kept_up", True) for r in runs):
         yield "the farm has not kept up: it lost frames or connections"
+    if given_up := sum(r["given_up"] for r in runs):
+        yield f"the engine gave up {given_up:,} frames: the farm's end of the port took nothing for a fifth of a second"
     if kind_of(name) == "handshake":
         yield (f"the engine opens no connection without a message: it sends one of {HANDSHAKE_BYTES} bytes on each, the peer none")
 

@@ -73,7 +73,7 @@ void tls_core_sweep(struct tls_core *core);
 
 /* tls_core_work, once a turn: operations that have waited too long are run, and all of them when every handshake waits for
  * one.  tls_core_idle, when the core has nothing else to do: all that wait, and keys and sessions ahead of need; true if
- * any waited.
+ * any waited that now has its result: what a device has may take until the deadline.
  * Sessions whose operation is done (tls_work_done) go on with tls_resume.
  *
  *   now_us   monotonic microseconds; operations that are put in count as of then

@@ -109,9 +109,9 @@ bool tls_core_idle(struct tls_core *core)
     ready_fill(core);
     if (!core->batch)
         return false;
-    bool waited = batch_waiting(core->batch) > 0;
+    uint32_t before = batch_waiting(core->batch);
     batch_idle(core->batch);
-    return waited;
+    return batch_waiting(core->batch) < before;
 }
 
 uint64_t tls_core_deadline(const struct tls_core *core)

@@ -116,14 +116,23 @@ static long receive_part(struct connection *c)
 
 /* ---- the dialogue ---- */
 
+/* A copy for each connection: OpenSSL marks a session as used up when the connection that has it gets a new one. */
+static bool offer_session(SSL *ssl)
+{
+    SSL_SESSION *own = SSL_SESSION_dup(peer.session);
+    bool set = own && SSL_set_session(ssl, own) == 1;
+    SSL_SESSION_free(own);
+    return set;
+}
+
 static enum state start_tls(struct connection *c)
 {
     c->ssl = SSL_new(peer.tls);
     if (!c->ssl || SSL_set_fd(c->ssl, c->fd) != 1 || SSL_set1_host(c->ssl, peer.host) != 1 ||
         SSL_set_tlsext_host_name(c->ssl, peer.host) != 1)
         return FAILED;
-    if (peer.session)
-        SSL_set_session(c->ssl, peer.session);
+    if (peer.session && !offer_session(c->ssl))
+        return FAILED;
     SSL_set_connect_state(c->ssl);
     c->step = HANDSHAKE;
     return GOES_ON;
@@ -256,11 +265,17 @@ static void close_one(struct connection *c, enum state state)
     peer.open--;
 }
 
+/* Nothing can be resumed before the first session is known: until then one at a time. */
+static unsigned may_be_open(void)
+{
+    return peer.resume && !peer.session ? 1 : peer.in_flight;
+}
+
 static void run(void)
 {
     struct epoll_event event[EVENTS_MAX];
     while (peer.started < peer.connections || peer.open > 0) {
-        while (peer.started < peer.connections && peer.open < peer.in_flight)
+        while (peer.started < peer.connections && peer.open < may_be_open())
             open_one();
         int count = epoll_wait(peer.epoll, event, EVENTS_MAX, WAIT_MS);
         if (count == 0)
@@ -280,8 +295,8 @@ static int keep_session(SSL *ssl, SSL_SESSION *session)
 {
     (void)ssl;
     SSL_SESSION_free(peer.session);
-    peer.session = session;
-    return 1;
+    peer.session = SSL_SESSION_dup(session);
+    return 0; /* the session itself stays the connection's */
 }
 
 static void open_tls(const char *ca)

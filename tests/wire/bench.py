@@ -109,6 +109,18 @@ def check_many():
     ok(run["farm"]["bursts"] > 0, "though their answers leave together", run["farm"])
 
 
+def check_peer_resumes():
+    """Ours, against the peers' sink, where that is there."""
+    lab = BenchLab()
+    missing = lab.start_sink("rsa")
+    if missing:
+        note(missing)
+        return
+    run = lab.run_peer("peer_kernel", "rsa", 64, 300, 1, 1000, resume=True)
+    equal((run["units"], run["failed"]), (300, 0), "the kernel's peer resumes: no connection fails")
+    ok(run["resumed_share"] > 0.99, "and all but its first are resumed", run)
+
+
 def check_bad(folder):
     status, found, page, said = smoke(folder, HARDLINE_PEERS="/nonexistent", HARDLINE_BENCH_FARM="--fail 451:5%")
     equal(status, 1, "a run in which messages failed ends with 1")
@@ -121,6 +133,7 @@ def check_bad(folder):
 
 check_notes()
 check_many()
+check_peer_resumes()
 with tempfile.TemporaryDirectory() as folder:
     check_poor(folder)
 with tempfile.TemporaryDirectory() as folder:

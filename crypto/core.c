@@ -1,4 +1,5 @@
 /* core.c: what one core keeps for its sessions. */
+#include "crypto/known.h"
 #include "crypto/proven.h"
 #include "crypto/ticket.h"
 #include "crypto/provider.h"
@@ -125,7 +126,8 @@ static bool open_parts(struct tls_core *core, const struct tls_core_config *conf
             return false;
     }
     core->proven = proven_open(core->libctx, config->proven_chains, config->proven_lifetime_s, err);
-    return core->proven && open_tickets(core, config, err) && open_record_ciphers(core, err) &&
+    core->known = known_open(config->batches ? config->proven_chains : 0, err);
+    return core->proven && core->known && open_tickets(core, config, err) && open_record_ciphers(core, err) &&
            make_context(core, config, err) &&
            pool_open(&core->sessions, "TLS sessions", sizeof(struct tls), config->sessions_max, err);
 }
@@ -176,6 +178,7 @@ void tls_core_close(struct tls_core *core)
     if (core->sessions.memory)
         pool_close(&core->sessions);
     proven_close(core->proven);
+    known_close(core->known);
     tickets_close(core->tickets);
     if (core->mb)
         free_mb_mgr(core->mb);

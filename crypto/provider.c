@@ -36,6 +36,11 @@ static const OSSL_ALGORITHM macs[] = {
     {NULL, NULL, NULL, NULL},
 };
 
+static const OSSL_ALGORITHM decoders[] = {
+    {"DER", OURS ",input=der,structure=SubjectPublicKeyInfo", provided_decoder, NULL},
+    {NULL, NULL, NULL, NULL},
+};
+
 static const OSSL_ALGORITHM *query(void *context, int operation, int *not_to_be_cached)
 {
     const struct provider *provider = context;
@@ -51,6 +56,7 @@ static const OSSL_ALGORITHM *query(void *context, int operation, int *not_to_be_
     case OSSL_OP_KEYMGMT: return key_managers;
     case OSSL_OP_KEYEXCH: return exchanges;
     case OSSL_OP_SIGNATURE: return signatures;
+    case OSSL_OP_DECODER: return decoders;
     default: return NULL;
     }
 }
@@ -69,10 +75,17 @@ static const OSSL_DISPATCH functions[] = {
 static int init(const OSSL_CORE_HANDLE *handle, const OSSL_DISPATCH *in, const OSSL_DISPATCH **out,
                 void **context)
 {
-    (void)handle, (void)in;
+    (void)handle;
+    struct provider *provider = calloc(1, sizeof(*provider));
+    for (; provider && in->function_id != 0; in++)
+        if (in->function_id == OSSL_FUNC_BIO_READ_EX)
+            provider->bio_read = OSSL_FUNC_BIO_read_ex(in);
     *out = functions;
-    *context = calloc(1, sizeof(struct provider));
-    return *context != NULL;
+    *context = provider;
+    if (provider && provider->bio_read)
+        return 1;
+    free(provider);
+    return 0;
 }
 
 static bool open_hashes(struct tls_core *core)

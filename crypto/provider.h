@@ -4,8 +4,9 @@
  * SSL_CTX prefers it (TLS_PROVIDER_QUERY); all else, chains included, stays with OpenSSL's default provider.  An operation
  * that has to wait for company suspends the handshake (work.h).  One core's, one thread's; nobody outside crypto/ sees it.
  *
- * It knows the keys of X25519, P-256 and P-384 that it has made itself, and of foreign ones only the one whose signature
- * the running session is about to check (tls.peer_key): any other it refuses, and OpenSSL takes its own.
+ * It knows the keys of X25519, P-256 and P-384 that it has made itself, and of foreign ones those of certificates that were accepted
+ * before (known.h) and the one whose signature the running session is about to check (tls.peer_key): any other it refuses, and
+ * OpenSSL takes its own.
  */
 #ifndef CRYPTO_PROVIDER_H
 #define CRYPTO_PROVIDER_H
@@ -33,6 +34,7 @@ void tls_provider_forget(struct tls_core *core);
 
 struct provider {
     struct tls_core *core;
+    OSSL_FUNC_BIO_read_ex_fn *bio_read; /* OpenSSL's */
 };
 
 /* A key as OpenSSL holds it: an ephemeral one of ours, the peer's half of an exchange, or the peer's key for signatures. */
@@ -47,10 +49,16 @@ struct provided_key {
 
 extern const OSSL_DISPATCH provided_x25519_keys[], provided_ec_keys[], provided_rsa_keys[];
 extern const OSSL_DISPATCH provided_derivation[], provided_mac[];
+extern const OSSL_DISPATCH provided_decoder[];
 extern const OSSL_DISPATCH provided_exchange[], provided_ecdsa[], provided_rsa[];
 
 /* provider_key.c: OpenSSL's names of the curves; BATCH_GROUPS: not one of ours. */
 enum batch_group provided_group(const char *name);
+
+/* provider_key.c: a certificate's key; NULL: no memory.  provided_type is OpenSSL's name of such keys. */
+struct provided_key *provided_key_known(struct provider *provider, struct batch_key *known);
+const char *provided_type(const struct provided_key *key);
+void provided_key_free(struct provided_key *key); /* NULL is fine */
 
 #define PROVIDED(id, function) {(id), (void (*)(void))(function)}
 

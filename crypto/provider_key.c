@@ -40,6 +40,11 @@ static void key_free(void *vkey)
     OPENSSL_clear_free(key, sizeof(*key));
 }
 
+void provided_key_free(struct provided_key *key)
+{
+    key_free(key);
+}
+
 /* libssl copies the group of its own key to make room for the peer's. */
 static void *key_dup(const void *from, int selection)
 {
@@ -150,9 +155,13 @@ static const OSSL_PARAM *gettable(void *context)
 {
     (void)context;
     static const OSSL_PARAM list[] = {
-        OSSL_PARAM_int(OSSL_PKEY_PARAM_BITS, NULL), OSSL_PARAM_int(OSSL_PKEY_PARAM_SECURITY_BITS, NULL),
+        OSSL_PARAM_int(OSSL_PKEY_PARAM_BITS, NULL),
+        OSSL_PARAM_int(OSSL_PKEY_PARAM_SECURITY_BITS, NULL),
         OSSL_PARAM_int(OSSL_PKEY_PARAM_MAX_SIZE, NULL),
-        OSSL_PARAM_octet_string(OSSL_PKEY_PARAM_ENCODED_PUBLIC_KEY, NULL, 0), OSSL_PARAM_END};
+        OSSL_PARAM_utf8_string(OSSL_PKEY_PARAM_GROUP_NAME, NULL, 0),
+        OSSL_PARAM_utf8_string(OSSL_PKEY_PARAM_EC_POINT_CONVERSION_FORMAT, NULL, 0),
+        OSSL_PARAM_octet_string(OSSL_PKEY_PARAM_ENCODED_PUBLIC_KEY, NULL, 0),
+        OSSL_PARAM_END};
     return list;
 }
 
@@ -162,11 +171,43 @@ static int put_int(OSSL_PARAM params[], const char *name, int value)
     return !p || OSSL_PARAM_set_int(p, value);
 }
 
+static int put_text(OSSL_PARAM params[], const char *name, const char *value)
+{
+    OSSL_PARAM *p = OSSL_PARAM_locate(params, name);
+    return !p || OSSL_PARAM_set_utf8_string(p, value);
+}
+
+/* A certificate's key, as OpenSSL's own says it: bits, strength (NIST SP 800-57 part 1, RSA by OpenSSL's reckoning), and the most that a
+ * signature has.
+ */
+static int get_verify_params(const struct provided_key *key, OSSL_PARAM params[])
+{
+    static const struct {
+        int bits, security, bytes;
+        const char *curve;
+    } facts[BATCH_KINDS] = {
+        [BATCH_P256_VERIFY] = {256, 128, 72, SN_X9_62_prime256v1},
+        [BATCH_P384_VERIFY] = {384, 192, 104, SN_secp384r1},
+        [BATCH_RSA2048_VERIFY] = {2048, 112, 256, NULL},
+        [BATCH_RSA3072_VERIFY] = {3072, 128, 384, NULL},
+        [BATCH_RSA4096_VERIFY] = {4096, 152, 512, NULL},
+    };
+    enum batch_kind kind = batch_key_kind(key->verify);
+    return put_int(params, OSSL_PKEY_PARAM_BITS, facts[kind].bits) &&
+           put_int(params, OSSL_PKEY_PARAM_SECURITY_BITS, facts[kind].security) &&
+           put_int(params, OSSL_PKEY_PARAM_MAX_SIZE, facts[kind].bytes) &&
+           (!facts[kind].curve || (put_text(params, OSSL_PKEY_PARAM_GROUP_NAME, facts[kind].curve) &&
+                                   put_text(params, OSSL_PKEY_PARAM_EC_POINT_CONVERSION_FORMAT,
+                                            OSSL_PKEY_EC_POINT_CONVERSION_FORMAT_UNCOMPRESSED)));
+}
+
 static int get_params(void *vkey, OSSL_PARAM params[])
 {
     const struct provided_key *key = vkey;
+    if (key->verify)
+        return get_verify_params(key, params);
     if (key->group == BATCH_GROUPS)
-        return 1; /* a key for signatures: of these OpenSSL keeps the original, and asks that */
+        return 1;
     int bits = key->group == BATCH_P384 ? 384 : key->group == BATCH_P256 ? 256 : 253;
     int bytes = (int)batch_secret_bytes(key->group);
     OSSL_PARAM *p = OSSL_PARAM_locate(params, OSSL_PKEY_PARAM_ENCODED_PUBLIC_KEY);
@@ -215,6 +256,31 @@ static const OSSL_PARAM *import_types(int selection)
     return list;
 }
 
+struct provided_key *provided_key_known(struct provider *provider, struct batch_key *known)
+{
+    struct provided_key *key = key_make(provider, BATCH_GROUPS);
+    if (key)
+        key->verify = batch_key_hold(known);
+    return key;
+}
+
+const char *provided_type(const struct provided_key *key)
+{
+    enum batch_kind kind = batch_key_kind(key->verify);
+    return kind == BATCH_P256_VERIFY || kind == BATCH_P384_VERIFY ? "EC" : "RSA";
+}
+
+/* What provider_decode.c gives: a pointer to the key, which is the caller's from here on. */
+static void *load(const void *reference, size_t size)
+{
+    struct provided_key **place = (struct provided_key **)(uintptr_t)reference, *key;
+    if (size != sizeof(key))
+        return NULL;
+    key = *place;
+    *place = NULL;
+    return key;
+}
+
 /* The key that OpenSSL has read out of a certificate: taken if it is the one that verify.c has prepared. */
 static int import(void *vkey, int selection, const OSSL_PARAM params[])
 {
@@ -249,8 +315,9 @@ static const char *ec_operation(int operation)
         PROVIDED(OSSL_FUNC_KEYMGMT_SET_PARAMS, set_params),                                                  \
         PROVIDED(OSSL_FUNC_KEYMGMT_SETTABLE_PARAMS, settable)
 
-#define IMPORTED \
-    PROVIDED(OSSL_FUNC_KEYMGMT_IMPORT, import), PROVIDED(OSSL_FUNC_KEYMGMT_IMPORT_TYPES, import_types)
+#define IMPORTED                                                                        \
+    PROVIDED(OSSL_FUNC_KEYMGMT_LOAD, load), PROVIDED(OSSL_FUNC_KEYMGMT_IMPORT, import), \
+        PROVIDED(OSSL_FUNC_KEYMGMT_IMPORT_TYPES, import_types)
 
 const OSSL_DISPATCH provided_x25519_keys[] = {
     COMMON,
@@ -271,5 +338,7 @@ const OSSL_DISPATCH provided_ec_keys[] = {
 const OSSL_DISPATCH provided_rsa_keys[] = {
     COMMON,
     IMPORTED,
+    PROVIDED(OSSL_FUNC_KEYMGMT_GET_PARAMS, get_params),
+    PROVIDED(OSSL_FUNC_KEYMGMT_GETTABLE_PARAMS, gettable),
     OSSL_DISPATCH_END,
 };

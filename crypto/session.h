@@ -24,6 +24,7 @@ struct ticket_clock {
     uint64_t up_s;   /* since boot, sleep included; nobody sets it */
 };
 struct batch_key;
+struct known;
 struct work;
 
 struct tls_core {
@@ -42,6 +43,8 @@ struct tls_core {
     struct pool sessions;
     struct list abandoned; /* struct tls.link: freed by the caller while a job of theirs was suspended */
     struct proven *proven;
+    struct known *known; /* of chains that were proven, and of keys that were allowed */
+    bool keys_afresh;    /* all keys are decoded by OpenSSL, known or not */
     struct tickets *tickets;
     IMB_MGR *mb;               /* IPSec_MB, for records */
     uint64_t seal_records_max; /* under one key */

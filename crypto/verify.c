@@ -4,6 +4,7 @@
  * complete.  verify_finish runs once behind the handshake and before TLS_OPEN; what it cannot vouch for fails.
  */
 #include "crypto/batch.h"
+#include "crypto/known.h"
 #include "crypto/proven.h"
 #include "crypto/ticket.h"
 
@@ -182,16 +183,99 @@ static void repeat_proof(struct tls *tls, const struct proven_chain *proof)
     tls->peer_key = proof->peer_key ? batch_key_hold(proof->peer_key) : NULL;
 }
 
-/* For the signature that follows; without one OpenSSL checks it by itself. */
-static void prepare_key(struct tls *tls, X509 *leaf)
+/* ---- keys that are known, from certificates that were accepted before (known.h) ---- */
+
+/* Whether provider_decode.c has answered for its key. */
+static bool has_known_key(const struct tls *tls, X509 *cert)
 {
-    EVP_PKEY *pkey = tls->core->batch ? X509_get0_pubkey(leaf) : NULL;
-    tls->peer_key = pkey ? batch_key_make(tls->core->libctx, pkey) : NULL;
-    if (!tls->peer_key || batch_key_kind(tls->peer_key) != BATCH_OTHER_VERIFY)
-        return;
-    batch_key_drop(tls->peer_key);
-    tls->peer_key = NULL;
+    const EVP_PKEY *key = X509_get0_pubkey(cert);
+    return key && EVP_PKEY_get0_provider(key) == tls->core->provider;
 }
+
+static struct batch_key *prepare(struct tls *tls, X509 *cert, struct span spki)
+{
+    struct batch_key *key = known_find(tls->core->known, spki);
+    if (key)
+        return batch_key_hold(key);
+    key = batch_key_make(tls->core->libctx, X509_get0_pubkey(cert));
+    if (key && batch_key_kind(key) != BATCH_OTHER_VERIFY) {
+        known_keep(tls->core->known, spki, key);
+        return key;
+    }
+    batch_key_drop(key);
+    return NULL;
+}
+
+/* For a signature that follows, and for the next handshake, a key that was allowed.  NULL: OpenSSL checks by itself. */
+static struct batch_key *prepare_key(struct tls *tls, X509 *cert)
+{
+    uint8_t *spki = NULL;
+    if (!tls->core->batch || !X509_get0_pubkey(cert))
+        return NULL;
+    int len = i2d_X509_PUBKEY(X509_get_X509_PUBKEY(cert), &spki);
+    struct batch_key *key = len > 0 ? prepare(tls, cert, (struct span){spki, (size_t)len}) : NULL;
+    OPENSSL_free(spki);
+    return key;
+}
+
+/* The chain was judged, anchor included (chain_is_strong). */
+static void prepare_keys(struct tls *tls, X509_STORE_CTX *ctx)
+{
+    STACK_OF(X509) *chain = X509_STORE_CTX_get0_chain(ctx);
+    tls->peer_key = prepare_key(tls, X509_STORE_CTX_get0_cert(ctx));
+    for (int i = 1; i < sk_X509_num(chain); i++)
+        batch_key_drop(prepare_key(tls, sk_X509_value(chain, i)));
+}
+
+static STACK_OF(X509) * parse_afresh(struct tls *tls, STACK_OF(X509) * sent)
+{
+    STACK_OF(X509) *fresh = sk_X509_new_reserve(NULL, sk_X509_num(sent));
+    bool ok = fresh != NULL;
+    tls->core->keys_afresh = true;
+    for (int i = 0; ok && i < sk_X509_num(sent); i++) {
+        X509 *cert = X509_dup(sk_X509_value(sent, i));
+        ok = cert && sk_X509_push(fresh, cert) > 0 && !has_known_key(tls, cert);
+    }
+    tls->core->keys_afresh = false;
+    if (ok)
+        return fresh;
+    sk_X509_pop_free(fresh, X509_free);
+    return NULL;
+}
+
+static int judge_chain(struct tls *tls, X509_STORE_CTX *ctx)
+{
+    if (!verify_chain(tls, ctx))
+        return 0;
+    prepare_keys(tls, ctx);
+    return 1;
+}
+
+/* What is not proven yet is judged by keys that OpenSSL has decoded, all of them: what is known can then let nothing pass. */
+static int judge_afresh(struct tls *tls, X509_STORE_CTX *ctx)
+{
+    X509 *leaf = X509_STORE_CTX_get0_cert(ctx);
+    STACK_OF(X509) *sent = X509_STORE_CTX_get0_untrusted(ctx), *fresh = parse_afresh(tls, sent);
+    if (!fresh)
+        return refuse(ctx, X509_V_ERR_OUT_OF_MEM);
+    X509_STORE_CTX_set_cert(ctx, sk_X509_value(fresh, 0));
+    X509_STORE_CTX_set0_untrusted(ctx, fresh);
+    int ok = judge_chain(tls, ctx);
+    X509_STORE_CTX_set_cert(ctx, leaf);
+    X509_STORE_CTX_set0_untrusted(ctx, sent);
+    sk_X509_pop_free(fresh, X509_free);
+    return ok;
+}
+
+static bool any_key_is_known(const struct tls *tls, STACK_OF(X509) * sent)
+{
+    for (int i = 0; i < sk_X509_num(sent); i++)
+        if (has_known_key(tls, sk_X509_value(sent, i)))
+            return true;
+    return false;
+}
+
+/* ---- what a demand asks ---- */
 
 /* time() is the clock by which OpenSSL judges the chain. */
 static int verify_pkix(struct tls *tls, X509_STORE_CTX *ctx)
@@ -208,20 +292,19 @@ static int verify_pkix(struct tls *tls, X509_STORE_CTX *ctx)
         return 1;
     }
     stat_inc(tls->core->stats, STAT_tls_chains_verified);
-    if (!verify_chain(tls, ctx))
+    if (!(any_key_is_known(tls, X509_STORE_CTX_get0_untrusted(ctx)) ? judge_afresh : judge_chain)(tls, ctx))
         return 0;
-    prepare_key(tls, X509_STORE_CTX_get0_cert(ctx));
     if (keyed)
         proven_keep(proven, key, tls, now_s);
     return 1;
 }
 
-/* Without authentication the key still signs the handshake: it has to be worth something. */
+/* Without authentication the key still signs the handshake: it has to be worth something.  A known one was found to be. */
 static int verify_key(struct tls *tls, X509_STORE_CTX *ctx)
 {
     X509 *leaf = X509_STORE_CTX_get0_cert(ctx);
-    if (key_is_allowed(leaf)) {
-        prepare_key(tls, leaf);
+    if (has_known_key(tls, leaf) || key_is_allowed(leaf)) {
+        tls->peer_key = prepare_key(tls, leaf);
         return fill_digests(tls, leaf);
     }
     explain_weak(tls, leaf, "key");

@@ -104,6 +104,7 @@
     X(tls_prepared, "sessions that had been prepared ahead of need")                    \
     X(tls_chains_verified, "certificate chains verified")                               \
     X(tls_chains_proven, "certificate chains that had been verified before")            \
+    X(tls_keys_known, "public keys of certificates that had been accepted before")      \
     X(tls_resumed, "of the completed ones, resumed")                                    \
     X(tls_tickets_stored, "tickets kept to resume sessions with")                       \
     X(tls_tickets_used, "tickets shown to their server")                                \

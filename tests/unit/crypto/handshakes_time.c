@@ -2,6 +2,8 @@
  * inside tls_*(), the servers' work not counted.  All servers answer at once, as a burst off the wire brings it.
  *
  *     handshakes_time [ROUNDS]      no test: it prints figures; crypto/README.md holds those of one machine
+ *     handshakes_time ROUNDS rsa2048|P-256 SESSIONS
+ *                                   one figure, with batches: to be run by turns with another build's
  */
 #include "crypto/batch.h"
 #include "tests/unit/crypto/talk.h"
@@ -178,11 +180,16 @@ static double measure(const struct pki_chain *chain, enum mode mode, unsigned se
     return cost_us[rounds / 2];
 }
 
-int main(int argc, char **argv)
+static void print_one(const char *kind, unsigned sessions, unsigned rounds)
+{
+    struct pki_chain chain = pki_chain(kind, "DNS:" HOST);
+    printf("%.1f\n", measure(&chain, ON, sessions, rounds));
+    pki_chain_free(&chain);
+}
+
+static void print_table(unsigned rounds)
 {
     static const unsigned side_by_side[] = {1, 8, 64};
-    unsigned rounds = argc > 1 ? (unsigned)strtoul(argv[1], NULL, 10) : 20;
-    rounds = rounds == 0 ? 1 : min_u32(rounds, ROUNDS_MAX);
     struct pki_chain rsa = pki_chain("rsa2048", "DNS:" HOST), ec = pki_chain("P-256", "DNS:" HOST);
     const struct pki_chain *const chain[] = {&rsa, &ec};
     for (unsigned c = 0; c < ARRAY_LEN(chain); c++)
@@ -196,5 +203,15 @@ int main(int argc, char **argv)
         }
     pki_chain_free(&rsa);
     pki_chain_free(&ec);
+}
+
+int main(int argc, char **argv)
+{
+    unsigned rounds = argc > 1 ? (unsigned)strtoul(argv[1], NULL, 10) : 20;
+    rounds = rounds == 0 ? 1 : min_u32(rounds, ROUNDS_MAX);
+    if (argc == 4)
+        print_one(argv[2], min_u32(max_u32((uint32_t)strtoul(argv[3], NULL, 10), 1), SESSIONS_MAX), rounds);
+    else
+        print_table(rounds);
     return 0;
 }

@@ -237,10 +237,10 @@ size_t tcp_write_space(const struct tcb *tcb)
     return tcb->config->send_buffer_bytes - tcb->txq.bytes;
 }
 
-/* On a short path what is in flight beyond a little waits in somebody's queue, and its packets leave our caches meanwhile. */
-static bool is_near(const struct tcb *tcb)
+/* Over a short path, half of what is in flight and more waits in somebody's queue; its packets leave our caches meanwhile. */
+static bool queues_nearby(const struct tcb *tcb)
 {
-    return tcb->rtt.min_us < TCP_NEAR_US;
+    return tcb->rtt.min_us < TCP_NEAR_US && tcb->rtt.srtt_us > 2 * tcb->rtt.min_us;
 }
 
 static uint32_t packets_in_use(const struct tcb *tcb)
@@ -250,7 +250,7 @@ static uint32_t packets_in_use(const struct tcb *tcb)
 
 size_t tcp_write_due(const struct tcb *tcb, size_t least)
 {
-    if (is_near(tcb) && packets_in_use(tcb) >= TCP_NEAR_PACKETS && tcb->txq.bytes >= least)
+    if (queues_nearby(tcb) && packets_in_use(tcb) >= TCP_NEAR_PACKETS && tcb->txq.bytes >= least)
         return 0;
     uint32_t may_leave = out_may_leave(tcb), unsent = tcb->txq.unsent_bytes;
     if (unsent > 0 && unsent >= may_leave)

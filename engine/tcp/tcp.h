@@ -186,9 +186,9 @@ size_t tcp_write_space(const struct tcb *tcb);
  * would be out of the caches by then, and hold packets that other connections could send.  0 while what has been written
  * is as much as may leave, else at least `least` as far as there is space, so that what is written comes in large pieces.
  *
- * On a path of less than TCP_NEAR_US, while TCP_NEAR_PACKETS of the pool are in use, also 0 while `least` bytes are not
- * acknowledged yet: more would stand in queues, not on the wire, and packets that come back soon are in the caches still when they
- * are used again.  An acknowledgement ends it.
+ * On a path of less than TCP_NEAR_US whose round trips take twice that and more by now, while TCP_NEAR_PACKETS of the pool are in
+ * use, also 0 while `least` bytes are not acknowledged yet: more would stand in queues, not on the wire, and packets that come back
+ * soon are in the caches still when they are used again.  An acknowledgement ends it.
  */
 #define TCP_NEAR_US      5000u
 #define TCP_NEAR_PACKETS 256u /* half a megabyte with what they need beside their payload */

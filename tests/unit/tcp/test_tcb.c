@@ -252,7 +252,8 @@ static void a_full_core_sends_little_at_a_time_over_a_short_path(void **state)
     assert_int_equal(tcp_write_due(&f->tcb, least), 0);
     f->tcb.rtt.min_us = TCP_NEAR_US; /* what a long path has in flight is on the wire */
     assert_int_equal(tcp_write_due(&f->tcb, least), 7000);
-    f->tcb.rtt.min_us = f->tcb.rtt.srtt_us / 2; /* so is what a short one has whose round trips show no queue */
+    f->tcb.rtt.min_us =
+        f->tcb.rtt.srtt_us / 2; /* so is what a short one has whose round trips show no queue */
     assert_int_equal(tcp_write_due(&f->tcb, least), 7000);
     f->tcb.rtt.min_us = 1000;
     segment(f, TCP_ACK, 500, 1100);

@@ -4,6 +4,7 @@
  * filled is a NULL pointer; each lane has its own status.
  */
 #include "crypto/batch_inside.h"
+#include "crypto/cpu.h"
 
 #define BN_OPENSSL_DISABLE
 #include <crypto_mb/cpu_features.h>
@@ -330,7 +331,7 @@ static bool open_parts(struct mb *mb, OSSL_LIB_CTX *libctx)
 bool batch_mb_open(struct batch_backend *backend, OSSL_LIB_CTX *libctx)
 {
     __typeof__(&mbx_getversion) version;
-    struct mb *mb = calloc(1, sizeof(*mb));
+    struct mb *mb = cpu_vectors_are_off() ? NULL : calloc(1, sizeof(*mb));
     if (!mb)
         return false;
     if (!open_parts(mb, libctx)) {

@@ -1,4 +1,5 @@
 /* core.c: what one core keeps for its sessions. */
+#include "crypto/cpu.h"
 #include "crypto/known.h"
 #include "crypto/proven.h"
 #include "crypto/ticket.h"
@@ -33,8 +34,12 @@ static bool open_record_ciphers(struct tls_core *core, struct error *err)
 {
     IMB_ARCH arch = IMB_ARCH_NONE;
     core->mb = alloc_mb_mgr(0);
-    if (core->mb)
+    if (core->mb && cpu_vectors_are_off()) {
+        init_mb_mgr_avx2(core->mb);
+        arch = IMB_ARCH_AVX2;
+    } else if (core->mb) {
         init_mb_mgr_auto(core->mb, &arch);
+    }
     if (!core->mb || arch == IMB_ARCH_NONE)
         return error_set(err, "IPSec_MB does not start: %s; hardline needs a CPU with AES-NI",
                          imb_get_strerror(imb_get_errno(core->mb)));

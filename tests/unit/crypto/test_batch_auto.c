@@ -151,6 +151,29 @@ static void then_lanes(void **state)
     }
 }
 
+static void without_vectors_libcrypto(void **state)
+{
+    (void)state;
+    struct error err = {0};
+    build(&machines[0]);
+    struct batch_config config = {.ops_max = OPS, .sysfs = root, .stats = &stats};
+    stats = (struct stats){0};
+    assert_int_equal(setenv("HARDLINE_VECTORS", "off", 1), 0);
+    struct batch *b = batch_open(&config, &err);
+    assert_string_equal(batch_backend_name(b), "libcrypto");
+    assert_null(batch_complaint(b)); /* nothing is amiss */
+    assert_false(batch_can_wait(b));
+    assert_int_equal(in_the_device(b), 0);
+    assert_int_equal(stats.v[STAT_tls_batch_lanes], 0);
+    batch_close(b);
+    config.backend = "crypto_mb";
+    config.require = true;
+    assert_null(batch_open(&config, &err));
+    assert_non_null(strstr(err.text, "AVX-512 IFMA"));
+    assert_int_equal(unsetenv("HARDLINE_VECTORS"), 0);
+    demolish();
+}
+
 /* Lanes that are named are not to wait behind a device. */
 static void what_is_named_is_alone(void **state)
 {
@@ -272,15 +295,11 @@ static int teardown(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(the_device_is_first),
-        cmocka_unit_test(then_lanes),
-        cmocka_unit_test(what_is_named_is_alone),
-        cmocka_unit_test(what_costs_more_is_not_used),
-        cmocka_unit_test(what_costs_less_is),
-        cmocka_unit_test(an_engine_that_is_not_there),
-        cmocka_unit_test(an_engine_without_a_device),
-        cmocka_unit_test(a_device_that_fails),
-        cmocka_unit_test(a_device_that_likes_every_signature),
+        cmocka_unit_test(the_device_is_first),         cmocka_unit_test(then_lanes),
+        cmocka_unit_test(without_vectors_libcrypto),   cmocka_unit_test(what_is_named_is_alone),
+        cmocka_unit_test(what_costs_more_is_not_used), cmocka_unit_test(what_costs_less_is),
+        cmocka_unit_test(an_engine_that_is_not_there), cmocka_unit_test(an_engine_without_a_device),
+        cmocka_unit_test(a_device_that_fails),         cmocka_unit_test(a_device_that_likes_every_signature),
         cmocka_unit_test(a_device_that_is_silent), /* last: what it holds stays */
     };
     return cmocka_run_group_tests(tests, setup, teardown);

@@ -88,15 +88,9 @@ static int init(const OSSL_CORE_HANDLE *handle, const OSSL_DISPATCH *in, const O
     return 0;
 }
 
-static bool open_hashes(struct tls_core *core)
-{
-    return hkdf_open(&core->sha256, core->libctx, "SHA2-256") &&
-           hkdf_open(&core->sha384, core->libctx, "SHA2-384");
-}
-
 bool tls_provider_load(struct tls_core *core, struct error *err)
 {
-    if (open_hashes(core) && OSSL_PROVIDER_add_builtin(core->libctx, TLS_PROVIDER_NAME, init) == 1)
+    if (OSSL_PROVIDER_add_builtin(core->libctx, TLS_PROVIDER_NAME, init) == 1)
         core->provider = OSSL_PROVIDER_load(core->libctx, TLS_PROVIDER_NAME);
     if (!core->provider)
         return error_set(err, "OpenSSL does not take our provider: %s", tls_reason());
@@ -106,16 +100,8 @@ bool tls_provider_load(struct tls_core *core, struct error *err)
            error_set(err, "OpenSSL does not take our provider: %s", tls_reason());
 }
 
-void tls_provider_forget(struct tls_core *core)
-{
-    hkdf_forget(&core->sha256);
-    hkdf_forget(&core->sha384);
-}
-
 void tls_provider_unload(struct tls_core *core)
 {
     if (core->provider)
         OSSL_PROVIDER_unload(core->provider);
-    hkdf_close(&core->sha256);
-    hkdf_close(&core->sha384);
 }

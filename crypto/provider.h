@@ -27,9 +27,6 @@
 bool tls_provider_load(struct tls_core *core, struct error *err) must_check;
 void tls_provider_unload(struct tls_core *core); /* a core without it, too */
 
-/* tls_provider_forget wipes what is left of the secret that was derived from last. */
-void tls_provider_forget(struct tls_core *core);
-
 /* ---- among its files ---- */
 
 struct provider {

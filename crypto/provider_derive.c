@@ -3,6 +3,7 @@
  *
  * libssl says everything with the derivation itself, so there is nothing to keep between calls.
  */
+#include "crypto/hkdf.h"
 #include "crypto/provider.h"
 
 #include <openssl/core_names.h>
@@ -12,27 +13,29 @@
 #include <string.h>
 #include <strings.h>
 
-static const struct hkdf *hash_by_name(const struct provider *provider, const char *name)
+#define NO_HASH (-1)
+
+/* An enum hkdf_hash, or NO_HASH. */
+static int hash_by_name(const char *name)
 {
     if (strcasecmp(name, "SHA2-256") == 0 || strcasecmp(name, "SHA256") == 0)
-        return &provider->core->sha256;
+        return HKDF_SHA256;
     if (strcasecmp(name, "SHA2-384") == 0 || strcasecmp(name, "SHA384") == 0)
-        return &provider->core->sha384;
-    return NULL;
+        return HKDF_SHA384;
+    return NO_HASH;
 }
 
-static bool take_hash(const struct provider *provider, const OSSL_PARAM *p, const struct hkdf **hash)
+static bool take_hash(const OSSL_PARAM *p, int *hash)
 {
     const char *name;
-    *hash = OSSL_PARAM_get_utf8_string_ptr(p, &name) == 1 ? hash_by_name(provider, name) : NULL;
-    return *hash != NULL;
+    *hash = OSSL_PARAM_get_utf8_string_ptr(p, &name) == 1 ? hash_by_name(name) : NO_HASH;
+    return *hash != NO_HASH;
 }
 
 /* ---- derivations ---- */
 
 struct derivation {
-    int mode;
-    const struct hkdf *hash;
+    int mode, hash;
     struct span key, salt, prefix, label, data;
 };
 
@@ -53,7 +56,7 @@ static struct span *span_for(struct derivation *d, const char *name)
 }
 
 /* What is not understood is refused. */
-static bool read_params(const struct provider *provider, const OSSL_PARAM params[], struct derivation *d)
+static bool read_params(const OSSL_PARAM params[], struct derivation *d)
 {
     for (const OSSL_PARAM *p = params; p && p->key; p++) {
         struct span *span = span_for(d, p->key);
@@ -64,12 +67,12 @@ static bool read_params(const struct provider *provider, const OSSL_PARAM params
         } else if (strcmp(p->key, OSSL_KDF_PARAM_MODE) == 0) {
             ok = OSSL_PARAM_get_int(p, &d->mode) == 1;
         } else if (strcmp(p->key, OSSL_KDF_PARAM_DIGEST) == 0) {
-            ok = take_hash(provider, p, &d->hash);
+            ok = take_hash(p, &d->hash);
         }
         if (!ok)
             return false;
     }
-    return d->hash != NULL;
+    return d->hash != NO_HASH;
 }
 
 static void *derive_new(void *context)
@@ -84,15 +87,18 @@ static void derive_free(void *context)
 
 static int derive(void *context, unsigned char *out, size_t len, const OSSL_PARAM params[])
 {
-    struct derivation d = {.mode = -1};
-    if (!read_params(context, params, &d))
+    (void)context;
+    struct derivation d = {.mode = -1, .hash = NO_HASH};
+    if (!read_params(params, &d))
         return 0;
+    const enum hkdf_hash hash = (enum hkdf_hash)d.hash;
+    const size_t hash_bytes = hkdf_hash_bytes(hash);
     switch (d.mode) {
     case EVP_KDF_HKDF_MODE_EXPAND_ONLY:
-        return d.key.len == d.hash->hash_bytes && d.label.len > 0 &&
-               hkdf_expand_label(d.hash, d.key, d.prefix, d.label, d.data, out, len);
+        return d.key.len == hash_bytes && d.label.len > 0 &&
+               hkdf_expand_label(hash, d.key, d.prefix, d.label, d.data, out, len);
     case EVP_KDF_HKDF_MODE_EXTRACT_ONLY:
-        return len == d.hash->hash_bytes && hkdf_next_secret(d.hash, d.salt, d.prefix, d.label, d.key, out);
+        return len == hash_bytes && hkdf_next_secret(hash, d.salt, d.prefix, d.label, d.key, out);
     default: return 0;
     }
 }
@@ -107,17 +113,17 @@ const OSSL_DISPATCH provided_derivation[] = {
 /* ---- HMAC of one message, which fits: Finished is over a hash ---- */
 
 struct mac {
-    struct provider *provider;
-    const struct hkdf *hash;
+    int hash; /* an enum hkdf_hash, or NO_HASH */
     size_t key_len, len;
     uint8_t key[HKDF_HASH_MAX], message[HKDF_HASH_MAX];
 };
 
 static void *mac_new(void *context)
 {
+    (void)context;
     struct mac *mac = OPENSSL_zalloc(sizeof(*mac));
     if (mac)
-        mac->provider = context;
+        mac->hash = NO_HASH;
     return mac;
 }
 
@@ -136,7 +142,7 @@ static int mac_set_params(void *vmac, const OSSL_PARAM params[])
 {
     struct mac *mac = vmac;
     for (const OSSL_PARAM *p = params; p && p->key; p++)
-        if (strcmp(p->key, OSSL_MAC_PARAM_DIGEST) == 0 && !take_hash(mac->provider, p, &mac->hash))
+        if (strcmp(p->key, OSSL_MAC_PARAM_DIGEST) == 0 && !take_hash(p, &mac->hash))
             return 0;
     return 1; /* else it says of which provider the hash is to be: nothing to us */
 }
@@ -161,13 +167,14 @@ static int mac_get_params(void *vmac, OSSL_PARAM params[])
 {
     const struct mac *mac = vmac;
     OSSL_PARAM *p = OSSL_PARAM_locate(params, OSSL_MAC_PARAM_SIZE);
-    return !p || (mac->hash && OSSL_PARAM_set_size_t(p, mac->hash->hash_bytes));
+    return !p ||
+           (mac->hash != NO_HASH && OSSL_PARAM_set_size_t(p, hkdf_hash_bytes((enum hkdf_hash)mac->hash)));
 }
 
 static int mac_init(void *vmac, const unsigned char *key, size_t len, const OSSL_PARAM params[])
 {
     struct mac *mac = vmac;
-    if (!mac_set_params(mac, params) || !mac->hash || !key || len > sizeof(mac->key))
+    if (!mac_set_params(mac, params) || mac->hash == NO_HASH || !key || len > sizeof(mac->key))
         return 0;
     memcpy(mac->key, key, len);
     mac->key_len = len;
@@ -189,10 +196,11 @@ static int mac_final(void *vmac, unsigned char *out, size_t *len, size_t cap)
 {
     struct mac *mac = vmac;
     const struct span message = {mac->message, mac->len};
-    if (!mac->hash || cap < mac->hash->hash_bytes)
+    if (mac->hash == NO_HASH || cap < hkdf_hash_bytes((enum hkdf_hash)mac->hash))
         return 0;
-    *len = mac->hash->hash_bytes;
-    return hkdf_hmac(mac->hash, (struct span){mac->key, mac->key_len}, &message, 1, out);
+    *len = hkdf_hash_bytes((enum hkdf_hash)mac->hash);
+    hkdf_hmac((enum hkdf_hash)mac->hash, (struct span){mac->key, mac->key_len}, &message, 1, out);
+    return 1;
 }
 
 const OSSL_DISPATCH provided_mac[] = {

@@ -2,7 +2,6 @@
 #ifndef CRYPTO_SESSION_H
 #define CRYPTO_SESSION_H
 
-#include "crypto/hkdf.h"
 #include "crypto/open.h"
 #include "crypto/seal.h"
 #include "crypto/tls.h"
@@ -30,7 +29,6 @@ struct work;
 struct tls_core {
     OSSL_LIB_CTX *libctx;               /* of this core alone: nobody else takes its locks */
     OSSL_PROVIDER *defaults, *provider; /* OpenSSL's; ours (provider.h) */
-    struct hkdf sha256, sha384;         /* of the key schedule */
     EVP_MD *digest;                     /* SHA-256, of what evidence names */
     struct batch *batch;                /* NULL: off */
     uint32_t handshaking;               /* sessions in TLS_HANDSHAKE or TLS_WANT_WORK */

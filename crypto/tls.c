@@ -127,7 +127,6 @@ static void release(struct tls *tls)
     open_close(&tls->opening);
     record_key_wipe(&tls->write_key);
     record_key_wipe(&tls->read_key);
-    tls_provider_forget(core);
     tls_trust_free(tls->trust);
     list_remove(&tls->link);
     OPENSSL_cleanse(tls, sizeof(*tls));

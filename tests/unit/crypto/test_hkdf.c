@@ -36,34 +36,47 @@ static const uint8_t server_key[] = {0x3f, 0xce, 0x51, 0x60, 0x09, 0xc2, 0x17, 0
 static void rfc8448_simple_handshake(void **state)
 {
     (void)state;
-    struct hkdf hkdf;
     uint8_t out[32];
     const struct span nothing = {0}, prefix = text("tls13 ");
-    assert_true(hkdf_open(&hkdf, NULL, "SHA2-256"));
-    assert_true(hkdf_next_secret(&hkdf, nothing, prefix, text("derived"), nothing, out));
+    assert_true(hkdf_next_secret(HKDF_SHA256, nothing, prefix, text("derived"), nothing, out));
     assert_memory_equal(out, early_secret, sizeof(out));
-    assert_true(hkdf_next_secret(&hkdf, (struct span){early_secret, 32}, prefix, text("derived"),
+    assert_true(hkdf_next_secret(HKDF_SHA256, (struct span){early_secret, 32}, prefix, text("derived"),
                                  (struct span){shared_secret, 32}, out));
     assert_memory_equal(out, handshake_secret, sizeof(out));
-    assert_true(hkdf_expand_label(&hkdf, (struct span){server_secret, 32}, prefix, text("key"), nothing, out,
-                                  sizeof(server_key)));
+    assert_true(hkdf_expand_label(HKDF_SHA256, (struct span){server_secret, 32}, prefix, text("key"), nothing,
+                                  out, sizeof(server_key)));
     assert_memory_equal(out, server_key, sizeof(server_key));
-    hkdf_close(&hkdf);
 }
 
 static void impossible_lengths_are_refused(void **state)
 {
     (void)state;
-    struct hkdf hkdf;
     static uint8_t long_bytes[256], out[255 * 48 + 1];
     const struct span nothing = {0}, too_long = {long_bytes, 256}, most = {long_bytes, 255};
-    assert_true(hkdf_open(&hkdf, NULL, "SHA2-384"));
-    assert_false(hkdf_expand_label(&hkdf, nothing, text("x"), most, nothing, out, 48));
-    assert_true(hkdf_expand_label(&hkdf, nothing, nothing, most, most, out, 48));
-    assert_false(hkdf_expand_label(&hkdf, nothing, nothing, most, too_long, out, 48));
-    assert_false(hkdf_expand_label(&hkdf, nothing, nothing, most, nothing, out, sizeof(out)));
-    assert_true(hkdf_expand_label(&hkdf, nothing, nothing, most, nothing, out, sizeof(out) - 1));
-    hkdf_close(&hkdf);
+    assert_false(hkdf_expand_label(HKDF_SHA384, nothing, text("x"), most, nothing, out, 48));
+    assert_true(hkdf_expand_label(HKDF_SHA384, nothing, nothing, most, most, out, 48));
+    assert_false(hkdf_expand_label(HKDF_SHA384, nothing, nothing, most, too_long, out, 48));
+    assert_false(hkdf_expand_label(HKDF_SHA384, nothing, nothing, most, nothing, out, sizeof(out)));
+    assert_true(hkdf_expand_label(HKDF_SHA384, nothing, nothing, most, nothing, out, sizeof(out) - 1));
+}
+
+/* Keys shorter and longer than a block of either hash, and messages of several parts. */
+static void hmac_of_any_key(void **state)
+{
+    (void)state;
+    uint8_t key[200], message[300], ours[HKDF_HASH_MAX], theirs[HKDF_HASH_MAX];
+    size_t len;
+    assert_int_equal(RAND_bytes(key, sizeof(key)), 1);
+    assert_int_equal(RAND_bytes(message, sizeof(message)), 1);
+    for (size_t i = 0; i <= sizeof(key); i++)
+        for (unsigned hash = HKDF_SHA256; hash <= HKDF_SHA384; hash++) {
+            const struct span part[] = {{message, i}, {message + i, 0}, {message + i, sizeof(message) - i}};
+            hkdf_hmac(hash, (struct span){key, i}, part, ARRAY_LEN(part), ours);
+            assert_non_null(EVP_Q_mac(NULL, "HMAC", NULL, hash == HKDF_SHA256 ? "SHA2-256" : "SHA2-384", NULL,
+                                      key, i, message, sizeof(message), theirs, sizeof(theirs), &len));
+            assert_int_equal(len, hkdf_hash_bytes(hash));
+            assert_memory_equal(ours, theirs, len);
+        }
 }
 
 /* ---- the same question to OpenSSL and to our provider ---- */
@@ -185,6 +198,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(rfc8448_simple_handshake),
         cmocka_unit_test(impossible_lengths_are_refused),
+        cmocka_unit_test(hmac_of_any_key),
         cmocka_unit_test(derives_what_openssl_derives),
         cmocka_unit_test(refuses_what_it_does_not_understand),
         cmocka_unit_test(authenticates_as_openssl_does),

@@ -13,6 +13,7 @@
 atomic_bool endpoint_stopping;
 
 static const char *name;
+static struct port *device; /* below the faults */
 
 void endpoint_fail(const char *what, const char *why)
 {
@@ -67,6 +68,7 @@ struct port *endpoint_port(const char *devargs, uint32_t buffers, const char *rx
     };
     if (!port_dpdk_open(&config, &port, &err))
         endpoint_fail(devargs, err.text);
+    device = port;
     if (!port_fault_parse(rx_faults, &rx, &err) || !port_fault_parse(tx_faults, &tx, &err))
         endpoint_fail("faults", err.text);
     if (!*rx_faults && !*tx_faults)
@@ -75,6 +77,11 @@ struct port *endpoint_port(const char *devargs, uint32_t buffers, const char *rx
     if (!port)
         endpoint_fail("faults", err.text);
     return port;
+}
+
+uint64_t endpoint_missed(void)
+{
+    return port_dpdk_missed(device);
 }
 
 void endpoint_address(struct net_config *net, const char *text)

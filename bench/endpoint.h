@@ -20,6 +20,9 @@ void endpoint_pin(int cpu);
 struct port *endpoint_port(const char *devargs, uint32_t buffers, const char *rx_faults,
                            const char *tx_faults);
 
+/* endpoint_missed: what that device has not taken: port_dpdk_missed. */
+uint64_t endpoint_missed(void);
+
 /* endpoint_address reads "ADDRESS/PREFIX" into a network configuration with an on-link route; exits on failure. */
 void endpoint_address(struct net_config *net, const char *text);
 

@@ -1,5 +1,6 @@
 /* farm_faults.c: what the farm does wrong, on request. */
 #include "bench/farm.h"
+#include "engine/base/clock.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -46,11 +47,20 @@ static bool cut(void *ctx)
     return chosen;
 }
 
+/* As long as a slow receiver takes over a message; other connections wait, as they do where the CPU is the bottleneck. */
+static void work(uint32_t us)
+{
+    uint64_t until_us = clock_now_us() + us;
+    while (us && clock_now_us() < until_us)
+        continue;
+}
+
 static void message(void *ctx, const struct check_message *message, uint32_t recipients)
 {
     struct farm *farm = ctx;
     farm->counts.messages++;
     farm->counts.recipients += recipients;
+    work(farm->options->work_us);
     enum check_verdict verdict = check_end(&farm->check, message);
     if (verdict != CHECK_GOOD)
         farm_report_message(farm, message, verdict);

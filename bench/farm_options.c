@@ -30,6 +30,7 @@ static const char help[] =
     "  --cpu N               run on that CPU\n"
     "  --poll                never sleep\n"
     "  --latency MS          wait before each flight of answers\n"
+    "  --work US             microseconds of CPU for each message: a slow receiver\n"
     "  --hold N [--hold-ms M]  keep answers until N flights of them wait, M milliseconds at the most (5)\n"
     "  --fail CODE:RATE[@STAGE]  451:1%, at greeting, ehlo, mail, rcpt or message (default); may be repeated\n"
     "  --drop-connection RATE    cut the connection instead of answering a message\n"
@@ -229,6 +230,7 @@ enum {
     OPT_CPU,
     OPT_POLL,
     OPT_LATENCY,
+    OPT_WORK,
     OPT_HOLD,
     OPT_HOLD_MS,
     OPT_FAIL,
@@ -268,6 +270,7 @@ static const struct option known[] = {
     {"cpu", required_argument, NULL, OPT_CPU},
     {"poll", no_argument, NULL, OPT_POLL},
     {"latency", required_argument, NULL, OPT_LATENCY},
+    {"work", required_argument, NULL, OPT_WORK},
     {"hold", required_argument, NULL, OPT_HOLD},
     {"hold-ms", required_argument, NULL, OPT_HOLD_MS},
     {"fail", required_argument, NULL, OPT_FAIL},
@@ -325,6 +328,7 @@ static bool set(void *into, int option, const char *text, struct error *err)
     case OPT_CPU: return options_number(text, 0, 1023, &cpu, err) && (o->cpu = (int)cpu, true);
     case OPT_POLL: return set_flag(&o->poll, true);
     case OPT_LATENCY: return read_ms(text, &o->latency_us, err);
+    case OPT_WORK: return options_number(text, 0, 1000000, &o->work_us, err);
     case OPT_HOLD: return options_number(text, 0, 1u << 20, &o->hold, err);
     case OPT_HOLD_MS: return read_ms(text, &o->hold_us, err);
     case OPT_FAIL: return farm_options_fault(o, text, err);

@@ -29,7 +29,7 @@ struct farm_options {
     int cpu; /* -1: any */
     uint32_t connections, buffers, memory_mb;
     uint32_t idle_timeout_s; /* 0: never */
-    uint32_t latency_us, hold, hold_us;
+    uint32_t latency_us, hold, hold_us, work_us;
     struct farm_fault fault[FARM_FAULTS_MAX];
     uint32_t faults;
     uint32_t cut_ppm, refuse_ppm;

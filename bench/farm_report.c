@@ -1,6 +1,7 @@
 /* farm_report.c: what the farm says: lines of JSON for programs, progress for people. */
 #include <yyjson.h> /* before base.h, whose `noinline` it would trip over */
 
+#include "bench/endpoint.h"
 #include "bench/farm.h"
 
 #include <stdio.h>
@@ -183,6 +184,7 @@ static void add_counts(yyjson_mut_doc *doc, yyjson_mut_val *root, const struct f
         {"timed_out", c->timed_out},
         {"address_conflicts", stat[STAT_net_arp_conflicts]},
         {"no_buffer", lost_for_buffers(farm)},
+        {"missed", endpoint_missed()},
         {"buffers_refused", refused_buffers(farm)},
         {"no_connection", refused(farm)},
         {"out_of_memory", c->out_of_memory},
@@ -196,10 +198,12 @@ void farm_report_figures(const struct farm *farm, const char *event)
 {
     yyjson_mut_doc *doc;
     yyjson_mut_val *root = begin(&doc, event);
-    bool late = busy_share(farm) > BUSY_TOO_MUCH || lost_for_buffers(farm) || refused(farm);
+    uint64_t missed = endpoint_missed();
+    bool late = busy_share(farm) > BUSY_TOO_MUCH || lost_for_buffers(farm) || missed || refused(farm);
     add_counts(doc, root, farm);
     yyjson_mut_obj_add_real(doc, root, "cpu_s", cpu_s() - farm->started_cpu_s);
     yyjson_mut_obj_add_real(doc, root, "wall_s", wall_s(farm));
+    yyjson_mut_obj_add_real(doc, root, "busy_s", (double)farm->counts.busy_us / 1e6);
     yyjson_mut_obj_add_real(doc, root, "busy_share", busy_share(farm));
     yyjson_mut_obj_add_bool(doc, root, "kept_up", !late);
     add_runs(doc, root, &farm->check);
@@ -209,9 +213,9 @@ void farm_report_figures(const struct farm *farm, const char *event)
         fprintf(
             stderr,
             "farm: has not kept up: busy %.0f %% of the time, %llu frames lost for want of a buffer (--buffers %u), %llu "
-            "connections too many (--connections %u)\n",
+            "that the device could not take, %llu connections too many (--connections %u)\n",
             busy_share(farm) * 100, (unsigned long long)lost_for_buffers(farm), farm->options->buffers,
-            (unsigned long long)refused(farm), farm->options->connections);
+            (unsigned long long)missed, (unsigned long long)refused(farm), farm->options->connections);
 }
 
 void farm_report_progress(const struct farm *farm)

@@ -175,6 +175,11 @@ bool port_dpdk_open(const struct port_dpdk_config *config, struct port **ports, 
  */
 const char *port_dpdk_steering(const struct port *port);
 
+/* port_dpdk_missed: frames that arrived at the device and could not be taken, since it was opened: no room in its queues
+ * (imissed), or no buffer (rx_nombuf; some devices leave such a frame where it is and try again).  All queues together.
+ */
+uint64_t port_dpdk_missed(const struct port *port);
+
 /* port_dpdk_describe: a line for status, doctor and the log: driver, queues, offloads in use, RSS, link. */
 void port_dpdk_describe(const struct port *port, char *out, size_t cap);
 

@@ -400,6 +400,14 @@ static const char *who(const struct port *port, uint32_t offload)
     return port->offloads & offload ? "by the port" : "by the core";
 }
 
+uint64_t port_dpdk_missed(const struct port *port)
+{
+    struct rte_eth_stats stats = {0};
+    if (rte_eth_stats_get(port_dpdk_of(port)->device->id, &stats) != 0)
+        return 0; /* the device keeps no count */
+    return stats.imissed + stats.rx_nombuf;
+}
+
 void port_dpdk_describe(const struct port *port, char *out, size_t cap)
 {
     const struct dpdk_device *dev = port_dpdk_of(port)->device;

@@ -57,16 +57,19 @@ def smoke(folder, *before, **env):
 def check_notes():
     """What keeps a figure from meaning what it seems to is said; runs made up."""
     def run(**what):
-        return {"complaints": [], "ring_full_s": 0, "given_up": 0, "wall_s": 1, "farm": {"busy_share": 0.5, "kept_up": True}, **what}
+        return {"ring_full_s": 0, "given_up": 0, "wall_s": 1, "farm": {"busy_share": 0.5, "kept_up": True}, **what}
 
     def told(*runs):
         return " ".join(mail.notes_on("reuse", runs))
     equal(told(run(), run()), "", "nothing is told where nothing is wrong")
     ok("ring was full 80%" in told(run(), run(ring_full_s=0.8)), "a full ring is told")
     ok("farm was the bottleneck" in told(run(farm={"busy_share": 0.97, "kept_up": False})), "a farm that is always busy is told")
-    ok("has not kept up" in told(run(), run(farm={"busy_share": 0.2, "kept_up": False})), "a farm that lost frames is told")
+    lost = told(run(), run(farm={"busy_share": 0.2, "kept_up": False, "missed": 1234}))
+    ok("has not kept up" in lost and "could not take 1,234 frames" in lost, "a farm that lost frames is told, with how many", lost)
     ok("gave up 12 frames" in told(run(), run(given_up=12)), "frames that the engine gave up are told")
-    ok("three of them" in told(run(complaints=["three of them"])), "the generator's complaints are passed on")
+    phase = {"submitted": 2000, "verdicts": {"no result": 3}, "reasons": {"reply": 1500}, "complaints": ["deferred: reply: come again"]}
+    equal(mail.causes_of(phase, ""), ["1,500 of 2,000 messages: reply", "3 messages have no result", "deferred: reply: come again"],
+          "why messages failed is told")
 
 
 def check_poor(folder):
@@ -129,6 +132,26 @@ def check_bad(folder):
     ok(case["peer"] is None and case["ratio"] is None, "without the peers' programs there is no ratio")
     ok(any("sink.c" in n for n in case["notes"]), "and what is missing is named", *case["notes"])
     equal(Page(page).wrong, [], "the page is well-formed then, too")
+    red = "".join(line for line in page.splitlines() if 'class="bad"' in line)
+    ok("messages: reply" in red and "As the farm was told" in red and "sink.c" not in red, "the red line gives the cause, not a note", red)
+    ok("messages: reply" in said, "and so does the terminal", said)
+
+
+def check_slow(folder):
+    """A farm with 1.5 ms of work for each message, and a generator that takes all the room there is."""
+    status, found, page, said = smoke(folder, HARDLINE_PEERS="/nonexistent", HARDLINE_BENCH_FARM="--work 1500",
+                                      HARDLINE_BENCH_GENERATE="--in-flight 1000000")
+    case = found["cases"][0]
+    equal((status, case["failed"], case["causes"], found["troubles"]), (0, 0, [], []), "nobody lost a message: that is no failure")
+    runs = (case["engine"] or {}).get("runs", [])
+    ok(runs and all(not r["farm"]["kept_up"] and r["farm"]["busy_share"] > 0.95 for r in runs), "the farm's figures say that it was too slow",
+       [r["farm"] for r in runs])
+    ok(runs and all(r["ring_full"] > 0 and r["ring_full_s"] > 0.5 * r["wall_s"] for r in runs), "the generator's that its ring was full",
+       [(r["ring_full"], r["ring_full_s"], r["wall_s"]) for r in runs])
+    for what, words in (("farm", "the farm was the bottleneck"), ("ring", "the generator's ring was full")):
+        ok(any(words in n for n in case["notes"]), f"the {what} is in the notes of the case", *case["notes"])
+        ok(words in said and words in page.replace("&#x27;", "'"), f"the {what} is on the terminal and on the page", said)
+    ok(runs and 0 < runs[0]["per_s"] < 1000, "what was measured is what the farm let through")
 
 
 check_notes()
@@ -140,4 +163,6 @@ with tempfile.TemporaryDirectory() as folder:
     check_good(folder)
 with tempfile.TemporaryDirectory() as folder:
     check_bad(folder)
+with tempfile.TemporaryDirectory() as folder:
+    check_slow(folder)
 done()

@@ -3,6 +3,7 @@
 damage found."""
 import os
 import re
+import signal
 import smtplib
 import socket
 import ssl
@@ -339,6 +340,29 @@ def silent_clients(lab, net):
     raw.close()
 
 
+def held_up(lab, net):
+    """A farm that does not get to its device for a while: what was lost there is told, though it is idle ever after.
+
+    Over AF_XDP: the driver of AF_PACKET does not ask the kernel what it has lost.
+    """
+    try:
+        farm = Farm(lab, net, *BOTH, "--plain", device="net_af_xdp0,iface={iface}", name="farm-held-up")
+    except RuntimeError:
+        return hl.skip("held up: what the device could not take is counted", "the kernel gives no AF_XDP socket here")
+    with net.kernel_sender():
+        with socket.create_connection((FIRST, 25), 10) as client:
+            client.recv(100)
+            hl.equal([farm.figures()[name] for name in ("missed", "kept_up")], [0, True], "held up: nothing is lost before")
+            farm.process.kill(signal.SIGSTOP)
+            with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as flood:
+                for _ in range(20000):
+                    flood.sendto(bytes(1000), (FIRST, 9))
+            farm.process.kill(signal.SIGCONT)
+    ends_well(farm, "held up")
+    hl.ok(farm.end["missed"] > 1000 and not farm.end["kept_up"], "held up: what the device could not take is counted", farm.end)
+    return hl.ok(f"{farm.end['missed']} that the device could not take" in farm.log(), "held up: and said", farm.log())
+
+
 def refusals(lab, net):
     program = os.path.join(hl.BUILD, "bench", "hardline-bench")
     device = f"net_af_packet0,iface={net.receiver_if},qpairs=1"
@@ -363,7 +387,7 @@ def main():
     lab = hl.Lab()
     net = hl.Net(lab)
     tests = (over_both_families, over_memif, with_faults, with_delays, on_a_bad_wire, damage, by_smtplib, in_the_clear,
-             keys_and_groups, groups_that_do_not_meet, resumption, own_chain, silent_clients, refusals)
+             keys_and_groups, groups_that_do_not_meet, resumption, own_chain, silent_clients, held_up, refusals)
     for test in tests:
         if not sys.argv[1:] or test.__name__ in sys.argv[1:]:
             test(lab, net)

@@ -52,7 +52,7 @@ def run(lab, count, seconds):
         point["farm"] = farm.stop()
     if not point["farm"].get("ok"):
         point["failed"] += 1
-        point["complaints"].append(f"the farm is not content: {farm.process.log().strip()[-300:] or point['farm']}")
+        point["causes"].append(f"the farm is not content: {farm.process.log().strip()[-300:] or point['farm']}")
     return point
 
 
@@ -92,7 +92,7 @@ def trickle(engine, generator, empty, count):
             "most_bytes_per_connection": (most_kb - empty["memory_kb"]) * 1024 / max(is_open, 1),
             "idle_cpu_share": still["cpu_s"] * 1e6 / max(still["published_us"], 1), "latency_us": measured["latency_us"],
             "phases": accounting.phases_of(interval, measured["delivered"]),
-            "complaints": said["warmup"]["complaints"] + measured["complaints"]}
+            "causes": said["warmup"]["complaints"] + measured["complaints"]}
 
 
 # ---- without TLS: the stack alone, hardline-bench trickle to hardline-bench farm --plain
@@ -131,7 +131,7 @@ def plain_point(count, said, ended, farm):
             "bytes_per_connection": said["bytes_per_connection"],
             "idle_cpu_share": said["idle"]["cpu_s"] / max(said["idle"]["wall_s"], 1e-3), "latency_us": said["latency_us"],
             "phases": None, "opened_s": said["opening"]["wall_s"], "retransmits": said["retransmits"], "farm": farm,
-            "complaints": [line for line in ended.stderr.splitlines() if line.startswith("trickle:")]}
+            "causes": [line for line in ended.stderr.splitlines() if line.startswith("trickle:")]}
 
 
 # ---- the case
@@ -146,7 +146,9 @@ def points_of(lab, case, counts, kb_each, run_one, seconds):
         point = run_one(lab, count, seconds)
         case["scaling"].append(point)
         case["failed"] += point["failed"]
-        case["notes"] += point["complaints"]
+        case["causes"] += [f"{count:,} connections ({kind}): {cause}" for cause in point["causes"]]
+        if point["failed"] and not point["causes"]:
+            case["causes"].append(f"{count:,} connections ({kind}): {point['failed']:,} messages or connections failed")
         if not point["farm"].get("kept_up", True):
             case["notes"].append(f"{count:,} connections ({kind}): the farm has not kept up; the cost is the sender's CPU time, the "
                                  "latencies are the farm's")

@@ -20,8 +20,8 @@ h1 { font-size: 1.5em; } h2 { font-size: 1.15em; margin-top: 2em; }
 p, li, small { color: var(--soft); }
 table { border-collapse: collapse; font-variant-numeric: tabular-nums; font-size: 13px; display: block; overflow-x: auto;
         margin: .8em 0; }
-th, td { text-align: right; padding: .2em .7em; border-bottom: 1px solid var(--line); white-space: nowrap; }
-th { color: var(--soft); font-weight: 600; } th:first-child, td:first-child { text-align: left; padding-left: 0; }
+th, td { text-align: right; padding: .2em .45em; border-bottom: 1px solid var(--line); white-space: nowrap; }
+th { color: var(--soft); font-weight: 600; white-space: normal; vertical-align: bottom; } th:first-child, td:first-child { text-align: left; padding-left: 0; }
 svg { width: 100%; height: auto; display: block; } svg text { fill: var(--ink); font: 12px system-ui, sans-serif; }
 svg .soft { fill: var(--soft); } svg .grid { stroke: var(--line); } .bad { color: var(--limit); font-weight: 600; }
 .key { display: flex; flex-wrap: wrap; gap: .3em 1.2em; font-size: 13px; margin: .5em 0; }
@@ -221,7 +221,7 @@ def host(found):
 
 
 def notes(found):
-    items = [f"<li>{esc(c['case'])}: {esc(n)}</li>" for c in found["cases"] for n in c["notes"]]
+    items = [f"<li>{esc(c['case'])}: {esc(n)}</li>" for c in found["cases"] for n in c["causes"] + c["notes"]]
     items += [f"<li>{esc(n)}</li>" for n in found["host"].get("notes", [])]
     items += [f'<li>{esc(c["case"])}: limit {c["limit"]["per_cpu_s"]:,.0f}: {esc(c["limit"]["why"])}</li>'
               for c in found["cases"] if c.get("limit")]

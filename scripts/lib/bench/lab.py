@@ -24,7 +24,8 @@ PEER_LINE = re.compile(r"(\d+) messages (\d+) handshakes (\d+) failed in ([\d.]+
 # What else the machine does is to disturb no side, and both alike: a session is a group of the scheduler's.
 NICE = ["setsid", "sh", "-c", 'echo -20 2>/dev/null >/proc/self/autogroup; exec nice -n -10 "$@"', "sh"]
 READY_S = 60
-FARM_OPTIONS = os.environ.get("HARDLINE_BENCH_FARM", "").split()  # for tests: a receiver that is not so good
+FARM_OPTIONS = os.environ.get("HARDLINE_BENCH_FARM", "").split()  # for tests: a receiver that is not so good,
+GENERATE_OPTIONS = os.environ.get("HARDLINE_BENCH_GENERATE", "").split()  # a generator that offers more
 
 
 def farm_cpu():
@@ -84,7 +85,7 @@ class Farm:
             on_cpu(farm_cpu(), [find_program("hardline-bench"), "farm", "--device",
                                 f"net_memif0,role=server,socket={self.socket},socket-abstract=no", "--addresses",
                                 addresses, "--domain", DOMAIN, "--cpu", str(farm_cpu()), *secured, "--json", self.figures,
-                                *FARM_OPTIONS, *options]),
+                                *options, *FARM_OPTIONS]),
             name=f"farm{number}")
         hl.wait_until(lambda: self.event("ready") or not self.process.running(), READY_S, "the farm is ready")
         if not self.event("ready"):
@@ -99,6 +100,13 @@ class Farm:
             return None
         return next((line for line in reversed(lines) if line.get("event") == kind), None)
 
+    def sample(self):
+        """The figures so far."""
+        before = self.event("status")
+        self.process.kill(signal.SIGUSR1)
+        hl.wait_until(lambda: self.event("status") != before or not self.process.running(), 20, "the farm's figures")
+        return self.event("status") or {}
+
     def stop(self):
         status = self.process.stop(20)
         return {**(self.event("end") or self.event("done") or {}), "status": status}
@@ -112,7 +120,7 @@ class Generator:
         with open(self.path, "w") as errors:
             self.popen = subprocess.Popen(
                 on_cpu(farm_cpu(), [find_program("hardline-bench"), "generate", "--socket", engine.feed_socket, "--domain",
-                                    DOMAIN, "--controlled", *options]),
+                                    DOMAIN, "--controlled", *options, *GENERATE_OPTIONS]),
                 stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=errors, text=True)
 
     def complaint(self):

@@ -9,6 +9,7 @@ from stage import Off, hl, say
 SETTLE_S = 0.12  # the engine publishes every 50 ms
 HANDSHAKE_BYTES = 200
 PEERS = ("kclient", "peer_kernel")
+FARM_BUSY_MAX = 0.95  # of the time, by the farm's clock; above that it is the bottleneck
 RESUMED_MIN = 0.95  # of the connections of a resume case; below that it is another case
 
 # name: key, messages a connection, bytes of a message, connections in flight, share of the seconds that warms up
@@ -57,28 +58,38 @@ def run_engine(lab, name, seconds):
                    "--in-flight", str(max(2 * in_flight, 1024)), "--drain", "60"]
         generator = Generator(lab.lab, lab.next(), engine, options)
         try:
-            found = measure(engine, generator)
+            found = measure(engine, farm, generator)
         finally:
             generator.end()
         if kind_of(name) == "resume" and found["resumed_share"] < RESUMED_MIN:
             found["trouble"] = f"only {found['resumed_share']:.1%} of the connections were resumed: no figure"
         found["memory_kb"] = engine.sample()["memory_kb"]
         engine.stop()
-        found["farm"] = farm.stop()
+        found["farm"] = as_it_was_measured(farm.stop(), found["farm_busy_share"])
     if not found["farm"].get("ok"):
         found["failed"] += 1
-        found["complaints"].append(f"the farm is not content: {farm.process.log().strip()[-300:] or found['farm']}")
+        found["causes"].append(f"the farm is not content: {farm.process.log().strip()[-300:] or found['farm']}")
     return found
 
 
-def measure(engine, generator):
+def as_it_was_measured(farm, busy_share):
+    """The farm's last figures, with the share of the measured phase instead of that of its life, in which it waited, too."""
+    return {**farm, "busy_share": busy_share, "kept_up": farm.get("kept_up", True) and busy_share <= FARM_BUSY_MAX}
+
+
+def busy_share(before, after):
+    return (after["busy_s"] - before["busy_s"]) / max(after["wall_s"] - before["wall_s"], 1e-3)
+
+
+def measure(engine, farm, generator):
     early = generator.wait_warm()
     if early:
         raise Off(f"the generator ended in its warm-up: {early['trouble'] or early['warmup']['complaints']}")
     pause(SETTLE_S)
-    before = engine.sample()
+    before, farm_before = engine.sample(), farm.sample()
     generator.go()
     said = generator.result()
+    farm_share = busy_share(farm_before, farm.sample())
     pause(SETTLE_S)
     interval = accounting.grown(before, engine.sample())
     measured, warmup = said["measured"], said["warmup"]
@@ -95,10 +106,18 @@ def measure(engine, generator):
         "resumed_share": measured["resumed"] / max(count, 1),
         "packets_in": counters["port_rx_packets"] / max(count, 1), "packets_out": counters["port_tx_packets"] / max(count, 1),
         "remembered": counters.get("tls_chains_proven", 0) / max(counters["tls_handshakes"], 1),
-        "retransmits": counters["tcp_retransmits"], "given_up": counters["port_tx_drop_full"], "round_trips": round_trips(counters, count),
+        "farm_busy_share": farm_share, "retransmits": counters["tcp_retransmits"], "given_up": counters["port_tx_drop_full"],
+        "round_trips": round_trips(counters, count),
         "ring_full": measured["ring_full"], "ring_full_s": measured["ring_full_s"],
-        "complaints": measured["complaints"] + warmup["complaints"] + ([said["trouble"]] if said["trouble"] else []),
+        "causes": causes_of(measured, "") + causes_of(warmup, "in the warm-up, ") + ([said["trouble"]] if said["trouble"] else []),
         "memory_kb": 0, "trouble": None}
+
+
+def causes_of(phase, when):
+    """Why messages of one of the generator's phases failed."""
+    silent = phase["verdicts"]["no result"]
+    why = [f"{when}{count:,} of {phase['submitted']:,} messages: {reason}" for reason, count in phase["reasons"].items()]
+    return why + ([f"{when}{silent:,} messages have no result"] if silent else []) + phase["complaints"]
 
 
 def round_trips(counters, messages):
@@ -185,20 +204,22 @@ def agreeing(runs):
     return sum(r["cost"]["agree"] for r in runs) * 2 > len(runs)
 
 
+def most(runs, figure):
+    return max(r["farm"].get(figure, 0) for r in runs)
+
+
 def notes_on(name, runs):
-    for run in runs:
-        for complaint in run["complaints"]:
-            yield complaint
     full = max(r["ring_full_s"] / max(r["wall_s"], 1e-3) for r in runs)
     if full > 0.5:
         yield f"the generator's ring was full {full:.0%} of the time: it offered more than the engine took, as it should here"
     if kind_of(name) == "resume":
         shares = ", ".join(f"{r['resumed_share']:.1%}" for r in runs)
         yield f"resumed: {shares} of the engine's connections, each with a ticket of its own, in the engine's turns"
-    if max(r["farm"].get("busy_share", 0) for r in runs) > 0.9:
+    if max(r["farm"]["busy_share"] for r in runs) > FARM_BUSY_MAX:
         yield "the farm was the bottleneck: what was sent in a second of wall clock says nothing of the engine"
     elif not all(r["farm"].get("kept_up", True) for r in runs):
-        yield "the farm has not kept up: it lost frames or connections"
+        yield (f"the farm has not kept up: its device could not take {most(runs, 'missed'):,} frames, {most(runs, 'no_buffer'):,} were lost "
+               f"for want of a buffer, and it had no room for {most(runs, 'no_connection'):,} connections (the worst run of each)")
     if given_up := sum(r["given_up"] for r in runs):
         yield f"the engine gave up {given_up:,} frames: the farm's end of the port took nothing for a fifth of a second"
     if kind_of(name) == "handshake":
@@ -217,7 +238,7 @@ def notes_on_peers(name, peers):
 def measure_case(lab, name, seconds, repetitions, limit_parts):
     """All runs of one case; its entry in the file of figures."""
     case = {"case": name, "unit": unit_of(name), "engine": None, "peer": None, "peers": [], "ratio": None, "limit": None,
-            "of_limit": None, "failed": 0, "notes": []}
+            "of_limit": None, "failed": 0, "causes": [], "notes": []}
     peers = open_peers(lab, name, seconds, case["notes"])
     for peer in peers:
         peer.trial()
@@ -257,15 +278,17 @@ def notes_on_accounts(case, costs):
 def fill(case, name, runs, peers, limit_parts):
     case["failed"] = sum(r["failed"] for r in runs)
     trouble = next((r["trouble"] for r in runs if r["trouble"]), None)
-    case["notes"] += dict.fromkeys(notes_on(name, runs))
+    case["causes"] += dict.fromkeys(cause for run in runs for cause in run["causes"])
+    case["notes"] += notes_on(name, runs)
     if trouble:
         case["failed"] += 1
-        case["notes"].append(trouble)
+        case["causes"].append(trouble)
         return
     case["engine"] = engine_summary(runs)
     case["peers"] = [p.summary(runs) for p in peers]
     case["notes"] += list(notes_on_peers(name, peers))
     case["failed"] += sum(p["failed"] for p in case["peers"])
+    case["causes"] += [f"{p['failed']:,} of {p['name']}'s {unit_of(name)} failed" for p in case["peers"] if p["failed"]]
     case["agree"] = agreeing(runs)
     case["notes"] += notes_on_accounts(case, [r["cost"] for r in runs])
     if not case["agree"]:

@@ -17,6 +17,7 @@ import report  # noqa: E402
 from lab import BenchLab  # noqa: E402
 
 REPETITIONS = 3
+CAUSES_TOLD = 3  # beside the name of a case that failed; all of them stand with its notes
 CPUS_WANTED = 2  # the engine's, and another for what it talks to
 TARGETS = ["engine/hardlined", "engine/cli/hardline", "bench/hardline-bench", "bench/bench_parts", "bench/bench_ring", "bench/peer_kernel",
            "bench/tcp_flows", "bench/tcp_sink", "bench/tcp_linux", "bench/tcp_rate", "bench/bridge"]
@@ -69,7 +70,7 @@ def one_case(lab, name, seconds, repetitions, parts):
             return mail.measure_case(lab, name, seconds, repetitions, parts)
         return other.measure_case(lab, name, seconds, repetitions)
     except (stage.Off, RuntimeError, OSError, hl.TimedOut) as fault:
-        return other.empty_case(name, "") | {"failed": 1, "notes": [f"it came to no end: {fault}"]}
+        return other.empty_case(name, "") | {"failed": 1, "causes": [f"it came to no end: {fault}"]}
 
 
 def measure(options, found, names):
@@ -87,7 +88,7 @@ def measure(options, found, names):
         case = one_case(lab, name, options.seconds, repetitions, parts)
         found["cases"].append(case)
         if case["failed"]:
-            found["troubles"].append(f"{name}: {case['failed']} failed: {'; '.join(case['notes'][:2])}")
+            found["troubles"].append(f"{name}: {case['failed']:,} failed: {'; '.join(case['causes'][:CAUSES_TOLD]) or 'nobody said why'}")
 
 
 def play(options, found):

@@ -16,7 +16,7 @@ OTHER = ("conns", "ring", "tcp")
 
 def empty_case(name, unit):
     return {"case": name, "unit": unit, "engine": None, "peer": None, "peers": [], "ratio": None, "limit": None,
-            "of_limit": None, "failed": 0, "notes": [], "tables": []}
+            "of_limit": None, "failed": 0, "causes": [], "notes": [], "tables": []}
 
 
 def run_json(command, what, timeout_s):
@@ -100,8 +100,8 @@ def tcp(lab, seconds, repetitions):
                           f"{c['hardline']['per_cpu_s']:,.0f}") for c in rates)]]
     dead = [c for c in cells if not c["hardline_mbit_s"] or not c["linux_mbit_s"]]
     case["failed"] = len(dead) + sum(c["failed"] for c in rates)
-    case["notes"] += [f"nothing passed: {c['role']}, {c['flows']} flows, {c['loss_percent']} % loss" for c in dead]
-    case["notes"] += [f"{c['failed']} connections failed: {c['role']}, {c['kind']}, {c['loss_percent']} % loss"
+    case["causes"] += [f"nothing passed: {c['role']}, {c['flows']} flows, {c['loss_percent']} % loss" for c in dead]
+    case["causes"] += [f"{c['failed']} connections failed: {c['role']}, {c['kind']}, {c['loss_percent']} % loss"
                       for c in rates if c["failed"]]
     case["notes"].append("goodput of bulk flows; set-up: connections of one request of 64 bytes, small: 200 requests a connection, 64 "
                          f"connections at a time; each {'once' if repeat == '1' else repeat + ' times, medians'}")

@@ -60,5 +60,5 @@ def print_report(found):
     for case in cases:
         for table in case.get("tables", []):
             print_table([tuple(str(cell) for cell in row) for row in table])
-        for note in case["notes"]:
+        for note in case["causes"] + case["notes"]:
             say(f"    {case['case']}: {note}")

@@ -20,40 +20,72 @@ static size_t make_header(const struct record_key *key, uint8_t type, size_t len
     return RECORD_HEADER_BYTES + explicit;
 }
 
-static bool begin(struct tls *tls, struct record_cipher *c, uint8_t type, size_t len)
+/* Where a record goes: the chunk that is being written.  One reserve and one commit a chunk, whatever it is made of. */
+struct place {
+    struct tls *tls;
+    uint8_t *at;
+    size_t room; /* from at on, in this chunk */
+    size_t used; /* of this chunk, not committed yet */
+    size_t left; /* bytes of the record from at on */
+};
+
+static void leave_chunk(struct place *to)
 {
-    uint8_t nonce[RECORD_NONCE_BYTES], header[RECORD_HEADER_BYTES + RECORD_EXPLICIT_NONCE_BYTES];
-    uint8_t aad[RECORD_AAD_MAX];
-    record_nonce(c->key, NULL, nonce);
-    size_t header_len = make_header(c->key, type, len, nonce, header);
-    size_t aad_len = record_aad(c->key, type, len, header, aad);
-    record_cipher_begin(c, nonce, aad, aad_len);
-    return tls_put(tls, header, header_len);
+    if (to->used)
+        tls_put_commit(to->tls, to->used);
+    to->used = 0;
 }
 
-/* Plain bytes through the cipher into wherever output goes now. */
-static bool encrypt(struct tls *tls, struct record_cipher *c, const uint8_t *in, size_t len)
+/* How many of len bytes may be written at to->at; 0: the session's bound is reached. */
+static size_t some_room(struct place *to, size_t len)
 {
-    while (len > 0) {
-        size_t room;
-        uint8_t *chunk = tls_put_reserve(tls, len, &room);
-        if (!chunk)
+    if (to->room == 0) {
+        leave_chunk(to);
+        to->at = tls_put_reserve(to->tls, to->left, &to->room);
+        if (!to->at)
+            return to->room = 0;
+    }
+    return min_size(to->room, len);
+}
+
+static void advance(struct place *to, size_t n)
+{
+    to->at += n;
+    to->room -= n;
+    to->used += n;
+    to->left -= n;
+}
+
+static bool put(struct place *to, const uint8_t *in, size_t len)
+{
+    for (size_t n; len > 0; in += n, len -= n) {
+        n = some_room(to, len);
+        if (n == 0)
             return false;
-        size_t n = min_size(room, len);
-        record_cipher_seal(c, chunk, in, n);
-        tls_put_commit(tls, n);
-        in += n;
-        len -= n;
+        memcpy(to->at, in, n);
+        advance(to, n);
     }
     return true;
 }
 
-static bool encrypt_parts(struct tls *tls, struct record_cipher *c, struct span *part, unsigned parts,
+static bool encrypt(struct place *to, struct record_cipher *c, const uint8_t *in, size_t len)
+{
+    for (size_t n; len > 0; in += n, len -= n) {
+        n = some_room(to, len);
+        if (n == 0)
+            return false;
+        record_cipher_seal(c, to->at, in, n);
+        advance(to, n);
+    }
+    return true;
+}
+
+static bool encrypt_parts(struct place *to, struct record_cipher *c, struct span *part, unsigned parts,
                           size_t len)
 {
     for (unsigned i = 0; i < parts && len > 0; i++) {
         size_t n = min_size(part[i].len, len);
-        if (!encrypt(tls, c, part[i].data, n))
+        if (!encrypt(to, c, part[i].data, n))
             return false;
         part[i].data += n;
         part[i].len -= n;
@@ -63,23 +95,38 @@ static bool encrypt_parts(struct tls *tls, struct record_cipher *c, struct span 
     return true;
 }
 
-static bool finish(struct tls *tls, struct record_cipher *c)
+static bool begin(struct place *to, struct record_cipher *c, uint8_t type, size_t len)
+{
+    uint8_t nonce[RECORD_NONCE_BYTES], header[RECORD_HEADER_BYTES + RECORD_EXPLICIT_NONCE_BYTES];
+    uint8_t aad[RECORD_AAD_MAX];
+    record_nonce(c->key, NULL, nonce);
+    size_t header_len = make_header(c->key, type, len, nonce, header);
+    size_t aad_len = record_aad(c->key, type, len, header, aad);
+    record_cipher_begin(c, nonce, aad, aad_len);
+    c->key->sequence++; /* whatever becomes of the record: a nonce is never used twice */
+    c->key->records++;
+    to->left = header_len + len + (c->key->version_13 ? 1 : 0) + RECORD_TAG_BYTES;
+    return put(to, header, header_len);
+}
+
+static bool finish(struct place *to, struct record_cipher *c)
 {
     uint8_t tag[RECORD_TAG_BYTES];
-    c->key->sequence++;
-    c->key->records++;
     record_cipher_tag(c, tag);
-    return tls_put(tls, tag, sizeof(tag));
+    return put(to, tag, sizeof(tag));
 }
 
 bool seal_record(struct tls *tls, uint8_t type, struct span *part, unsigned parts, size_t len)
 {
     struct record_cipher c = {.mb = tls->core->mb, .key = &tls->write_key};
     assert(len <= RECORD_PLAIN_MAX);
-    bool ok = begin(tls, &c, type, len) && encrypt_parts(tls, &c, part, parts, len);
+    struct place to = {.tls = tls};
+    bool ok = begin(&to, &c, type, len) && encrypt_parts(&to, &c, part, parts, len);
     if (ok && c.key->version_13)
-        ok = encrypt(tls, &c, &type, 1);
-    ok = ok && finish(tls, &c);
+        ok = encrypt(&to, &c, &type, 1);
+    ok = ok && finish(&to, &c);
+    assert(!ok || to.left == 0);
+    leave_chunk(&to);
     OPENSSL_cleanse(&c.state, sizeof(c.state));
     return ok;
 }

@@ -23,7 +23,8 @@ static void sink_commit(void *ctx, size_t len)
 {
     struct talk *talk = ctx;
     talk->pipe_used += len;
-    assert(talk->pipe_used <= talk->pipe_cap);
+    talk->commits++;
+    assert(len > 0 && talk->pipe_used <= talk->pipe_cap);
 }
 
 /* ---- setting up ---- */

@@ -22,6 +22,7 @@ struct talk {
     size_t pipe_used;
     size_t pipe_cap;   /* what the sink takes between two steps */
     size_t sink_chunk; /* bytes a reserve gives at the most */
+    unsigned commits;  /* to the sink */
     size_t feed_chunk; /* bytes given to tls_input at a time */
     uint8_t *held;     /* server to client: what tls_input has not consumed */
     size_t held_len;

@@ -9,6 +9,10 @@
 #define DATA_MAX  70000u
 #define PARTS_MAX 8u
 
+#define RECORD_BYTES 16384u
+#define PACKET_BYTES 1448u
+#define NONCE_BYTES  8u /* of a record of TLS 1.2, but not with ChaCha20-Poly1305 */
+
 static struct pki_chain ec;
 static struct talk talk;
 static struct rand_source randomness;
@@ -161,6 +165,30 @@ static void headers_that_cannot_be(void **state)
     talk_close(&talk);
 }
 
+/* Whatever a record is made of: packets are asked for and handed over once each. */
+static void a_chunk_is_handed_over_once(void **state)
+{
+    (void)state;
+    open_with(0);
+    for (unsigned i = 0; i < ARRAY_LEN(suites); i++) {
+        meet(&suites[i]);
+        for (size_t len = 1; len <= RECORD_BYTES; len += 97) {
+            struct span part[] = {{.data = data, .len = len / 3},
+                                  {.data = data + len / 3, .len = len - len / 3}};
+            size_t sealed = tls_sealed_bytes(talk.tls, len), before = talk.pipe_used;
+            talk.sink_chunk = PACKET_BYTES;
+            talk.commits = 0;
+            assert_true(tls_write_parts(talk.tls, part, ARRAY_LEN(part)));
+            assert_in_range(talk.pipe_used - before, sealed - NONCE_BYTES, sealed);
+            assert_int_equal(talk.commits, (talk.pipe_used - before + PACKET_BYTES - 1) / PACKET_BYTES);
+            talk.sink_chunk = TALK_PIPE_BYTES;
+            assert_int_equal(hear(), len);
+            assert_memory_equal(heard, data, len);
+        }
+    }
+    talk_close(&talk);
+}
+
 /* Nothing comes in the clear once there are keys, an alert neither. */
 static void plain_alert_after_the_keys(void **state)
 {
@@ -293,6 +321,7 @@ int main(void)
         cmocka_unit_test(headers_that_cannot_be),
         cmocka_unit_test(plain_alert_after_the_keys),
         cmocka_unit_test(the_sink_ends_anywhere),
+        cmocka_unit_test(a_chunk_is_handed_over_once),
         cmocka_unit_test(worn_keys_are_renewed),
         cmocka_unit_test(key_updates_of_both),
         cmocka_unit_test(worn_key_of_tls_12),

@@ -239,16 +239,38 @@ static size_t plain_room(const struct conn *conn)
     return due <= overhead ? 0 : min_size(due - overhead, CONN_SCRATCH_BYTES);
 }
 
+static bool announce(struct conn *conn, uint64_t now_us)
+{
+    if (conn->announced || !conn_can_begin(conn, 1))
+        return false;
+    conn->announced = true;
+    if (conn->in_hand == 0)
+        conn->phase_deadline_us = now_us + conn->env->idle_timeout_us;
+    conn->env->events.ready(conn->env->events.ctx, conn);
+    return !conn->announced; /* it has been given a message */
+}
+
+/* Plain bytes for one record.  Behind the end of a message the next one's commands and body follow in the same record. */
+static size_t take_plain(struct conn *conn, size_t cap, uint64_t now_us)
+{
+    uint8_t *plain = conn->env->scratch;
+    size_t len = 0, more;
+    do {
+        more = smtp_output(&conn->smtp, plain + len, cap - len, now_us);
+        len += more;
+    } while (more > 0 && cap - len >= OUTPUT_MIN && announce(conn, now_us));
+    return len;
+}
+
 static bool send_tls(struct conn *conn, uint64_t now_us)
 {
-    lap_enter(&conn->env->lap, LAP_TLS);
     if (!tls_output(conn->tls) || conn->phase != CONN_OPEN)
         return false;
     size_t cap = plain_room(conn);
     if (cap < OUTPUT_MIN)
         return false;
     lap_enter(&conn->env->lap, LAP_SMTP);
-    size_t len = smtp_output(&conn->smtp, conn->env->scratch, cap, now_us);
+    size_t len = take_plain(conn, cap, now_us);
     if (len == 0)
         return false;
     lap_enter(&conn->env->lap, LAP_TLS);
@@ -301,17 +323,6 @@ static void look_at_end(struct conn *conn, uint64_t now_us)
     } else if (conn->over || conn->peer_closed) {
         conn_fail_for_tcp(conn, now_us);
     }
-}
-
-static bool announce(struct conn *conn, uint64_t now_us)
-{
-    if (conn->announced || !conn_can_begin(conn, 1))
-        return false;
-    conn->announced = true;
-    if (conn->in_hand == 0)
-        conn->phase_deadline_us = now_us + conn->env->idle_timeout_us;
-    conn->env->events.ready(conn->env->events.ctx, conn);
-    return !conn->announced; /* it has been given a message */
 }
 
 /* Each asks for room again when there is some: thousands that ask in every turn take all of a core. */

@@ -71,7 +71,6 @@ static bool give_job(struct core *core, struct conn *conn)
     job_unwait(core, job);
     job->reused = conn->messages > 0;
     conn_begin(conn, &job->message, core->now_us);
-    core_mark(core, conn);
     return true;
 }
 
@@ -207,7 +206,9 @@ static void use_waiting(struct core *core, struct dest *dest, struct list *conne
             return;
         if (refused && policy_covers(&refused->demand, &conn->demand))
             continue;
-        if (!give_job(core, conn))
+        if (give_job(core, conn))
+            core_mark(core, conn);
+        else
             refused = conn;
     }
 }

@@ -73,6 +73,7 @@ struct mx_host {
     /* what was seen */
     unsigned accepted, standing, standing_max; /* connections */
     unsigned turned_away, quits, resets, handshakes;
+    unsigned records; /* of TLS, behind the handshakes */
 };
 
 struct mx_bytes {

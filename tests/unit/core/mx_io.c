@@ -35,9 +35,19 @@ void mx_bytes_free(struct mx_bytes *b)
 
 /* ---- TLS ---- */
 
+static void on_tls_message(int sent, int version, int type, const void *data, size_t len, SSL *ssl, void *arg)
+{
+    struct mx_conn *c = arg;
+    (void)version, (void)ssl;
+    if (!sent && type == SSL3_RT_HEADER && len > 0 && *(const uint8_t *)data == SSL3_RT_APPLICATION_DATA)
+        c->host->records += c->secured;
+}
+
 void mx_start_tls(struct mx_conn *c)
 {
     c->ssl = SSL_new(c->host->tls);
+    SSL_set_msg_callback(c->ssl, on_tls_message);
+    SSL_set_msg_callback_arg(c->ssl, c);
     c->from_peer = BIO_new(BIO_s_mem());
     c->to_peer = BIO_new(BIO_s_mem());
     SSL_set_bio(c->ssl, c->from_peer, c->to_peer);

@@ -96,6 +96,20 @@ static void messages_ahead_take_less_than_one(void **state)
     world_close(w);
 }
 
+/* What follows a message without waiting fills up its record: one seal, one run of packets. */
+static void messages_ahead_share_records(void **state)
+{
+    (void)state;
+    struct mx_host *mx;
+    struct world *w = chunking_mx(NULL, &mx);
+    unsigned last = send_many(w, 41);
+    world_settle(w, MINUTE);
+    world_delivered(w, 0, last);
+    assert_true(world_stat(w, STAT_smtp_messages_ahead) >= 30);
+    assert_in_range(mx->records, 1, 1 + 1 + 41 / 2 + 1); /* EHLO, the first message, two a record, QUIT */
+    world_close(w);
+}
+
 static void by_data_a_message_takes_little_more_than_one(void **state)
 {
     (void)state;
@@ -291,6 +305,7 @@ int main(void)
         cmocka_unit_test(a_fresh_message_takes_four_flights),
         cmocka_unit_test(a_message_on_a_reused_connection_takes_one),
         cmocka_unit_test(messages_ahead_take_less_than_one),
+        cmocka_unit_test(messages_ahead_share_records),
         cmocka_unit_test(by_data_a_message_takes_little_more_than_one),
         cmocka_unit_test(large_and_small_messages_take_turns),
         cmocka_unit_test(refused_messages_leave_nothing_behind),

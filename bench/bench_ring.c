@@ -12,7 +12,8 @@
  *              nothing else runs on the two CPUs, or with --realtime.  Beside it `limit`: the same for streams of as many bytes
  *              a job and a result with nothing at their ends (ring_limit.h): what moving the lines between these two CPUs
  *              leaves, and nobody can pass
- *     turn     one job at a time: submit to result, both ends polling; percentiles in microseconds
+ *     turn     one job at a time: submit to result, both ends polling; percentiles in microseconds.  turn_wait: with a producer that
+ *              waits in hl_wait
  *     wake     wake_engine, wake_producer: one end sleeps in poll(2): from the other's call to the sleeper's next instruction.
  *              Beside it limit_*: the same of the kernel's means alone (ring_wake.c)
  *

@@ -135,7 +135,8 @@ void measure_jobs(const struct ring_run *run)
     jobs_of(run, 1024, true, 10000);
 }
 
-void measure_turns(const struct ring_run *run)
+/* One job at a time; a producer that waits uses hl_wait, another one polls. */
+static void turns_of(const struct ring_run *run, const char *name, bool wait)
 {
     struct samples samples = samples_new();
     struct ring_messages messages = messages_open(run->feed, false, 100);
@@ -145,10 +146,17 @@ void measure_turns(const struct ring_run *run)
         begin = figures_now_ns();
         producer_submit(run->feed, job, 1);
         while (producer_reap(run->feed) == 0)
-            continue;
+            if (wait)
+                hl_wait(run->feed, 1000, NULL);
         samples_add(&samples, figures_now_ns() - begin);
     }
     messages_close(&messages);
-    figures_percentiles("turn", &samples);
+    figures_percentiles(name, &samples);
     samples_free(&samples);
+}
+
+void measure_turns(const struct ring_run *run)
+{
+    turns_of(run, "turn", false);
+    turns_of(run, "turn_wait", true);
 }

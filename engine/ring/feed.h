@@ -333,7 +333,8 @@ struct hl_result {
  */
 HL_API int hl_reap(hl_feed *feed, struct hl_result *results, size_t max, struct hl_error *error);
 
-/* hl_wait sleeps until hl_reap has something to say, or the time is over.
+/* hl_wait sleeps until hl_reap has something to say, or the time is over.  Where results are owed it looks for them for 20
+ * microseconds first, but not in the 64 waits after one in which that was in vain.
  *
  *   timeout_ms   -1: no limit
  *   returns      1: reap; 0: time-out; -EINTR: a signal came; other errors of poll(2)

@@ -100,6 +100,8 @@ struct hl_feed {
     bool drained;  /* hl_reap said -EPIPE */
     bool armed;    /* producer_sleeping may be set, wake_producer may be readable */
     uint32_t empty_reaps;
+    uint32_t sleep_at_once;              /* waits that do not look first; in [0, SLEEPS_AFTER] of wait.c */
+    uint32_t looks;                      /* waits that did */
     uint32_t next_lane;                  /* to reap */
     uint32_t verdict_lane, verdict_slot; /* how far verdicts are given */
     uint32_t recipients_in_flight;

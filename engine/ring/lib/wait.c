@@ -7,6 +7,9 @@
 #include <poll.h>
 #include <sys/epoll.h>
 
+#define LOOK_US      20u
+#define SLEEPS_AFTER 64u
+
 static bool anything_there(const hl_feed *feed)
 {
     for (uint32_t i = 0; i < feed->region.head.lanes; i++) {
@@ -15,6 +18,23 @@ static bool anything_there(const hl_feed *feed)
             return true;
     }
     return feed->gone != ENGINE_ALIVE || feed->stranded_count > 0;
+}
+
+/* Waking costs some 20 us and two system calls, so a result that is nearly there is waited for awake, for no longer than that.  Where
+ * it was not, the next waits are spent asleep from the start.
+ */
+static bool comes_soon(hl_feed *feed)
+{
+    if (feed->recipients_in_flight == 0 || feed->sleep_at_once > 0) {
+        feed->sleep_at_once -= feed->sleep_at_once > 0;
+        return false;
+    }
+    feed->looks++;
+    for (uint64_t until_us = clock_now_us() + LOOK_US; clock_now_us() < until_us;)
+        if (anything_there(feed))
+            return true;
+    feed->sleep_at_once = SLEEPS_AFTER;
+    return false;
 }
 
 int hl_feed_arm(hl_feed *feed)
@@ -34,7 +54,7 @@ int hl_feed_fd(const hl_feed *feed)
 
 int hl_wait(hl_feed *feed, int timeout_ms, struct hl_error *error)
 {
-    if (hl_feed_arm(feed))
+    if (anything_there(feed) || (timeout_ms != 0 && comes_soon(feed)) || hl_feed_arm(feed))
         return 1;
     struct pollfd fd = {.fd = feed->epoll, .events = POLLIN};
     int n = poll(&fd, 1, timeout_ms);

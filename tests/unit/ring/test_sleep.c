@@ -54,6 +54,25 @@ static void an_awake_engine_is_not_rung(void **state)
     feed_awake(pair.engine, 0);
 }
 
+/* Looking before sleeping is for results that are nearly there; where they are not, it is not done each time. */
+static void waits_in_vain_are_slept(void **state)
+{
+    (void)state;
+    assert_int_equal(hl_wait(pair.producer, 1, NULL), 0);
+    assert_int_equal(pair.producer->looks, 0); /* nothing is owed */
+    submit();
+    assert_int_equal(hl_wait(pair.producer, 0, NULL), 0);
+    assert_int_equal(pair.producer->looks, 0); /* a caller that does not wait */
+    for (unsigned i = 0; i < 65; i++)
+        assert_int_equal(hl_wait(pair.producer, 1, NULL), 0);
+    assert_int_equal(pair.producer->looks, 1);
+    assert_int_equal(hl_wait(pair.producer, 1, NULL), 0);
+    assert_int_equal(pair.producer->looks, 2);
+    pair_deliver(pair_take(&pair, 0));
+    assert_int_equal(hl_wait(pair.producer, 1, NULL), 1);
+    assert_int_equal(pair.producer->looks, 2); /* what is there is not looked for */
+}
+
 static void an_awake_producer_is_not_rung(void **state)
 {
     (void)state;
@@ -231,6 +250,7 @@ int main(void)
 #define T(name) cmocka_unit_test_setup_teardown(name, open_pair, close_pair)
     const struct CMUnitTest tests[] = {
         T(an_awake_engine_is_not_rung),
+        T(waits_in_vain_are_slept),
         T(an_awake_producer_is_not_rung),
         T(waiting_ends),
         T(a_full_completion_ring_stops_its_lane_alone),

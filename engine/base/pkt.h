@@ -43,27 +43,31 @@ struct pkt_tcp {
     uint8_t sends;    /* how often it has left, saturating */
     uint64_t sent_us; /* when it left last */
     uint64_t order;   /* transmission order of that (RACK), or TCP's own use */
-    struct pkt *run;  /* of a SACKed one: itself or a later one, all between them SACKed */
+    struct pkt
+        *run; /* of a SACKed one: itself or a later one, all between them SACKed; else a hint (txq.c) */
 };
 
 struct pkt {
-    struct pkt *next;      /* the holder's list link */
-    struct pkt *more;      /* the frame's next part, NULL: none; of a frame's holder, meaningless to others */
+    /* All that giving back what was acknowledged looks at: a line a packet, which has left the caches by then. */
+    struct pkt *next; /* the holder's list link */
+    struct pkt_tcp tcp;
     struct pkt_pool *pool; /* where it returns to */
     uint8_t *buf;          /* start of the buffer */
-    uint8_t *data;         /* first byte of the frame; in [buf, buf + cap] */
-    uint16_t cap;          /* bytes from buf */
-    uint16_t len;          /* bytes from data; data + len <= buf + cap */
-    uint16_t flags;        /* enum pkt_flags */
+
+    struct pkt *more; /* the frame's next part, NULL: none; of a frame's holder, meaningless to others */
+    uint8_t *data;    /* first byte of the frame; in [buf, buf + cap] */
+    uint16_t cap;     /* bytes from buf */
+    uint16_t len;     /* bytes from data; data + len <= buf + cap */
+    uint16_t flags;   /* enum pkt_flags */
     uint16_t
         segment_bytes; /* TSO: stream bytes of each segment that the port cuts the frame into; 0: it goes whole */
     uint8_t l2_len; /* for checksum offload: Ethernet header, bytes */
     uint8_t l3_len; /* IP header, bytes */
     uint8_t l4_len; /* for TSO: TCP header, bytes */
-    struct pkt_tcp tcp;
 };
 
 static_assert(sizeof(struct pkt) <= 2 * CACHE_LINE, "a packet descriptor is two cache lines at the most");
+static_assert(offsetof(struct pkt, buf) < CACHE_LINE, "the pool is in the first one");
 
 struct pkt_pool_ops {
     struct pkt *(*alloc)(struct pkt_pool *pool);

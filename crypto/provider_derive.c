@@ -27,8 +27,8 @@ static int hash_by_name(const char *name)
 
 static bool take_hash(const OSSL_PARAM *p, int *hash)
 {
-    const char *name;
-    *hash = OSSL_PARAM_get_utf8_string_ptr(p, &name) == 1 ? hash_by_name(name) : NO_HASH;
+    const char *name = provided_text(p);
+    *hash = name ? hash_by_name(name) : NO_HASH;
     return *hash != NO_HASH;
 }
 

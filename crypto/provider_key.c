@@ -111,10 +111,10 @@ static int gen_set_params(void *vmaking, const OSSL_PARAM params[])
 {
     struct making *making = vmaking;
     const OSSL_PARAM *p = OSSL_PARAM_locate_const(params, OSSL_PKEY_PARAM_GROUP_NAME);
-    const char *name;
+    const char *name = p ? provided_text(p) : NULL;
     if (!p)
         return 1;
-    if (OSSL_PARAM_get_utf8_string_ptr(p, &name) != 1)
+    if (!name)
         return 0;
     making->group = provided_group(name);
     return making->group != BATCH_GROUPS;

@@ -60,10 +60,10 @@ static bool hash_of(const char *name, enum batch_hash *hash)
 static bool is_value(const OSSL_PARAM *p, int number, const char *name)
 {
     int its;
-    const char *text;
+    const char *text = provided_text(p);
     if (p->data_type == OSSL_PARAM_INTEGER)
         return OSSL_PARAM_get_int(p, &its) == 1 && its == number;
-    return OSSL_PARAM_get_utf8_string_ptr(p, &text) == 1 && strcmp(text, name) == 0;
+    return text && strcmp(text, name) == 0;
 }
 
 /* RFC 8446 section 4.2.3: the salt of PSS is as long as its hash, and the hash of MGF1 is the same. */

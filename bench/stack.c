@@ -1,9 +1,5 @@
-#include "bench/stack.h"
-
-#include "crypto/prf.h"
-#include "engine/base/pool.h"
-#include "engine/net/time_wait.h"
-#include "engine/tcp/cookie.h"
+/* stack.c: streams, bytes and turns. */
+#include "bench/stack_inside.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -14,53 +10,13 @@
 #define RECEIVED_A_TURN 1024u
 #define STREAMS_A_READ  16u
 
-struct stack {
-    uint64_t now_us;
-    struct port *port;
-    struct net *net;
-    struct wheel wheel;
-    struct pool streams;
-    struct time_waits time_waits;
-    struct list to_run, all;
-    struct stats stats;
-    struct prf *prf;
-    struct tcp_cookies cookies;
-    uint32_t half_open; /* in [0, config.backlog] */
-    struct stack_config config;
-    struct stack_events events;
-};
-
-static void mark(struct stack *stack, struct stream *stream)
-{
-    if (list_empty(&stream->run))
-        list_push_tail(&stack->to_run, &stream->run);
-}
-
 void stack_wake(struct stream *stream)
 {
-    mark(stream->stack, stream);
+    if (list_empty(&stream->run))
+        list_push_tail(&stream->stack->to_run, &stream->run);
 }
 
 /* ---- from net ---- */
-
-static bool listens(const struct stack *stack, uint16_t port)
-{
-    return port != 0 && (port == stack->config.listen_port || port == stack->config.also_listen_port);
-}
-
-static void accept_syn(struct stack *stack, const struct flow_key *key, const struct tcp_segment *syn,
-                       const struct tcp_time_wait *old);
-
-/* A SYN that comes later than all of the connection before it takes its place. */
-static void on_closed_flow(struct stack *stack, uint32_t flow, const struct tcp_segment *seg)
-{
-    struct flow_key key;
-    struct tcp_time_wait old;
-    if (listens(stack, seg->dst_port) && time_waits_reopen(&stack->time_waits, flow, seg, &key, &old))
-        accept_syn(stack, &key, seg, &old);
-    else
-        time_waits_segment(&stack->time_waits, flow, seg, stack->now_us);
-}
 
 static bool emit(void *ctx, const struct tcp_segment *seg)
 {
@@ -68,17 +24,23 @@ static bool emit(void *ctx, const struct tcp_segment *seg)
     return net_send_segment(stream->stack->net, &stream->key, stream->flow, seg, stream->stack->now_us);
 }
 
+static uint32_t emit_train(void *ctx, const struct tcp_train *train)
+{
+    struct stream *stream = ctx;
+    return net_send_train(stream->stack->net, &stream->key, stream->flow, train, stream->stack->now_us);
+}
+
 static bool output(struct stream *stream)
 {
-    const struct tcp_emit out = {.ctx = stream, .emit = emit};
+    const struct tcp_emit out = {.ctx = stream, .emit = emit, .train = emit_train};
     return tcp_output(&stream->tcb, stream->stack->now_us, &out);
 }
 
-static void on_segment(void *ctx, uint32_t flow, const struct ip_header *ip, const struct tcp_segment *seg)
+void stack_segment(void *ctx, uint32_t flow, const struct ip_header *ip, const struct tcp_segment *seg)
 {
     struct stack *stack = ctx;
     if (unlikely(time_waits_own(&stack->time_waits, flow))) {
-        on_closed_flow(stack, flow, seg);
+        stack_closed_flow(stack, flow, seg);
         return;
     }
     struct stream *stream = pool_at(&stack->streams, flow);
@@ -86,7 +48,7 @@ static void on_segment(void *ctx, uint32_t flow, const struct ip_header *ip, con
     tcp_input(&stream->tcb, seg, stack->now_us);
     if (unlikely(tcp_ack_is_full(&stream->tcb)))
         output(stream);
-    mark(stack, stream);
+    stack_wake(stream);
 }
 
 static void on_icmp_error(void *ctx, uint32_t flow, const struct icmp *icmp)
@@ -97,10 +59,10 @@ static void on_icmp_error(void *ctx, uint32_t flow, const struct icmp *icmp)
     struct stream *stream = pool_at(&stack->streams, flow);
     uint32_t mtu = icmp->kind == ICMP_FRAG_NEEDED ? icmp->mtu : 0;
     tcp_icmp_error(&stream->tcb, icmp->inner_seq, icmp->kind == ICMP_UNREACHABLE, mtu, stack->now_us);
-    mark(stack, stream);
+    stack_wake(stream);
 }
 
-static void prepare(struct stack *stack, struct stream *stream, void *user)
+void stack_prepare(struct stack *stack, struct stream *stream, void *user)
 {
     stream->stack = stack;
     stream->flow = pool_index(&stack->streams, stream);
@@ -114,7 +76,7 @@ static void prepare(struct stack *stack, struct stream *stream, void *user)
     memset(&stream->key, 0, sizeof(stream->key));
 }
 
-static struct tcp_open opening(struct stack *stack, const struct stream *stream)
+struct tcp_open stack_opening(struct stack *stack, const struct stream *stream)
 {
     uint64_t hash = prf_u64(stack->prf, &stream->key, sizeof(stream->key));
     return (struct tcp_open){
@@ -129,102 +91,6 @@ static struct tcp_open opening(struct stack *stack, const struct stream *stream)
         .path_mss = net_path_mss(stack->net, &stream->key.remote, stack->now_us),
         .ip_header_bytes = ip_is_v4(&stream->key.remote) ? IPV4_HEADER_MIN : IPV6_HEADER_BYTES,
     };
-}
-
-/* ---- listening: a backlog, and SYN cookies when it is full (RFC 4987 section 3.6) ---- */
-
-/* The flow table's and the stream's entry; NULL: one of them is full. */
-static struct stream *enter(struct stack *stack, const struct flow_key *key)
-{
-    struct stream *stream = pool_get(&stack->streams);
-    if (!stream)
-        return NULL;
-    prepare(stack, stream, NULL);
-    stream->key = *key;
-    if (net_flow_add(stack->net, key, stream->flow)) {
-        list_push_tail(&stack->all, &stream->all);
-        return stream;
-    }
-    pool_put(&stack->streams, stream);
-    return NULL;
-}
-
-static void set_half_open(struct stream *stream, bool half_open)
-{
-    stream->stack->half_open += half_open;
-    stream->stack->half_open -= stream->half_open;
-    stream->half_open = half_open;
-}
-
-static void answer_with_cookie(struct stack *stack, const struct flow_key *key, const struct tcp_segment *syn)
-{
-    struct tcp_segment syn_ack;
-    tcp_cookie_answer(&stack->cookies, key, net_mss(stack->net, &key->remote), syn, stack->now_us, &syn_ack);
-    (void)net_answer(stack->net, key, &syn_ack, stack->now_us); /* lost like any other; the SYN comes again */
-}
-
-static_assert(sizeof(struct flow_key) == TCP_COOKIE_FLOW_BYTES, "no padding: a cookie covers all of it");
-
-/* old: of the connection that the SYN's flow was before, or NULL. */
-static void accept_syn(struct stack *stack, const struct flow_key *key, const struct tcp_segment *syn,
-                       const struct tcp_time_wait *old)
-{
-    if (stack->half_open >= stack->config.backlog) {
-        answer_with_cookie(stack, key, syn);
-        return;
-    }
-    struct stream *stream = enter(stack, key);
-    if (!stream) {
-        stat_inc(&stack->stats, STAT_tcp_drop_listener_full);
-        return;
-    }
-    set_half_open(stream, true);
-    struct tcp_open open = opening(stack, stream);
-    if (old)
-        tcp_time_wait_follow(old, &open, stack->now_us);
-    tcp_open_passive(&stream->tcb, &open, syn, stack->now_us);
-    stack->events.accepted(stack->events.ctx, stream);
-    mark(stack, stream);
-}
-
-static bool on_syn(void *ctx, const struct flow_key *key, const struct tcp_segment *seg)
-{
-    struct stack *stack = ctx;
-    if (!listens(stack, seg->dst_port))
-        return false;
-    accept_syn(stack, key, seg, NULL);
-    return true;
-}
-
-static void open_by_cookie(struct stack *stack, const struct flow_key *key, const struct tcp_open *cookie,
-                           const struct tcp_segment *syn, const struct tcp_segment *ack)
-{
-    struct stream *stream = enter(stack, key);
-    if (!stream) {
-        stat_inc(&stack->stats, STAT_tcp_drop_listener_full);
-        return;
-    }
-    struct tcp_open open = opening(stack, stream);
-    open.isn = cookie->isn;
-    open.ts_offset = cookie->ts_offset;
-    tcp_open_answered(&stream->tcb, &open, syn, stack->now_us);
-    stack->events.accepted(stack->events.ctx, stream);
-    on_segment(stack, stream->flow, NULL, ack);
-}
-
-static bool on_stray(void *ctx, const struct flow_key *key, const struct tcp_segment *seg)
-{
-    struct stack *stack = ctx;
-    struct tcp_open cookie = {0};
-    struct tcp_segment syn;
-    if (!listens(stack, seg->dst_port))
-        return false;
-    switch (tcp_cookie_check(&stack->cookies, key, seg, stack->now_us, &cookie, &syn)) {
-    case TCP_COOKIE_NONE: return false;
-    case TCP_COOKIE_BAD: return true;
-    case TCP_COOKIE_GOOD: open_by_cookie(stack, key, &cookie, &syn, seg); return true;
-    }
-    return false;
 }
 
 static uint64_t cookie_prf(void *ctx, const void *in, size_t len)
@@ -257,9 +123,9 @@ struct stack *stack_open(const struct stack_config *config, struct port *port,
     prf_random(stack->config.net.hash_key, sizeof(stack->config.net.hash_key));
     const struct net_handler handler = {
         .ctx = stack,
-        .segment = on_segment,
-        .syn = listening ? on_syn : NULL,
-        .stray = listening ? on_stray : NULL,
+        .segment = stack_segment,
+        .syn = listening ? stack_syn : NULL,
+        .stray = listening ? stack_stray : NULL,
         .icmp_error = on_icmp_error,
     };
     stack->prf = prf_open(err);
@@ -284,7 +150,7 @@ static void release(struct stream *stream)
 {
     struct stack *stack = stream->stack;
     stack->events.closed(stack->events.ctx, stream);
-    set_half_open(stream, false);
+    stack_set_half_open(stream, false);
     list_remove(&stream->run);
     list_remove(&stream->all);
     wheel_cancel(&stack->wheel, &stream->timer);
@@ -316,18 +182,18 @@ struct stream *stack_connect(struct stack *stack, const struct ip_addr *to, uint
         error_set(err, "all %u streams are in use", stack->streams.capacity);
         return NULL;
     }
-    prepare(stack, stream, user);
+    stack_prepare(stack, stream, user);
     if (!net_flow_open(stack->net, NULL, to, port, stream->flow, &stream->key, err)) {
         pool_put(&stack->streams, stream);
         return NULL;
     }
-    struct tcp_open open = opening(stack, stream);
+    struct tcp_open open = stack_opening(stack, stream);
     const struct tcp_time_wait *old = net_flow_predecessor(stack->net);
     if (old)
         tcp_time_wait_follow(old, &open, stack->now_us);
     tcp_open_active(&stream->tcb, &open, stack->now_us);
     list_push_tail(&stack->all, &stream->all);
-    mark(stack, stream);
+    stack_wake(stream);
     return stream;
 }
 
@@ -364,7 +230,7 @@ static void note_events(struct stream *stream)
     unsigned events = tcp_events(&stream->tcb);
     if (events & TCP_EV_CONNECTED) {
         stream->connected = true;
-        set_half_open(stream, false);
+        stack_set_half_open(stream, false);
         stream->connected_us = stream->stack->now_us;
     }
     if (events & TCP_EV_PATH)
@@ -402,7 +268,7 @@ static void fire(struct stack *stack, struct wheel_timer *timer)
     }
     struct stream *stream = container_of(timer, struct stream, timer);
     tcp_timers(&stream->tcb, stack->now_us);
-    mark(stack, stream);
+    stack_wake(stream);
 }
 
 /* All that has arrived, so that timers speak of what is known; a peer that sends without end does not hold the turn. */

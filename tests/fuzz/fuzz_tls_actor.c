@@ -55,7 +55,7 @@ static void prepare(void)
     struct pki_chain chain = pki_chain("P-256", "DNS:mx.example.org");
     core = tls_core_open(&(struct tls_core_config){.sessions_max = 1,
                                                    .batches = talk_batches_wanted(),
-                                                   .batch_open = talk_in_lanes,
+                                                   .batch_open = talk_batch_open(),
                                                    .proven_chains = 16,
                                                    .proven_lifetime_s = 3600,
                                                    .tickets_max = 8,

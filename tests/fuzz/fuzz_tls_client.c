@@ -34,7 +34,7 @@ static struct tls_core *core(void)
         RAND_set_rand_method(&counted);
         made = tls_core_open(&(struct tls_core_config){.sessions_max = 1,
                                                        .batches = talk_batches_wanted(),
-                                                       .batch_open = talk_in_lanes,
+                                                       .batch_open = talk_batch_open(),
                                                        .tickets_max = 4,
                                                        .tickets_per_destination = 4,
                                                        .ticket_lifetime_s = 3600,

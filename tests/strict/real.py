@@ -12,6 +12,14 @@ from passes import Passes, memory
 MX = "mx1.example.test"
 USERS = ["alice", "bob"]
 TEXT = b"Subject: real\r\n\r\n.one\r\n..two\r\n.\r\nthree \xe2\x82\xac\r\n"
+
+
+def only_12(suite):
+    """Settings of a Postfix that speaks TLS 1.2 with this suite alone."""
+    return {"smtpd_tls_mandatory_protocols": ">=TLSv1.2, <=TLSv1.2", "smtpd_tls_protocols": ">=TLSv1.2, <=TLSv1.2",
+            "tls_high_cipherlist": suite, "tls_medium_cipherlist": suite}
+
+
 HOSTS = {  # name of the host: kind of key, settings of its Postfix, what TLS must say
     "rsa": ("rsa", {}, {"version": "TLSv1.3"}),
     "p256": ("p256", {}, {"version": "TLSv1.3", "signature": "ecdsa_secp256r1_sha256"}),
@@ -19,8 +27,10 @@ HOSTS = {  # name of the host: kind of key, settings of its Postfix, what TLS mu
              {"version": "TLSv1.2", "cipher": "TLS_ECDHE_ECDSA_WITH_AES_128_GCM_SHA256"}),
     "ed25519": ("ed25519", {}, {"version": "TLSv1.3", "signature": "ed25519"}),
     "bare": ("rsa", {"smtpd_discard_ehlo_keywords": "pipelining, size, 8bitmime, enhancedstatuscodes, chunking, dsn"}, {}),
-    "data": ("rsa", {"smtpd_discard_ehlo_keywords": "chunking"}, {}),
-    "small": ("rsa", {"message_size_limit": "20000"}, {}),
+    "data": ("rsa", {"smtpd_discard_ehlo_keywords": "chunking", **only_12("ECDHE-RSA-CHACHA20-POLY1305")},
+             {"version": "TLSv1.2", "cipher": "TLS_ECDHE_RSA_WITH_CHACHA20_POLY1305_SHA256"}),
+    "small": ("rsa", {"message_size_limit": "20000", **only_12("ECDHE-RSA-AES256-GCM-SHA384")},
+              {"version": "TLSv1.2", "cipher": "TLS_ECDHE_RSA_WITH_AES_256_GCM_SHA384"}),
     "old": ("rsa", {"smtpd_tls_mandatory_protocols": ">=TLSv1.1, <=TLSv1.1", "tls_high_cipherlist": "ALL:@SECLEVEL=0",
                     "tls_medium_cipherlist": "ALL:@SECLEVEL=0"}, {}),
 }

@@ -1,8 +1,8 @@
 /* What computes public-key operations breaks under a core at work: mail is delivered all the same, and the log has it once. */
-#include "crypto/batch_inside.h"
-#include "engine/base/asym.h"
+#include "crypto/batch_device.h"
 #include "tests/unit/core/certificates.h"
 #include "tests/unit/core/world.h"
+#include "tests/unit/crypto/talk.h"
 
 #include <stdio.h>
 
@@ -47,40 +47,15 @@ static void send_all(struct world *w)
 
 /* ---- lanes that leave all undone ---- */
 
-static bool has_all(void *self, enum batch_kind kind)
-{
-    (void)self, (void)kind;
-    return true;
-}
-
-static void do_nothing(void *self, enum batch_kind kind, struct batch_op *const op[], unsigned n)
-{
-    (void)self, (void)kind, (void)op, (void)n;
-}
-
-static void close_nothing(void *self)
-{
-    (void)self;
-}
-
-static struct batch *in_broken_lanes(const struct batch_config *config, struct error *err)
-{
-    const struct batch_backend lanes = {
-        .name = "broken lanes", .has = has_all, .run = do_nothing, .close = close_nothing};
-    struct batch_config mine = *config;
-    mine.break_even = 1;
-    return batch_open_with(&mine, &lanes, NULL, err);
-}
-
 static void lanes_that_fail(void **state)
 {
     (void)state;
     struct told told;
-    struct world *w = open_world(&told, (struct tls_core_config){.batch_open = in_broken_lanes});
+    struct world *w = open_world(&told, (struct tls_core_config){.batch_open = talk_in_idle_lanes});
     send_all(w);
     assert_true(world_stat(w, STAT_tls_batch_redone) >= 2 * MESSAGES);
     assert_int_equal(told.lines, 1);
-    assert_non_null(strstr(told.first, "broken lanes failed"));
+    assert_non_null(strstr(told.first, "idle lanes failed"));
     world_close(w);
 }
 

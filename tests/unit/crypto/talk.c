@@ -1,5 +1,5 @@
 #include "tests/unit/crypto/talk.h"
-#include "crypto/batch.h"
+#include "crypto/batch_inside.h"
 #include "tests/unit/crypto/talk_backend.h"
 
 #include <openssl/err.h>
@@ -45,6 +45,37 @@ struct batch *talk_in_lanes(const struct batch_config *config, struct error *err
     return batch_open(&mine, err);
 }
 
+static bool has_all(void *self, enum batch_kind kind)
+{
+    (void)self, (void)kind;
+    return true;
+}
+
+static void do_nothing(void *self, enum batch_kind kind, struct batch_op *const op[], unsigned n)
+{
+    (void)self, (void)kind, (void)op, (void)n;
+}
+
+static void close_nothing(void *self)
+{
+    (void)self;
+}
+
+struct batch *talk_in_idle_lanes(const struct batch_config *config, struct error *err)
+{
+    const struct batch_backend idle = {
+        .name = "idle lanes", .has = has_all, .run = do_nothing, .close = close_nothing};
+    struct batch_config mine = *config;
+    mine.break_even = 1;
+    return batch_open_with(&mine, &idle, NULL, err);
+}
+
+talk_batch_opener talk_batch_open(void)
+{
+    const char *said = getenv("HARDLINE_BATCHES");
+    return said && strcmp(said, "idle") == 0 ? talk_in_idle_lanes : talk_in_lanes;
+}
+
 void talk_open_config(struct talk *talk, const char *ca_file, const struct tls_core_config *config)
 {
     struct error err = {0};
@@ -54,7 +85,7 @@ void talk_open_config(struct talk *talk, const char *ca_file, const struct tls_c
     bool chosen = !talk_without_batches && !mine.batches && talk_backend && talk_backend(&mine);
     if (!chosen && !talk_without_batches && !mine.batches && talk_batches_wanted()) {
         mine.batches = true;
-        mine.batch_open = talk_in_lanes;
+        mine.batch_open = talk_batch_open();
     }
     talk->core = tls_core_open(&mine, &err);
     if (!talk->core)
@@ -159,6 +190,27 @@ void talk_part(struct talk *talk)
     talk->server_ctx = NULL;
     talk->pipe_used = talk->held_len = 0;
     ERR_clear_error();
+}
+
+void talk_several(struct talk *talk, unsigned n)
+{
+    talk[0].work_waits = true;
+    for (unsigned i = 1; i < n; i++) {
+        talk[i] = talk[0];
+        talk[i].sink.ctx = &talk[i];
+        talk[i].pipe = malloc(TALK_PIPE_BYTES);
+        talk[i].held = malloc(TALK_PIPE_BYTES);
+    }
+}
+
+void talk_several_close(struct talk *talk, unsigned n)
+{
+    for (unsigned i = n; i-- > 1;) {
+        talk_part(&talk[i]);
+        free(talk[i].pipe);
+        free(talk[i].held);
+    }
+    talk_close(&talk[0]);
 }
 
 /* ---- moving bytes ---- */

@@ -48,9 +48,15 @@ struct talk_server {
 /* Cores that do not say otherwise have batches, every operation waits for eight lanes, and talk_run has nothing else to do.
  * HARDLINE_BATCHES=off in the environment: none has; HARDLINE_BACKEND: talk_backend.h; likewise while talk_without_batches is set.
  */
+/* For cores that are opened without talk_open: HARDLINE_BATCHES=idle takes talk_in_idle_lanes, else talk_in_lanes. */
+typedef struct batch *(*talk_batch_opener)(const struct batch_config *config, struct error *err);
+talk_batch_opener talk_batch_open(void);
+
 extern bool talk_without_batches;
 bool talk_batches_wanted(void);
 struct batch *talk_in_lanes(const struct batch_config *config, struct error *err);
+/* Lanes of the tests' own, which any CPU has: every operation waits for eight, none is done by them, and libcrypto's in the end. */
+struct batch *talk_in_idle_lanes(const struct batch_config *config, struct error *err);
 
 /* talk_open makes the core, and the trust set from ca_file (NULL: no trust). */
 void talk_open(struct talk *talk, const char *ca_file);
@@ -60,6 +66,12 @@ void talk_close(struct talk *talk);
 /* talk_meet makes a server and a session; the session is started.  demand.trust is filled in where NULL. */
 void talk_meet(struct talk *talk, const struct talk_server *server, const struct tls_demand *demand);
 void talk_part(struct talk *talk); /* ends both; the core stays */
+
+/* Several talks of one core, that of talk[0], which is open and is closed in the end.  Suspended sessions of theirs wait for the
+ * test (work_waits).
+ */
+void talk_several(struct talk *talk, unsigned n);
+void talk_several_close(struct talk *talk, unsigned n);
 
 /* talk_run moves bytes both ways until nothing moves; gives the client's status. */
 enum tls_status talk_run(struct talk *talk);

@@ -285,13 +285,6 @@ static int setup(void **state)
     return 0;
 }
 
-static int teardown(void **state)
-{
-    (void)state;
-    toy_engine_remove();
-    return 0;
-}
-
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -302,5 +295,5 @@ int main(void)
         cmocka_unit_test(a_device_that_fails),         cmocka_unit_test(a_device_that_likes_every_signature),
         cmocka_unit_test(a_device_that_is_silent), /* last: what it holds stays */
     };
-    return cmocka_run_group_tests(tests, setup, teardown);
+    return cmocka_run_group_tests(tests, setup, toy_engine_teardown);
 }

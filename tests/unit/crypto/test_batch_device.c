@@ -511,19 +511,10 @@ static void what_is_not_there(void **state)
     }
 }
 
-static int setup(void **state)
-{
-    (void)state;
-    toy_engine_add();
-    return 0;
-}
-
 static int teardown(void **state)
 {
-    (void)state;
-    toy_engine_remove();
     kit_free_keys();
-    return 0;
+    return toy_engine_teardown(state);
 }
 
 int main(void)
@@ -547,5 +538,5 @@ int main(void)
         cmocka_unit_test(what_is_not_there),
         cmocka_unit_test(an_engine_silent_to_the_end), /* last: what it holds stays */
     };
-    return cmocka_run_group_tests(tests, setup, teardown);
+    return cmocka_run_group_tests(tests, toy_engine_setup, teardown);
 }

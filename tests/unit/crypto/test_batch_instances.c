@@ -131,18 +131,11 @@ static int setup(void **state)
     return b == NULL;
 }
 
-static int teardown(void **state)
-{
-    (void)state;
-    toy_engine_remove();
-    return 0;
-}
-
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(each_core_is_told_its_instance),
         cmocka_unit_test(with_instances_cores_are_beside_each_other),
     };
-    return cmocka_run_group_tests(tests, setup, teardown);
+    return cmocka_run_group_tests(tests, setup, toy_engine_teardown);
 }

@@ -9,7 +9,6 @@
 #include <openssl/engine.h>
 #include <openssl/err.h>
 #include <openssl/rsa.h>
-#include <stdlib.h>
 
 #define HOST      "mx.example.org"
 #define SAN       "DNS:" HOST
@@ -183,17 +182,9 @@ static void many_at_once(void **state)
     struct tls_core *core;
     open_talk(&talks[0], ENGINE_ID, COUNT);
     core = talks[0].core;
-    for (unsigned i = 0; i < COUNT; i++) {
-        if (i) {
-            talks[i] = talks[0];
-            talks[i].tls = NULL;
-            talks[i].server = NULL;
-            talks[i].server_ctx = NULL;
-            talks[i].sink.ctx = &talks[i];
-            talks[i].pipe = malloc(TALK_PIPE_BYTES);
-            talks[i].held = malloc(TALK_PIPE_BYTES);
-        }
-    }
+    talk_several(talks, COUNT);
+    for (unsigned i = 0; i < COUNT; i++)
+        talks[i].work_waits = false;
     for (unsigned i = 0; i < COUNT; i++)
         talk_meet(&talks[i], &server, &demand);
     unsigned open = 0;
@@ -205,13 +196,8 @@ static void many_at_once(void **state)
         }
     }
     assert_int_equal(open, COUNT);
-    for (unsigned i = COUNT; i-- > 1;) {
-        talk_part(&talks[i]);
-        free(talks[i].pipe);
-        free(talks[i].held);
-    }
     assert_ptr_equal(talks[0].core, core);
-    talk_close(&talks[0]);
+    talk_several_close(talks, COUNT);
 }
 
 /* ---- engines that are there or not ---- */

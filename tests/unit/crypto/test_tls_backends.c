@@ -88,20 +88,6 @@ static void a_backend_that_is_not_there(void **state)
     tls_core_close(core);
 }
 
-static int setup(void **state)
-{
-    (void)state;
-    toy_engine_add();
-    return 0;
-}
-
-static int teardown(void **state)
-{
-    (void)state;
-    toy_engine_remove();
-    return 0;
-}
-
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -110,5 +96,5 @@ int main(void)
         cmocka_unit_test(a_refusal_stays_one),
         cmocka_unit_test(a_backend_that_is_not_there),
     };
-    return cmocka_run_group_tests(tests, setup, teardown);
+    return cmocka_run_group_tests(tests, toy_engine_setup, toy_engine_teardown);
 }

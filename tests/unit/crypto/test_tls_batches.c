@@ -1,9 +1,7 @@
 /* Handshakes of one core that wait for arithmetic together: when it is run, whom a failure concerns, and who leaves. */
-#include "crypto/batch_inside.h"
+#include "crypto/batch.h"
 #include "tests/unit/crypto/talk.h"
 #include "tests/unit/cmocka.h"
-
-#include <stdlib.h>
 
 #define HOST "mx.example.org"
 #define SAN  "DNS:" HOST
@@ -21,24 +19,12 @@ static void open_core(const struct pki_chain *chain,
 {
     talk_open_config(&talk[0], chain->ca_file,
                      &(struct tls_core_config){.sessions_max = places, .batches = true, .batch_open = open});
-    for (unsigned i = 1; i < MOST; i++) {
-        talk[i] = talk[0];
-        talk[i].sink.ctx = &talk[i];
-        talk[i].pipe = malloc(TALK_PIPE_BYTES);
-        talk[i].held = malloc(TALK_PIPE_BYTES);
-    }
-    for (unsigned i = 0; i < MOST; i++)
-        talk[i].work_waits = true;
+    talk_several(talk, MOST);
 }
 
 static void close_core(void)
 {
-    for (unsigned i = MOST; i-- > 1;) {
-        talk_part(&talk[i]);
-        free(talk[i].pipe);
-        free(talk[i].held);
-    }
-    talk_close(&talk[0]);
+    talk_several_close(talk, MOST);
 }
 
 static uint64_t stat(enum stat_id id)
@@ -220,34 +206,10 @@ static void a_bad_signature_is_its_own_affair(void **state)
 
 /* ---- a backend that fails in flight ---- */
 
-static bool toy_has(void *self, enum batch_kind kind)
-{
-    (void)self, (void)kind;
-    return true;
-}
-
-static void toy_run(void *self, enum batch_kind kind, struct batch_op *const op[], unsigned n)
-{
-    (void)self, (void)kind, (void)op, (void)n; /* leaves all of them undone */
-}
-
-static void toy_close(void *self)
-{
-    (void)self;
-}
-
-static struct batch *in_a_broken_library(const struct batch_config *config, struct error *err)
-{
-    const struct batch_backend toy = {.name = "toy", .has = toy_has, .run = toy_run, .close = toy_close};
-    struct batch_config mine = *config;
-    mine.break_even = 1;
-    return batch_open_with(&mine, &toy, NULL, err);
-}
-
 static void what_a_backend_leaves_libcrypto_does(void **state)
 {
     (void)state;
-    open_core(&ec, in_a_broken_library);
+    open_core(&ec, talk_in_idle_lanes);
     meet(MOST, &ec, TLS1_3_VERSION);
     run_to_the_end(MOST);
     assert_int_equal(count(MOST, TLS_OPEN), MOST);

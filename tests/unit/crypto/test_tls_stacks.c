@@ -1,11 +1,9 @@
 /* Stacks of suspended handshakes: a rush takes many, and they are given back when it is over; not under who uses one. */
-#include "crypto/batch_inside.h"
 #include "crypto/session.h"
 #include "tests/unit/crypto/talk.h"
 #include "tests/unit/cmocka.h"
 
 #include <stdio.h>
-#include <stdlib.h>
 #include <unistd.h>
 
 #define HOST    "mx.example.org"
@@ -19,33 +17,6 @@ static struct pki_chain chain;
 static struct talk talk[RUSH];
 static uint64_t now_us;
 
-/* ---- lanes of the test's own, which any CPU has: each operation waits, and is libcrypto's in the end ---- */
-
-static bool lanes_have(void *self, enum batch_kind kind)
-{
-    (void)self, (void)kind;
-    return true;
-}
-
-static void lanes_run(void *self, enum batch_kind kind, struct batch_op *const op[], unsigned n)
-{
-    (void)self, (void)kind, (void)op, (void)n;
-}
-
-static void lanes_close(void *self)
-{
-    (void)self;
-}
-
-static struct batch *in_lanes(const struct batch_config *config, struct error *err)
-{
-    const struct batch_backend lanes = {
-        .name = "lanes", .has = lanes_have, .run = lanes_run, .close = lanes_close};
-    struct batch_config mine = *config;
-    mine.break_even = 1;
-    return batch_open_with(&mine, &lanes, NULL, err);
-}
-
 /* ---- a rush ---- */
 
 static int setup(void **state)
@@ -54,27 +25,15 @@ static int setup(void **state)
     now_us = 1;
     talk_open_config(
         &talk[0], chain.ca_file,
-        &(struct tls_core_config){.sessions_max = RUSH, .batches = true, .batch_open = in_lanes});
-    for (unsigned i = 1; i < RUSH; i++) {
-        talk[i] = talk[0];
-        talk[i].sink.ctx = &talk[i];
-        talk[i].pipe = malloc(TALK_PIPE_BYTES);
-        talk[i].held = malloc(TALK_PIPE_BYTES);
-    }
-    for (unsigned i = 0; i < RUSH; i++)
-        talk[i].work_waits = true;
+        &(struct tls_core_config){.sessions_max = RUSH, .batches = true, .batch_open = talk_in_idle_lanes});
+    talk_several(talk, RUSH);
     return 0;
 }
 
 static int teardown(void **state)
 {
     (void)state;
-    for (unsigned i = RUSH; i-- > 1;) {
-        talk_part(&talk[i]);
-        free(talk[i].pipe);
-        free(talk[i].held);
-    }
-    talk_close(&talk[0]);
+    talk_several_close(talk, RUSH);
     return 0;
 }
 

@@ -207,3 +207,17 @@ void toy_engine_remove(void)
     RSA_meth_free(rsa_method);
     EC_KEY_METHOD_free(ec_method);
 }
+
+int toy_engine_setup(void **state)
+{
+    (void)state;
+    toy_engine_add();
+    return 0;
+}
+
+int toy_engine_teardown(void **state)
+{
+    (void)state;
+    toy_engine_remove();
+    return 0;
+}

@@ -36,4 +36,8 @@ void toy_engine_remove(void);
 void toy_engine_reset(void);
 unsigned toy_engine_suspended(void);
 
+/* For groups of cmocka's tests. */
+int toy_engine_setup(void **state);
+int toy_engine_teardown(void **state);
+
 #endif

@@ -140,10 +140,10 @@ static void turns_of(const struct ring_run *run, const char *name, bool wait)
 {
     struct samples samples = samples_new();
     struct ring_messages messages = messages_open(run->feed, false, 100);
-    uint64_t end = figures_now_ns() + (uint64_t)(run->seconds * 1e9), begin;
-    for (uint64_t i = 0; (begin = figures_now_ns()) < end; i++) {
+    uint64_t end = figures_now_ns() + (uint64_t)(run->seconds * 1e9);
+    for (uint64_t i = 0; figures_now_ns() < end; i++) {
         const struct hl_job *job = messages_make(&messages, 1, i);
-        begin = figures_now_ns();
+        uint64_t begin = figures_now_ns();
         producer_submit(run->feed, job, 1);
         while (producer_reap(run->feed) == 0)
             if (wait)

@@ -106,6 +106,7 @@ struct batch_config {
     uint8_t break_even;   /* for all kinds, in [1, BATCH_NEVER]; 0: measured */
     bool libcrypto_only;  /* no other library is looked for */
     bool no_vectors;      /* as on a CPU without AVX-512 IFMA */
+    bool no_device;       /* "auto" looks for none */
     const char *sysfs;    /* where "auto" looks for a device; NULL: "/sys" */
     const char *engine;   /* which one is its; NULL: "qatengine" */
 

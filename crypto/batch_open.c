@@ -157,7 +157,8 @@ static bool find_lanes(const struct batch_config *config, struct batch_backend *
 /* Nobody has named a device. */
 static bool is_auto(const struct batch_config *config)
 {
-    return !config->device && !config->libcrypto_only && (!config->backend || wants(config, "auto"));
+    return !config->device && !config->libcrypto_only && !config->no_device &&
+           (!config->backend || wants(config, "auto"));
 }
 
 static bool find_qat(const struct batch_config *config, struct asym_device *device, struct error *why)

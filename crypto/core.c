@@ -114,7 +114,13 @@ static uint32_t stacks_for(const struct tls_core_config *config)
 static bool hold_engine(struct tls_core *core, const struct tls_core_config *config, struct error *err)
 {
     core->engine_held = config->engine && tls_engine_hold(config->engine, err);
-    return core->engine_held || !config->engine;
+    if (core->engine_held || !config->engine)
+        return true;
+    if (config->backend_require)
+        return false;
+    core->warning = *err;
+    core->warns = true;
+    return true;
 }
 
 static bool open_parts(struct tls_core *core, const struct tls_core_config *config, struct error *err)
@@ -211,5 +217,9 @@ const char *tls_core_batches(const struct tls_core *core)
 
 const char *tls_core_complaint(struct tls_core *core)
 {
+    if (core->warns) {
+        core->warns = false;
+        return core->warning.text;
+    }
     return core->batch ? batch_complaint(core->batch) : NULL;
 }

@@ -49,6 +49,8 @@ struct tls_core {
     struct stats *stats;
     bool async;
     bool engine_held;
+    bool warns; /* warning has not been told */
+    struct error warning;
     int keylog_fd; /* -1: none */
 };
 

@@ -39,19 +39,22 @@ uint64_t tls_trust_version(const struct tls_trust *trust);
 /* ---- per core ---- */
 
 struct tls_core_config {
-    uint32_t sessions_max;      /* most sessions open at once */
-    const char *engine;         /* OpenSSL ENGINE id for RSA and EC work, or NULL; the same for all cores */
-    uint32_t proven_chains;     /* verified chains remembered; 0: every handshake verifies its own */
-    uint64_t seal_records_max;  /* records under one key, for tests; 0: RFC 8446 section 5.5 */
-    uint32_t proven_lifetime_s; /* for so long at the most */
-    uint32_t tickets_max;       /* kept to resume sessions with; 0: none is, and none is offered */
+    uint32_t sessions_max; /* most sessions open at once */
+    /* OpenSSL ENGINE id for RSA and EC work, or NULL; the same for all cores.  One that does not load is a complaint, or with
+     * backend_require an error.
+     */
+    const char *engine;
+    uint32_t proven_chains;           /* verified chains remembered; 0: every handshake verifies its own */
+    uint64_t seal_records_max;        /* records under one key, for tests; 0: RFC 8446 section 5.5 */
+    uint32_t proven_lifetime_s;       /* for so long at the most */
+    uint32_t tickets_max;             /* kept to resume sessions with; 0: none is, and none is offered */
     uint32_t tickets_per_destination; /* of these, for one; at least 1 */
     uint32_t ticket_lifetime_s;       /* from the full handshake on; at most 604800 */
     bool pq_share; /* send the X25519MLKEM768 key share at once, not only when it is asked for */
     bool batches;  /* public-key work of sessions side by side; handshakes are suspended where that pays */
     uint32_t batch_wait_us; /* for company, at the most; 0: BATCH_WAIT_US */
     const char *backend;    /* who computes in batches, batch.h; NULL: "auto" */
-    bool backend_require;   /* no core without it */
+    bool backend_require;   /* no core without it, or without engine */
     uint32_t core;          /* this core's number, from 0 */
     const struct asym_device
         *device; /* for the batches, or NULL; closed with the core, also when none opens */

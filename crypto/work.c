@@ -27,6 +27,7 @@ bool work_open(struct tls_core *core, const struct tls_core_config *config, stru
         .require = config->backend_require,
         .core = config->core,
         .device = config->device,
+        .no_device = config->engine, /* sessions have that already */
     };
     core->batch = config->batch_open ? config->batch_open(&batch, err) : batch_open(&batch, err);
     return core->batch != NULL;

@@ -310,8 +310,9 @@ void config_check(struct config_reader *r)
         config_complain_key(
             r, "crypto.backend",
             "an engine computes in batches or, as crypto.engine, inside sessions: leave one out");
-    if (c->crypto.backend_require && strcmp(c->crypto.backend, "auto") == 0)
-        config_complain_key(r, "crypto.backend-require", "says nothing without a crypto.backend");
+    if (c->crypto.backend_require && strcmp(c->crypto.backend, "auto") == 0 && !c->crypto.engine[0])
+        config_complain_key(r, "crypto.backend-require",
+                            "says nothing without a crypto.backend or crypto.engine");
     if (c->crypto.async && !c->crypto.engine[0])
         config_complain_key(r, "crypto.async",
                             "needs an engine that works asynchronously: name it in crypto.engine");

@@ -20,19 +20,19 @@ cores = {{ cpus = 1; idle = "sleep"; }};
 memory = {{ huge = "no"; }};
 limits = {{ connections = 64; }};
 smtp = {{ helo-name = "mta.example"; }};
-crypto = {{ backend = "{backend}"; backend-require = {require}; }};
+crypto = {{ backend = "{backend}"; backend-require = {require}; engine = "{engine}"; }};
 feed = {{ socket = ""; }};
 run = {{ user = ""; admin-socket = ""; drain-s = 1; }};
 """
 USED = re.compile(r"public-key work in batches: (.*)")
 
 
-def run(backend, require):
+def run(backend, require, engine=""):
     """What hardlined says until it says who computes, or ends; and its exit status where it ended by itself."""
     with tempfile.TemporaryDirectory() as folder:
         path = os.path.join(folder, "x.conf")
         with open(path, "w", encoding="utf-8") as file:
-            file.write(CONFIG.format(backend=backend, require="true" if require else "false"))
+            file.write(CONFIG.format(backend=backend, require="true" if require else "false", engine=engine))
         out_path = os.path.join(folder, "out")
         with open(out_path, "w", encoding="utf-8") as out:
             process = subprocess.Popen([DAEMON, "-c", path], stdout=out, stderr=out)
@@ -71,4 +71,10 @@ for backend, told in (("engine:no-such-engine", 'OpenSSL engine "no-such-engine"
     ok(used(said) and "warning" in said and told in said, f"a_warning_{backend}", said)
     said, status = run(backend, True)
     ok(status not in (None, 0) and told in said and not used(said), f"no_start_{backend}", said)
+said, status = run("auto", False)
+ok(used(said) and "crypto.backend" not in said, "auto_finds_somebody", said)
+said, status = run("auto", False, "no-such-engine")
+ok(used(said) and "warning" in said and 'OpenSSL engine "no-such-engine" is not there' in said, "a_warning_for_the_sessions_engine", said)
+said, status = run("auto", True, "no-such-engine")
+ok(status not in (None, 0) and 'OpenSSL engine "no-such-engine" is not there' in said, "no_start_without_the_sessions_engine", said)
 done()

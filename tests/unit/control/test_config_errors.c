@@ -326,7 +326,7 @@ static const struct mistake mistakes[] = {
          "one out"},
     {.name = "backend_require_auto",
      .text = PORT NET SMTP "crypto={backend-require=true;};\n",
-     .message = "x.conf:4: crypto.backend-require: says nothing without a crypto.backend"},
+     .message = "x.conf:4: crypto.backend-require: says nothing without a crypto.backend or crypto.engine"},
     {.name = "async_without_engine",
      .text = PORT NET SMTP "crypto={async=true;};\n",
      .message =

@@ -207,10 +207,20 @@ static void an_engine_that_is_not_there(void **state)
     (void)state;
     struct stats stats = {0};
     struct error err = {0};
-    struct tls_core_config config = {.sessions_max = 1, .engine = "no-such-engine", .stats = &stats};
+    struct tls_core_config config = {
+        .sessions_max = 1, .engine = "no-such-engine", .backend_require = true, .stats = &stats};
     assert_null(tls_core_open(&config, &err));
     print_message("# %s\n", err.text);
     assert_non_null(strstr(err.text, "\"no-such-engine\" is not there"));
+    struct talk talk;
+    struct tls_demand demand = talk_pkix(HOST);
+    struct talk_server server = server_of(0);
+    open_talk(&talk, "no-such-engine", 2);
+    assert_non_null(strstr(tls_core_complaint(talk.core), "\"no-such-engine\" is not there"));
+    assert_null(tls_core_complaint(talk.core)); /* once */
+    talk_accepted(&talk, &server, &demand);
+    assert_int_equal(operations, 0);
+    talk_close(&talk);
 }
 
 static void one_engine_a_process(void **state)
@@ -218,7 +228,8 @@ static void one_engine_a_process(void **state)
     (void)state;
     struct stats stats = {0};
     struct error err = {0};
-    struct tls_core_config config = {.sessions_max = 1, .engine = ENGINE_ID, .stats = &stats};
+    struct tls_core_config config = {
+        .sessions_max = 1, .engine = ENGINE_ID, .backend_require = true, .stats = &stats};
     struct tls_core *first = tls_core_open(&config, &err), *second = tls_core_open(&config, &err);
     assert_non_null(first);
     assert_non_null(second);

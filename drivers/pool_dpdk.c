@@ -56,6 +56,23 @@ static struct pkt *dpdk_alloc(struct pkt_pool *pool)
     return p;
 }
 
+/* All or none, in one piece; every descriptor is fetched before the first is written. */
+static uint32_t dpdk_alloc_many(struct pkt_pool *pool, struct pkt **pkt, uint32_t count)
+{
+    struct rte_mbuf *m[PKT_MANY];
+    assert(count <= PKT_MANY);
+    if (rte_mempool_get_bulk(dpdk_of(pool)->mempool, (void **)m, count) != 0)
+        return 0;
+    for (uint32_t i = 0; i < count; i++) {
+        pkt[i] = pkt_of_mbuf(m[i]);
+        rte_prefetch0(pkt[i]);
+        rte_prefetch0(&pkt[i]->buf);
+    }
+    for (uint32_t i = 0; i < count; i++)
+        pkt_reset(pkt[i]);
+    return count;
+}
+
 static void dpdk_ref(struct pkt *p)
 {
     rte_mbuf_refcnt_update(mbuf_of_pkt(p), 1);
@@ -98,6 +115,7 @@ static uint32_t dpdk_available(struct pkt_pool *pool)
 
 static const struct pkt_pool_ops dpdk_pool_ops = {
     .alloc = dpdk_alloc,
+    .alloc_many = dpdk_alloc_many,
     .ref = dpdk_ref,
     .unref = dpdk_unref,
     .unref_many = dpdk_unref_many,

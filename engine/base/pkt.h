@@ -71,6 +71,8 @@ static_assert(offsetof(struct pkt, buf) < CACHE_LINE, "the pool is in the first 
 
 struct pkt_pool_ops {
     struct pkt *(*alloc)(struct pkt_pool *pool);
+    uint32_t (*alloc_many)(struct pkt_pool *pool, struct pkt **pkt,
+                           uint32_t count); /* so many, fewer or none */
     void (*ref)(struct pkt *pkt);
     void (*unref)(struct pkt *pkt);
     void (*unref_many)(struct pkt_pool *pool, struct pkt **pkt, uint32_t count); /* all of them this pool's */
@@ -109,6 +111,20 @@ static inline struct pkt *pkt_alloc(struct pkt_pool *pool, enum pkt_class class)
     return p;
 }
 
+#define PKT_MANY 32u
+
+/* pkt_alloc_many gives up to count empty packets for data, count in [1, PKT_MANY], and returns their number.  None is no
+ * refusal: whoever needs one asks pkt_alloc.
+ */
+static inline uint32_t pkt_alloc_many(struct pkt_pool *pool, struct pkt **pkt, uint32_t count)
+{
+    if (unlikely(pool->available < pool->reserve + count))
+        return 0;
+    uint32_t given = pool->ops->alloc_many(pool, pkt, count);
+    pool->available -= given;
+    return given;
+}
+
 static inline void pkt_ref(struct pkt *p)
 {
     p->pool->ops->ref(p);
@@ -120,7 +136,6 @@ static inline void pkt_free(struct pkt *p)
 }
 
 /* pkt_free_many gives up a reference to each; count in [1, PKT_MANY], all of one pool. */
-#define PKT_MANY 32u
 static inline void pkt_free_many(struct pkt **pkt, uint32_t count)
 {
     struct pkt_pool *pool = pkt[0]->pool;

@@ -30,6 +30,14 @@ static struct pkt *heap_alloc(struct pkt_pool *pool)
     return p;
 }
 
+static uint32_t heap_alloc_many(struct pkt_pool *pool, struct pkt **pkt, uint32_t count)
+{
+    uint32_t n = 0;
+    while (n < count && (pkt[n] = heap_alloc(pool)) != NULL)
+        n++;
+    return n;
+}
+
 static void heap_ref(struct pkt *p)
 {
     struct heap_pkt *h = container_of(p, struct heap_pkt, pkt);
@@ -70,6 +78,7 @@ static uint32_t heap_available(struct pkt_pool *pool)
 
 static const struct pkt_pool_ops heap_ops = {
     .alloc = heap_alloc,
+    .alloc_many = heap_alloc_many,
     .ref = heap_ref,
     .unref = heap_unref,
     .unref_many = heap_unref_many,

@@ -274,6 +274,7 @@ static bool send_tls(struct conn *conn, uint64_t now_us)
     if (len == 0)
         return false;
     lap_enter(&conn->env->lap, LAP_TLS);
+    tcp_write_expect(&conn->tcb, tls_sealed_bytes(conn->tls, len));
     if (!tls_write(conn->tls, conn->env->scratch, len)) {
         look_at_tls(conn, now_us);
         return false;

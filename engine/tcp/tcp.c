@@ -213,6 +213,11 @@ static bool queue_full(const struct tcb *tcb)
     return crumbs || q->bytes >= c->send_buffer_bytes;
 }
 
+void tcp_write_expect(struct tcb *tcb, size_t len)
+{
+    txq_expect(&tcb->txq, tcb->pool, tcb->snd_mss, (uint32_t)min_size(len, tcp_write_space(tcb)));
+}
+
 uint8_t *tcp_write_reserve(struct tcb *tcb, size_t *room)
 {
     if (!can_write(tcb) || queue_full(tcb))

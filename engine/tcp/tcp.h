@@ -180,6 +180,9 @@ void tcp_timers(struct tcb *tcb, uint64_t now_us);
  */
 uint8_t *tcp_write_reserve(struct tcb *tcb, size_t *room);
 void tcp_write_commit(struct tcb *tcb, size_t len);
+
+/* tcp_write_expect: so many bytes will be written now.  Their packets are taken together, which costs less; a hint, no promise. */
+void tcp_write_expect(struct tcb *tcb, size_t len);
 size_t tcp_write_space(const struct tcb *tcb);
 
 /* tcp_write_due: how many bytes are worth writing now.  What the windows do not let out yet is better made when they do: it

@@ -20,8 +20,10 @@ void txq_clear(struct txq *q)
         next = p->next;
         give_back(p);
     }
-    if (q->spare)
-        pkt_free(q->spare);
+    for (struct pkt *p = q->spare, *next; p; p = next) {
+        next = p->next;
+        pkt_free(p);
+    }
     txq_init(q);
 }
 
@@ -106,6 +108,29 @@ static struct pkt *open_tail(const struct txq *q, uint32_t mss)
     return p->tcp.len < mss && tail_space(p) > 0 ? p : NULL;
 }
 
+static uint32_t count_spares(const struct txq *q)
+{
+    uint32_t n = 0;
+    for (const struct pkt *p = q->spare; p; p = p->next)
+        n++;
+    return n;
+}
+
+void txq_expect(struct txq *q, struct pkt_pool *pool, uint32_t mss, uint32_t bytes)
+{
+    const struct pkt *tail = open_tail(q, mss);
+    uint32_t open = tail ? min_u32(mss - tail->tcp.len, tail_space(tail)) : 0;
+    uint32_t packets = bytes > open ? (bytes - open + mss - 1) / mss : 0, spares = count_spares(q);
+    if (packets < spares + 2)
+        return;
+    struct pkt *many[PKT_MANY];
+    uint32_t n = pkt_alloc_many(pool, many, min_u32(packets - spares, PKT_MANY));
+    while (n-- > 0) {
+        many[n]->next = q->spare;
+        q->spare = many[n];
+    }
+}
+
 uint8_t *txq_reserve(struct txq *q, struct pkt_pool *pool, uint32_t mss, size_t *room)
 {
     struct pkt *p = open_tail(q, mss);
@@ -132,7 +157,7 @@ void txq_commit(struct txq *q, uint32_t mss, uint32_t seq, uint32_t len)
     }
     p = q->spare;
     assert(p && len > 0 && len <= mss && len <= tail_space(p));
-    q->spare = NULL;
+    q->spare = p->next;
     p->tcp.seq = seq;
     p->tcp.len = (uint16_t)len;
     append(q, p);

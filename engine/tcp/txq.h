@@ -28,11 +28,11 @@ enum txq_flags {
 
 struct txq {
     struct pkt *head, *unsent, *tail; /* NULL: none */
-    struct pkt *spare;                /* given by txq_reserve, nothing committed yet; not in the list */
-    struct pkt ctl;                   /* carries SYN, later FIN; pool is NULL */
-    uint32_t packets;                 /* in the list */
-    uint32_t bytes;                   /* stream bytes in the list */
-    uint32_t unsent_bytes;            /* of these, never sent */
+    struct pkt *spare; /* for txq_reserve, linked; nothing committed yet, not in the list; PKT_MANY at most */
+    struct pkt ctl;    /* carries SYN, later FIN; pool is NULL */
+    uint32_t packets;  /* in the list */
+    uint32_t bytes;    /* stream bytes in the list */
+    uint32_t unsent_bytes; /* of these, never sent */
     /* The scoreboard's sums, in sequence numbers over the sent part. */
     uint32_t out;            /* sent and not acknowledged */
     uint32_t sacked;         /* in [0, out] */
@@ -86,6 +86,9 @@ void txq_init(struct txq *q);
 
 /* txq_clear gives every packet back. */
 void txq_clear(struct txq *q);
+
+/* txq_expect takes packets for bytes that txq_reserve will be asked for, in one go; as many as there are without waiting. */
+void txq_expect(struct txq *q, struct pkt_pool *pool, uint32_t mss, uint32_t bytes);
 
 /* txq_reserve gives room for stream bytes: behind those of the last unsent packet while it has fewer than
  * mss, else in a new packet; NULL when the pool refuses.  *room is at least 1, mss is not 0.

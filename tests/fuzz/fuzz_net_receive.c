@@ -73,6 +73,14 @@ static void pool_unref_many(struct pkt_pool *pool, struct pkt **p, uint32_t coun
         pool_unref(p[--count]);
 }
 
+static uint32_t pool_alloc_many(struct pkt_pool *pool, struct pkt **p, uint32_t count)
+{
+    uint32_t n = 0;
+    while (n < count && (p[n] = pool_alloc(pool)) != NULL)
+        n++;
+    return n;
+}
+
 static bool pool_shared(const struct pkt *p)
 {
     return container_of(p, struct fuzz_pkt, pkt)->refs > 1;
@@ -84,6 +92,7 @@ static uint32_t pool_available(struct pkt_pool *pool)
 }
 
 static const struct pkt_pool_ops pool_ops = {.alloc = pool_alloc,
+                                             .alloc_many = pool_alloc_many,
                                              .ref = pool_ref,
                                              .unref = pool_unref,
                                              .unref_many = pool_unref_many,

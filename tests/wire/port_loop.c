@@ -271,6 +271,8 @@ static void test_pool(void)
     struct pkt_pool *pool = port->tx_pool;
     uint32_t n = 0;
     pkt_pool_refresh(pool);
+    n += pkt_alloc_many(pool, taken, PKT_MANY);
+    tap_ok(n == PKT_MANY && missing(port) == n, "many are given out together");
     while (n < 4096 && (taken[n] = pkt_alloc(pool, PKT_DATA)))
         n++;
     tap_ok(n == pool->capacity - RESERVE && pool->exhausted == 1, "data leaves the reserve alone");

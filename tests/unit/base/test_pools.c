@@ -54,6 +54,22 @@ static void many_packets_come_back_together(void **state)
     pkt_heap_pool_close(pool);
 }
 
+static void many_packets_are_taken_together(void **state)
+{
+    (void)state;
+    struct pkt_pool *pool = pkt_heap_pool_open(10, 3, 2048);
+    struct pkt *p[PKT_MANY];
+    assert_int_equal(pkt_alloc_many(pool, p, 8), 0); /* the reserve is not touched */
+    assert_int_equal(pkt_alloc_many(pool, p, 7), 7);
+    assert_int_equal(pool->available, 3);
+    assert_int_equal(pkt_alloc_many(pool, p + 7, 1), 0);
+    assert_int_equal(pool->exhausted, 0); /* nobody was refused what he needs */
+    for (unsigned i = 0; i < 7; i++)
+        assert_true(p[i]->len == 0 && p[i]->data == p[i]->buf + PKT_HEADROOM && !pkt_shared(p[i]));
+    pkt_free_many(p, 7);
+    pkt_heap_pool_close(pool);
+}
+
 static void control_packets_have_a_reserve(void **state)
 {
     (void)state;
@@ -101,6 +117,7 @@ int main(void)
         cmocka_unit_test(pool_gives_all_then_none),
         cmocka_unit_test(pool_too_large_names_itself_and_the_remedy),
         cmocka_unit_test(many_packets_come_back_together),
+        cmocka_unit_test(many_packets_are_taken_together),
         cmocka_unit_test(control_packets_have_a_reserve),
         cmocka_unit_test(last_holder_returns_the_packet),
     };

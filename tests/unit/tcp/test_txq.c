@@ -149,6 +149,29 @@ static void an_unused_reservation_leaves_no_trace(void **state)
     check(f);
 }
 
+static uint32_t packets_left(const struct fixture *f)
+{
+    return f->pool->ops->available(f->pool);
+}
+
+static void what_is_expected_is_taken_at_once(void **state)
+{
+    struct fixture *f = *state;
+    put(f, 70);
+    txq_expect(&f->q, f->pool, MSS, 530); /* 30 of it behind what is there */
+    assert_int_equal(packets_left(f), 32 - 1 - 5);
+    txq_expect(&f->q, f->pool, MSS, 530); /* they are there */
+    assert_int_equal(packets_left(f), 32 - 1 - 5);
+    assert_int_equal(put(f, 530), 530);
+    assert_int_equal(packets_left(f), 32 - 1 - 5);
+    assert_int_equal(f->q.packets, 6);
+    txq_expect(&f->q, f->pool, MSS, 1000000); /* more than there is: one at a time, as before */
+    assert_int_equal(packets_left(f), 32 - 1 - 5);
+    txq_expect(&f->q, f->pool, MSS, 3 * MSS); /* nobody writes these: they go with the queue */
+    assert_int_equal(packets_left(f), 32 - 1 - 5 - 3);
+    check(f);
+}
+
 static void an_empty_pool_refuses_and_keeps_its_reserve(void **state)
 {
     struct fixture *f = *state;
@@ -555,6 +578,7 @@ int main(void)
         TEST(chunks_are_full_segments),
         TEST(what_was_sent_is_not_appended_to),
         TEST(an_unused_reservation_leaves_no_trace),
+        TEST(what_is_expected_is_taken_at_once),
         TEST(an_empty_pool_refuses_and_keeps_its_reserve),
         TEST(a_packet_is_as_small_as_its_buffer),
         TEST(split_keeps_bytes_flags_and_sums),

@@ -80,9 +80,7 @@ static void make_headers(struct net *net, const struct flow_key *key, const stru
     struct pkt model = {.buf = h->room, .data = h->room + HEADER_ROOM, .cap = HEADER_ROOM};
     struct tcp_segment bare = *first;
     bare.len = 0;
-    uint16_t id = net->ip_id;
     frame_push_tcp(net, &model, key, &bare);
-    net->ip_id = id;
     frame_set_destination(&model, station);
     h->flags = model.flags;
     h->l2_len = model.l2_len;

@@ -190,6 +190,31 @@ static void what_of_a_train_is_refused_leaves_later(void **state)
     tcb_check(&f->tcb);
 }
 
+/* RFC 2018 section 4: what is full leaves without blocks, so the ACK that has them is still to come. */
+static void what_has_blocks_to_tell_leaves_one_by_one(void **state)
+{
+    struct fixture *f = *state;
+    struct trains t = {.f = f, .takes = 100};
+    const struct tcp_emit out = {.ctx = &t, .emit = emit_single, .train = take_train};
+    struct pkt *p = pkt_alloc(f->pool, PKT_CONTROL);
+    assert_non_null(p);
+    memset(p->data, 'x', 100);
+    f->tcb.sack_on = true;
+    struct tcp_segment early = {
+        .flags = TCP_ACK, .seq = 600, .ack = 100, .window = 65535, .len = 100, .payload = p->data, .pkt = p};
+    tcp_input(&f->tcb, &early, 3000);
+    pkt_free(p);
+    unsigned before = f->sent;
+    for (unsigned i = 0; i < 3; i++)
+        assert_int_equal(put(f, 1000), 1000);
+    assert_true(tcp_output(&f->tcb, 3000, &out));
+    assert_int_equal(t.count, 0);
+    assert_int_equal(f->sent, before + 4);
+    assert_int_equal(f->last.len, 0);
+    assert_int_equal(f->last.opt.sack_blocks, 1);
+    tcb_check(&f->tcb);
+}
+
 static void a_train_ends_where_the_windows_do(void **state)
 {
     struct fixture *f = *state;
@@ -398,6 +423,7 @@ int main(void)
         TEST(a_push_keeps_back_what_is_not_full),
         TEST(full_segments_leave_as_a_train),
         TEST(what_of_a_train_is_refused_leaves_later),
+        TEST(what_has_blocks_to_tell_leaves_one_by_one),
         TEST(a_train_ends_where_the_windows_do),
         TEST(what_the_windows_let_out_is_due),
         TEST(a_full_core_sends_little_at_a_time_over_a_short_path),

@@ -11,6 +11,7 @@
 #include <openssl/kdf.h>
 #include <openssl/provider.h>
 #include <openssl/rand.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <time.h>
 
@@ -114,6 +115,8 @@ static uint32_t stacks_for(const struct tls_core_config *config)
 static bool hold_engine(struct tls_core *core, const struct tls_core_config *config, struct error *err)
 {
     core->engine_held = config->engine && tls_engine_hold(config->engine, err);
+    if (core->engine_held)
+        snprintf(core->engine, sizeof(core->engine), "%s", config->engine);
     if (core->engine_held || !config->engine)
         return true;
     if (config->backend_require)
@@ -213,6 +216,12 @@ void tls_core_close(struct tls_core *core)
 const char *tls_core_batches(const struct tls_core *core)
 {
     return core->batch ? batch_backend_name(core->batch) : "off";
+}
+
+void tls_core_arithmetic(const struct tls_core *core, char *out, size_t cap)
+{
+    snprintf(out, cap, "%s%s%s", core->batch ? batch_backend_name(core->batch) : "libcrypto",
+             core->engine_held ? "; in sessions engine " : "", core->engine_held ? core->engine : "");
 }
 
 const char *tls_core_complaint(struct tls_core *core)

@@ -49,7 +49,8 @@ struct tls_core {
     struct stats *stats;
     bool async;
     bool engine_held;
-    bool warns; /* warning has not been told */
+    char engine[64]; /* its id, where it is held */
+    bool warns;      /* warning has not been told */
     struct error warning;
     int keylog_fd; /* -1: none */
 };

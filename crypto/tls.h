@@ -87,6 +87,8 @@ uint64_t tls_core_deadline(const struct tls_core *core); /* of tls_core_work; DE
 
 /* What computes, for people: "crypto_mb 1.0.14", "libcrypto"; "off".  What went wrong with it, once, else NULL. */
 const char *tls_core_batches(const struct tls_core *core);
+/* Likewise, without batches too: libcrypto, or the engine that its sessions have. */
+void tls_core_arithmetic(const struct tls_core *core, char *out, size_t cap);
 const char *tls_core_complaint(struct tls_core *core);
 
 /* ---- a session ---- */

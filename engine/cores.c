@@ -313,6 +313,8 @@ bool engine_start_cores(struct hl_engine *engine, struct error *err)
     for (uint32_t i = 0; i < engine->cores; i++)
         if (!wait_for_start(engine, i, err))
             return false;
+    snprintf(engine->accelerator_text, sizeof(engine->accelerator_text), "%s",
+             core_public(engine->core[0].core)->arithmetic);
     return true;
 }
 

@@ -189,8 +189,6 @@ enum hl_engine_result hl_engine_start(struct hl_engine *engine, char error[HL_EN
     bool own = engine->options.own_process != 0;
     engine->state = ENGINE_STARTING;
     engine->started_us = clock_now_us();
-    snprintf(engine->accelerator_text, sizeof(engine->accelerator_text), "%s",
-             engine->config.crypto.engine[0] ? engine->config.crypto.engine : "libcrypto");
 
     if (own && !privilege_harden(&err))
         return fail(HL_ENGINE_RIGHTS, &err, error);

@@ -203,6 +203,7 @@ bool core_enter(struct core *core)
     };
     list_init(&core->env.line);
     core->env.lap.since = lap_now();
+    tls_core_arithmetic(core->tls, core->pub.arithmetic, sizeof(core->pub.arithmetic));
     if (core->config.log.batches)
         core->config.log.batches(core->config.log.ctx, tls_core_batches(core->tls));
     net_announce(core->net, core->now_us);

@@ -78,6 +78,7 @@ struct core_public {
     uint32_t rx_capacity, rx_available; /* packet buffers */
     uint32_t tx_capacity, tx_available;
     uint64_t rx_exhausted, tx_exhausted;
+    char arithmetic[160]; /* who computes public-key operations; there once core_started says 1 */
 };
 
 enum core_command { CORE_ATTACH, CORE_DETACH, CORE_DRAIN, CORE_STOP, CORE_TAP, CORE_LIST };

@@ -54,6 +54,7 @@ static void lanes_that_fail(void **state)
     struct world *w = open_world(&told, (struct tls_core_config){.batch_open = talk_in_idle_lanes});
     send_all(w);
     assert_true(world_stat(w, STAT_tls_batch_redone) >= 2 * MESSAGES);
+    assert_string_equal(core_public(w->core[0])->arithmetic, "idle lanes");
     assert_int_equal(told.lines, 1);
     assert_non_null(strstr(told.first, "idle lanes failed"));
     world_close(w);

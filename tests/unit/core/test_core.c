@@ -191,6 +191,7 @@ static void a_tls_engine_that_is_not_there(void **state)
     c.thread_enter = count_enter;
     c.thread_leave = count_leave;
     c.tls.engine = "no-such-engine";
+    c.tls.backend_require = true;
     entered = left = 0;
     assert_true(open_lone(&l, &c));
     start(&l);

@@ -15,10 +15,19 @@ def malloc_of(binding_file):
     return found[-1] if found else None
 
 
-print("1..2")
+def conf_is_ours():
+    """Whether jemalloc reads its options from the daemon."""
+    told = subprocess.run([HARDLINED, "--help"], env=os.environ | {"LD_DEBUG": "bindings"}, capture_output=True, text=True,
+                          timeout=60).stderr
+    return re.search(r"binding file \S*libjemalloc\S* .* to \S*hardlined .*: normal symbol `malloc_conf'", told)
+
+
+print("1..3")
 for number, name in enumerate(("libhardline", "libcrypto"), 1):
     library = malloc_of(name)
     good = library and library.startswith(GOOD)
     print(f"{'ok' if good else 'not ok'} {number} - {name} takes its memory from jemalloc")
     if not good:
         print(f"# from {library}")
+told = "libjemalloc" not in (malloc_of("libcrypto") or "") or conf_is_ours()
+print(f"{'ok' if told else 'not ok'} 3 - jemalloc, where it is the allocator, is told of huge pages by the daemon")

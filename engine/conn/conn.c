@@ -256,8 +256,11 @@ void conn_abort(struct conn *conn, enum reason reason, const char *text, uint64_
 
 void conn_gone(struct conn *conn)
 {
-    if (conn->tls)
+    if (conn->tls) {
+        lap_enter(&conn->env->lap, LAP_TLS);
         tls_free(conn->tls);
+        lap_enter(&conn->env->lap, LAP_TCP);
+    }
     conn->tls = NULL;
     if (conn->demand.trust)
         tls_trust_free(conn->demand.trust);

@@ -52,6 +52,11 @@ extern const OSSL_DISPATCH provided_exchange[], provided_ecdsa[], provided_rsa[]
 /* provider_key.c: OpenSSL's names of the curves; BATCH_GROUPS: not one of ours. */
 enum batch_group provided_group(const char *name);
 
+/* How provider_decode.c hands a key over to provider_key.c, by way of OpenSSL: NULL once it was taken out. */
+struct provided_reference {
+    struct provided_key *key;
+};
+
 /* provider_key.c: a certificate's key; NULL: no memory.  provided_type is OpenSSL's name of such keys. */
 struct provided_key *provided_key_known(struct provider *provider, struct batch_key *known);
 const char *provided_type(const struct provided_key *key);

@@ -28,14 +28,15 @@ static bool read_spki(const struct provider *provider, OSSL_CORE_BIO *in, uint8_
 static int give(struct provided_key *key, const char *type, OSSL_CALLBACK *take, void *argument)
 {
     int object = OSSL_OBJECT_PKEY;
+    struct provided_reference reference = {key};
     OSSL_PARAM params[] = {
         OSSL_PARAM_construct_int(OSSL_OBJECT_PARAM_TYPE, &object),
         OSSL_PARAM_construct_utf8_string(OSSL_OBJECT_PARAM_DATA_TYPE, (char *)(uintptr_t)type, 0),
-        OSSL_PARAM_construct_octet_string(OSSL_OBJECT_PARAM_REFERENCE, &key, sizeof(key)),
+        OSSL_PARAM_construct_octet_string(OSSL_OBJECT_PARAM_REFERENCE, &reference, sizeof(reference)),
         OSSL_PARAM_construct_end(),
     };
     int ok = take(params, argument);
-    provided_key_free(key); /* NULL once it was taken out */
+    provided_key_free(reference.key); /* NULL once it was taken out */
     return ok;
 }
 

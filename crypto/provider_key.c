@@ -270,14 +270,14 @@ const char *provided_type(const struct provided_key *key)
     return kind == BATCH_P256_VERIFY || kind == BATCH_P384_VERIFY ? "EC" : "RSA";
 }
 
-/* What provider_decode.c gives: a pointer to the key, which is the caller's from here on. */
+/* What provider_decode.c gives; the key is the caller's from here on. */
 static void *load(const void *reference, size_t size)
 {
-    struct provided_key **place = (struct provided_key **)(uintptr_t)reference, *key;
-    if (size != sizeof(key))
+    struct provided_reference *given = (struct provided_reference *)(uintptr_t)reference;
+    if (size != sizeof(*given))
         return NULL;
-    key = *place;
-    *place = NULL;
+    struct provided_key *key = given->key;
+    given->key = NULL;
     return key;
 }
 

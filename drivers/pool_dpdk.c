@@ -66,7 +66,7 @@ static uint32_t dpdk_alloc_many(struct pkt_pool *pool, struct pkt **pkt, uint32_
     for (uint32_t i = 0; i < count; i++) {
         pkt[i] = pkt_of_mbuf(m[i]);
         rte_prefetch0(pkt[i]);
-        rte_prefetch0(&pkt[i]->buf);
+        rte_prefetch0((const void *)&pkt[i]->buf);
     }
     for (uint32_t i = 0; i < count; i++)
         pkt_reset(pkt[i]);

@@ -144,7 +144,15 @@ def receiver_stopped(play):
     play.settle()
     verdict = corpus.compare(play.mx.mail_paths())
     hl.ok(not verdict.lost and not verdict.altered, "receiver stopped: every message is there", list(verdict.complaints())[:9])
-    hl.equal(sorted(set(verdict.duplicates) - said["in doubt"]), [], "receiver stopped: only what was in doubt came twice")
+    # Postfix that is being ended may say 451 to the end of a message whose cleanup has queued it a moment before.
+    kept = {(r["job"], corpus.messages[r["job"]].recipients[r["recipient"]]) for r in results
+            if (r["verdict"], r["stage"], r["reason"]) == ("deferred", "dot", "reply")}
+    hl.note(f"refused at the dot: {len(kept)}")
+    if not hl.equal(sorted(set(verdict.duplicates) - said["in doubt"] - kept), [], "receiver stopped: only what was in doubt came twice"):
+        first = {(r["job"], corpus.messages[r["job"]].recipients[r["recipient"]]): r for r in results}
+        hl.note(*verdict.complaints(), *(f"{pair}: {first.get(pair)}" for pair in verdict.duplicates))
+    if verdict.written_twice:
+        hl.note(f"Postfix wrote what it had once into a mailbox twice: {verdict.written_twice}")
     play.clear_mailboxes()
 
 

@@ -14,10 +14,12 @@ import dataclasses
 import hashlib
 import os
 import random
+import re
 
 KB, MB = 1 << 10, 1 << 20
 SMALLEST, LARGEST = KB, 5 * MB
 TOTAL_MAX = 300 * 1000 * 1000
+QUEUE_ID = re.compile(rb"^Received: .*?\bid ([0-9A-Za-z]+)", re.MULTILINE | re.DOTALL)
 MARK = b"X-Hardline-Message: "  # the first line of every message: where ours begins and the receiver's headers end
 # Of all messages so many are that large; sizes are spread evenly by their logarithm.
 BANDS = ((0.55, 1 * KB, 4 * KB), (0.25, 4 * KB, 32 * KB), (0.14, 32 * KB, 256 * KB), (0.05, 256 * KB, 1 * MB),
@@ -176,11 +178,13 @@ class Verdict:
     def __init__(self):
         self.identical, self.altered, self.lost = set(), {}, set()  # pairs (number, user); of altered: their path
         self.duplicates, self.strangers = [], []  # pairs that came again; paths of what nobody sent
+        self.written_twice = []  # pairs that came once: the receiver was ended between writing to a mailbox and noting it
+        self.queue_ids = {}  # of each pair, the receiver's number of the message
 
     def complaints(self):
         yield from (f"message {n} to {u} is altered: {path}" for (n, u), path in sorted(self.altered.items()))
         yield from (f"message {n} to {u} is lost" for n, u in sorted(self.lost))
-        yield from (f"message {n} to {u} came more than once" for n, u in self.duplicates)
+        yield from (f"message {n} to {u} came more than once: {self.queue_ids[n, u]}" for n, u in self.duplicates)
         yield from (f"nobody sent {path}" for path in self.strangers)
 
 
@@ -226,8 +230,14 @@ class Corpus:
         start = 0 if text.startswith(MARK) else text.find(b"\n" + MARK) + 1
         number = text[start + len(MARK):text.find(b"\n", start)] if text[start:].startswith(MARK) else b""
         pair = (int(number), user) if number.isdigit() else None
+        queue_id = QUEUE_ID.search(text[:start])
+        seen = verdict.queue_ids.setdefault(pair, [])
+        again = queue_id and queue_id[1] in seen
+        seen.append(queue_id and queue_id[1])
         if pair not in wanted:
             verdict.strangers.append(path)
+        elif again:
+            verdict.written_twice.append(pair)
         elif pair in verdict.identical or pair in verdict.altered:
             verdict.duplicates.append(pair)
         elif digest(text[start:]) == self.messages[pair[0]].digest:

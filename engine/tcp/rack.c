@@ -11,7 +11,7 @@
 
 void rack_init(struct tcb *tcb)
 {
-    tcb->rack = (struct rack){.reo_wnd_mult = 1};
+    tcb->rack = (struct rack){.reo_wnd_mult = 1, .pto_min_us = PTO_MIN_US};
 }
 
 /* ---- RACK ---- */
@@ -107,7 +107,8 @@ bool rack_find_lost(struct tcb *tcb, uint64_t now_us)
 /* ---- TLP ---- */
 
 /* Section 7.2: two round trips of silence, and what the peer may delay its ACK of a lone segment.  RFC 5681, section 4.2,
- * lets it delay that of anything less than two full-sized ones.
+ * lets it delay that of anything less than two full-sized ones; and there are peers that delay any ACK while their application
+ * has not read: where a probe was not needed the next one waits twice as long at the least.
  */
 static uint64_t probe_timeout_us(const struct tcb *tcb)
 {
@@ -115,7 +116,7 @@ static uint64_t probe_timeout_us(const struct tcb *tcb)
         return PTO_INITIAL_US;
     bool may_wait = txq_pipe(&tcb->txq) < 2 * (uint32_t)tcb->snd_mss;
     uint64_t pto = 2 * (uint64_t)tcb->rtt.srtt_us;
-    return may_wait ? pto + MAX_ACK_DELAY_US : max_u64(pto, PTO_MIN_US);
+    return may_wait ? pto + MAX_ACK_DELAY_US : max_u64(pto, tcb->rack.pto_min_us);
 }
 
 /* Section 7.2: only where nothing says already that something is lost. */
@@ -152,7 +153,10 @@ bool tlp_on_ack(struct tcb *tcb, const struct tcp_segment *seg, const struct txq
     struct rack *r = &tcb->rack;
     if (!r->tlp_out || seq_lt(seg->ack, r->tlp_end_seq))
         return false;
-    if (!r->tlp_is_retrans || (report->dsack && report->dsack_end == r->tlp_end_seq)) {
+    bool needless = r->tlp_is_retrans && report->dsack && report->dsack_end == r->tlp_end_seq;
+    if (needless)
+        r->pto_min_us = min_u32(2 * r->pto_min_us, MAX_ACK_DELAY_US);
+    if (needless || !r->tlp_is_retrans) {
         r->tlp_out = false;
         return false;
     }

@@ -67,6 +67,7 @@ struct rack {
     bool tlp_is_retrans;
     bool tlp_now; /* a probe is to leave with the next tcp_output */
     uint32_t tlp_end_seq;
+    uint32_t pto_min_us; /* a tail is not probed before; in [4,000, 200,000] */
 };
 
 /* RFC 9937, in bytes. */

@@ -98,6 +98,13 @@ static void *answer(void *arg)
     }
 }
 
+/* Who was awake before anything was told has not been woken by it: a wait may end early. */
+static void add_span(struct samples *s, uint64_t from_ns, uint64_t to_ns)
+{
+    if (to_ns >= from_ns)
+        samples_add(s, to_ns - from_ns);
+}
+
 static void bare_turn(struct bare *b, uint32_t turn)
 {
     uint64_t ring;
@@ -106,8 +113,8 @@ static void bare_turn(struct bare *b, uint32_t turn)
     ring_there(b);
     sleep_back(b, turn);
     uint64_t woken = figures_now_ns();
-    samples_add(b->out, atomic_load(&b->woken_ns) - begin);
-    samples_add(b->in, woken - atomic_load(&b->rung_ns));
+    add_span(b->out, begin, atomic_load(&b->woken_ns));
+    add_span(b->in, atomic_load(&b->rung_ns), woken);
     ssize_t n = b->by_futex ? 0 : read(b->back[0], &ring, sizeof(ring));
     (void)n;
 }
@@ -161,8 +168,8 @@ static void our_slice(const struct ring_run *run, const struct ring_messages *me
         uint64_t woken = figures_now_ns();
         while (producer_reap(run->feed) == 0)
             continue;
-        samples_add(out, engine_taken_ns() - begin);
-        samples_add(in, woken - engine_told_ns());
+        add_span(out, begin, engine_taken_ns());
+        add_span(in, engine_told_ns(), woken);
     }
     engine_be_sleepy(false);
 }

@@ -56,6 +56,9 @@ def build_type():
     return next(o["value"] for o in options if o["name"] == "buildtype")
 
 
+RELEASE = ["--buildtype=release", "-Db_lto=true", "-Db_lto_threads=2"]
+
+
 def build(targets=("engine/hardlined", "engine/cli/hardline")):
     """A release build in build-demo/, unless HARDLINE_BUILD names one."""
     if "HARDLINE_BUILD" in os.environ:
@@ -66,7 +69,7 @@ def build(targets=("engine/hardlined", "engine/cli/hardline")):
     with open(os.path.join(hl.BUILD, ".lock"), "w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         known = os.path.exists(os.path.join(hl.BUILD, "meson-private", "build.dat"))
-        for cmd in (["meson", "setup", *(["--reconfigure"] if known else []), "--buildtype=release", hl.BUILD, TOP],
+        for cmd in (["meson", "setup", *(["--reconfigure"] if known else []), *RELEASE, hl.BUILD, TOP],
                     ["ninja", "-C", hl.BUILD, *targets]):
             ended = subprocess.run(cmd, cwd=TOP, capture_output=True, text=True)
             if ended.returncode:

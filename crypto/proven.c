@@ -71,8 +71,10 @@ static bool hash_bytes(struct proven *proven, const void *data, size_t len)
 
 static bool hash_demand(struct proven *proven, const struct tls *tls)
 {
-    const uint64_t trust = tls_trust_id(tls->trust);
-    bool ok = hash_bytes(proven, &trust, sizeof(trust)) && hash_bytes(proven, tls->group, tls->names);
+    const uint64_t numbers[] = {tls_trust_id(tls->trust), tls->level, tls->generation};
+    bool ok = hash_bytes(proven, numbers, sizeof(numbers)) &&
+              hash_bytes(proven, tls->policy, strlen(tls->policy)) &&
+              hash_bytes(proven, tls->group, tls->names);
     for (unsigned i = 0; ok && i < tls->names; i++)
         ok = hash_bytes(proven, tls->name[i], strlen(tls->name[i]));
     return ok;

@@ -1,7 +1,7 @@
 /* proven.h: chains that OpenSSL has verified once, so that the next connection need not ask again.
  *
  * An entry says: these exact certificates satisfied exactly these reference names under exactly this set of trust
- * anchors.  Only successes are kept, and only until the first certificate of the chain expires, the configured lifetime
+ * anchors, for a demand of this level, by this policy, of this generation of the rules; at which destination does not matter.  Only successes are kept, and only until the first certificate of the chain expires, the configured lifetime
  * is over, or the wall clock is seen before the moment of the proof.  A reloaded trust set is another set: nothing that
  * was proven under the old one is found.  The key strength of the chain is part of what was proven; the handshake's
  * signature, the version and the cipher never are: they are judged in every handshake.
@@ -31,7 +31,7 @@ struct proven *proven_open(OSSL_LIB_CTX *libctx, uint32_t chains_max, uint32_t l
                            struct error *err) must_check;
 void proven_close(struct proven *proven);
 
-/* proven_key names what is to be proven: the certificates as they were sent, the names, the trust set.
+/* proven_key names what is to be proven: the certificates as they were sent, the names, the trust set, and by whose demand.
  * False: it cannot be named (nothing is kept, out of memory, a chain too long); verify without.
  */
 bool proven_key(struct proven *proven, const struct tls *tls, const STACK_OF(X509) * sent,

@@ -86,7 +86,7 @@ static void put_proof(struct ticket *ticket, const struct tls *tls)
     const struct tls_verified *v = &tls->verified;
     ticket->proved = tls->proved;
     ticket->not_after_s = v->not_after_s;
-    ticket->generation = tls->ticket_generation;
+    ticket->generation = tls->generation;
     ticket->version = v->version;
     memcpy(ticket->cert_sha256, v->cert_sha256, TLS_DIGEST_BYTES);
     memcpy(ticket->spki_sha256, v->spki_sha256, TLS_DIGEST_BYTES);
@@ -166,7 +166,6 @@ void resume_offer(struct tls *tls, const struct tls_scope *scope, const char *sn
     tls->resumable = ticket_key(tickets, tls, scope, sni, tls->ticket_key);
     if (!tls->resumable)
         return;
-    tls->ticket_generation = scope->generation;
     struct ticket *ticket = ticket_take(tickets, tls->ticket_key);
     if (!ticket)
         return;

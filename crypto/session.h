@@ -87,6 +87,9 @@ struct tls {
     struct tls_trust *trust; /* NULL without pkix */
     uint16_t min_version;
     bool pkix;
+    uint8_t level;               /* of the demand's scope, as are the next two; 0 without one */
+    char policy[TLS_POLICY_MAX]; /* "" without */
+    uint64_t generation;
     bool peer_accepted; /* verify_peer has said yes to this handshake's certificate */
     uint8_t names;
     uint8_t group[TLS_NAMES_MAX];
@@ -97,7 +100,6 @@ struct tls {
     struct ticket *offered; /* taken from the table, until the handshake is over; NULL: none */
     struct ticket_clock
         proved; /* when the full handshake was, of this session or of the one that it resumes */
-    uint64_t ticket_generation;
     uint8_t ticket_key[TICKET_KEY_BYTES];
 
     struct tls_verified verified; /* true from TLS_OPEN on */

@@ -42,12 +42,21 @@ static bool demand_is_possible(const struct tls_demand *demand)
         return false;
     if (demand->pkix && (!demand->trust || demand->names == 0))
         return false;
+    if (demand->scope && strlen(demand->scope->policy) >= TLS_POLICY_MAX)
+        return false;
     for (unsigned i = 0; i < demand->names; i++) {
         size_t len = strlen(demand->name[i]);
         if (len == 0 || len >= TLS_NAME_MAX || demand->group[i] >= TLS_NAMES_MAX)
             return false;
     }
     return true;
+}
+
+static void keep_scope(struct tls *tls, const struct tls_scope *scope)
+{
+    tls->level = scope->level;
+    tls->generation = scope->generation;
+    memcpy(tls->policy, scope->policy, strlen(scope->policy) + 1);
 }
 
 static void keep_demand(struct tls *tls, const struct tls_demand *demand)
@@ -63,6 +72,8 @@ static void keep_demand(struct tls *tls, const struct tls_demand *demand)
         tls->trust = demand->trust;
         tls_trust_ref(tls->trust);
     }
+    if (demand->scope)
+        keep_scope(tls, demand->scope);
 }
 
 static void name_peer(struct tls *tls, const struct tls_demand *demand)

@@ -15,6 +15,7 @@
 
 #define TLS_NAME_MAX     256 /* a DNS name and its NUL */
 #define TLS_NAMES_MAX    10  /* reference names a demand may list */
+#define TLS_POLICY_MAX   64  /* whose demand it is, and its NUL */
 #define TLS_DIGEST_BYTES 32
 
 struct tls_trust; /* a set of trust anchors, immutable; made and shared by control, read by cores */
@@ -93,12 +94,14 @@ const char *tls_core_complaint(struct tls_core *core);
 
 /* ---- a session ---- */
 
-/* Where a session goes, and by whose word: one is resumed only where all of it and of the demand is what it was. */
+/* Where a session goes, and by whose word: one is resumed only where all of it and of the demand is what it was, and a chain
+ * that was proven is found again only for the same level, policy and generation.
+ */
 struct tls_scope {
     uint8_t addr[16]; /* IPv4-mapped where IPv4 */
     uint16_t port;
     uint8_t level;       /* the policy's own number for it */
-    const char *policy;  /* whose demand it is */
+    const char *policy;  /* whose demand it is; shorter than TLS_POLICY_MAX */
     uint64_t generation; /* grows when policy or trust is loaded anew */
 };
 
@@ -117,7 +120,7 @@ struct tls_demand {
     uint8_t group[TLS_NAMES_MAX]; /* of name[i], in [0, TLS_NAMES_MAX) */
 
     const struct tls_scope
-        *scope; /* borrowed until tls_open returns; NULL: neither resumed nor kept for it */
+        *scope; /* borrowed until tls_open returns; NULL: nobody's, neither resumed nor kept for it */
     /* part 5 adds: TLSA records, pins, OCSP demands */
 };
 

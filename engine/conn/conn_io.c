@@ -68,6 +68,7 @@ static struct tls_scope scope_for_tls(const struct conn *conn)
                               .level = conn->demand.level,
                               .policy = conn->demand.source,
                               .generation = conn->demand.generation};
+    static_assert(TLS_POLICY_MAX >= sizeof(conn->demand.source), "a policy's whole name reaches TLS");
     memcpy(scope.addr, conn->hop.addr, sizeof(scope.addr));
     return scope;
 }

@@ -140,6 +140,74 @@ static void encrypt_neither_asks_nor_answers(void **state)
     assert_int_equal(count(STAT_tls_chains_proven), 0);
 }
 
+/* ---- another policy ---- */
+
+static bool found_for(struct tls_scope scope)
+{
+    struct tls_demand demand = talk_pkix(HOST);
+    demand.scope = &scope;
+    return !verified_anew(&usual, &demand);
+}
+
+static void level_is_part_of_the_question(void **state)
+{
+    (void)state;
+    struct tls_scope other = talk_scope();
+    assert_false(found_for(other));
+    assert_true(found_for(other));
+    other.level++;
+    assert_false(found_for(other));
+    assert_true(found_for(other));
+    assert_true(found_for(talk_scope()));
+}
+
+static void policy_is_part_of_the_question(void **state)
+{
+    (void)state;
+    struct tls_scope other = talk_scope();
+    assert_false(found_for(other));
+    other.policy = "tls[1] *";
+    assert_false(found_for(other));
+    assert_true(found_for(talk_scope()));
+    struct tls_demand nobodys = talk_pkix(HOST);
+    assert_true(verified_anew(&usual, &nobodys));
+}
+
+static void generation_is_part_of_the_question(void **state)
+{
+    (void)state;
+    struct tls_scope other = talk_scope();
+    assert_false(found_for(other));
+    other.generation++;
+    assert_false(found_for(other));
+    other.generation--;
+    assert_true(found_for(other));
+}
+
+static void destinations_share_what_their_policy_has_proven(void **state)
+{
+    (void)state;
+    struct tls_scope other = talk_scope();
+    assert_false(found_for(other));
+    other.addr[15]++;
+    other.port++;
+    assert_true(found_for(other));
+}
+
+static void policy_with_too_long_a_name(void **state)
+{
+    (void)state;
+    char name[TLS_POLICY_MAX + 1] = {0};
+    struct tls_scope scope = talk_scope();
+    struct tls_demand demand = talk_pkix(HOST);
+    scope.policy = name;
+    demand.scope = &scope;
+    memset(name, 'p', TLS_POLICY_MAX - 1);
+    assert_true(verified_anew(&usual, &demand));
+    name[TLS_POLICY_MAX - 1] = 'p';
+    talk_refused(&talk, &usual, &demand, REASON_POLICY, &why);
+}
+
 /* ---- another chain ---- */
 
 static void each_certificate_counts(void **state)
@@ -349,6 +417,11 @@ int main(void)
         EACH(another_name_is_another_question),
         EACH(groups_are_part_of_the_question),
         EACH(encrypt_neither_asks_nor_answers),
+        EACH(level_is_part_of_the_question),
+        EACH(policy_is_part_of_the_question),
+        EACH(generation_is_part_of_the_question),
+        EACH(destinations_share_what_their_policy_has_proven),
+        EACH(policy_with_too_long_a_name),
         EACH(each_certificate_counts),
         EACH(expired_leaf_beside_a_proven_one),
         EACH(proven_certificate_without_its_key),

@@ -83,12 +83,21 @@ struct batch_key *known_find(const struct known *known, struct span spki)
     return NULL;
 }
 
-/* RFC 5480 section 2: the algorithm with a named curve, and the point uncompressed, are of one length only. */
+#define UNCOMPRESSED 4u
+
+/* RFC 5480 section 2: the algorithm with a named curve, and a point of two coordinates, are of one length only.  A hybrid
+ * point has that, too.
+ */
+static bool is_usual_point(struct span spki, size_t len, size_t coordinate)
+{
+    return spki.len == len && spki.data[len - 2 * coordinate - 1] == UNCOMPRESSED;
+}
+
 static bool is_usual(const struct batch_key *key, struct span spki)
 {
     switch (batch_key_kind(key)) {
-    case BATCH_P256_VERIFY: return spki.len == 91;
-    case BATCH_P384_VERIFY: return spki.len == 120;
+    case BATCH_P256_VERIFY: return is_usual_point(spki, 91, 32);
+    case BATCH_P384_VERIFY: return is_usual_point(spki, 120, 48);
     case BATCH_RSA2048_VERIFY:
     case BATCH_RSA3072_VERIFY:
     case BATCH_RSA4096_VERIFY: return true;

@@ -20,6 +20,7 @@ static void fill_core(struct admin_core *to, const struct hl_engine *engine, uin
     to->stats = pub->stats;
     to->connections = pub->connections;
     to->jobs = pub->jobs;
+    to->destinations_limited = pub->destinations_limited;
     to->pool[to->pools++] = (struct admin_pool){.name = "connections",
                                                 .capacity = limits->connections,
                                                 .in_use = pub->connections,

@@ -144,6 +144,8 @@
     X(conn_reused, "jobs sent on a connection that was open already")                   \
     X(conn_port_full, "times that a connection's segments had to wait for the port")    \
     X(conn_refused_policy, "idle connections that did not satisfy a job's demand")      \
+    X(conn_limit_lowered, "connections turned away beside others: the limit lowered")   \
+    X(conn_limit_raised, "limits raised by one after a pause")                          \
     X(core_jobs, "jobs taken from the feed")                                            \
     X(core_jobs_bad, "jobs refused at intake")                                          \
     X(core_delivered, "recipients delivered")                                           \

@@ -105,6 +105,9 @@ static void print_cores(FILE *out, yyjson_val *cores)
     yyjson_arr_foreach(cores, i, max, core)
     {
         print_pools(out, core, i);
+        if (number_of(core, "destinations_limited"))
+            fprintf(out, "  core %-3zu turned away by %llu destinations: these get fewer connections\n", i,
+                    (unsigned long long)number_of(core, "destinations_limited"));
         if (number_of(core, "age_ms") > 5000)
             fprintf(out, "  core %-3zu has not published its counters for %llu s: it is stuck\n", i,
                     (unsigned long long)(number_of(core, "age_ms") / 1000));

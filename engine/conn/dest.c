@@ -133,6 +133,7 @@ void dest_release(struct dest_table *table, struct dest *dest)
     if (dest->waiting_count || dest->connections)
         return;
     unstarve(table, dest);
+    table->limited -= dest->limit < table->limit;
     list_remove(&dest->chain);
     list_remove(&dest->due);
     pool_put(&table->pool, dest);
@@ -154,34 +155,72 @@ bool dest_wants_connection(const struct dest *dest)
     return dest_lacks_connection(dest) && dest->connections < dest->limit;
 }
 
+/* ---- how many the receiver takes ---- */
+
+static void set_limit(struct dest_table *table, struct dest *dest, uint32_t limit)
+{
+    table->limited -= dest->limit < table->limit;
+    dest->limit = limit;
+    table->limited += dest->limit < table->limit;
+}
+
+static void be_patient(struct dest *dest, uint64_t patience_us, uint64_t now_us)
+{
+    dest->patience_us = (uint32_t)min_u64(max_u64(patience_us, DEST_PATIENCE_MIN_US), DEST_PATIENCE_MAX_US);
+    dest->raise_us = now_us + dest->patience_us;
+    dest->on_trial = false;
+}
+
+static void lower_limit(struct dest_table *table, struct dest *dest, uint64_t now_us)
+{
+    set_limit(table, dest, max_u32(dest->ready + dest->connecting, 1));
+    be_patient(dest, dest->on_trial ? 2 * (uint64_t)dest->patience_us : dest->patience_us, now_us);
+}
+
+bool dest_raise(struct dest_table *table, struct dest *dest, uint64_t now_us)
+{
+    if (dest->limit >= table->limit || dest->on_trial || now_us < dest->raise_us ||
+        dest->connections < dest->limit || !dest_lacks_connection(dest))
+        return false;
+    set_limit(table, dest, dest->limit + 1);
+    dest->on_trial = true;
+    return true;
+}
+
+/* ---- a connection's life ---- */
+
 void dest_on_connecting(struct dest *dest)
 {
     dest->connections++;
     dest->connecting++;
 }
 
-void dest_on_ready(struct dest *dest)
+void dest_on_ready(struct dest *dest, uint64_t now_us)
 {
     assert(dest->connecting > 0);
     dest->connecting--;
     dest->ready++;
     dest->proven = true;
+    if (dest->on_trial && dest->connections >= dest->limit)
+        be_patient(dest, 0, now_us);
 }
 
-void dest_on_ended(struct dest *dest, bool was_ready, bool refused)
+bool dest_on_ended(struct dest_table *table, struct dest *dest, bool was_ready, bool refused, uint64_t now_us)
 {
     if (was_ready) {
         assert(dest->ready > 0);
         dest->ready--;
-        return;
+        return false;
     }
     assert(dest->connecting > 0);
     dest->connecting--;
     if (!refused)
-        return;
+        return false;
     dest->proven = dest->ready > 0;
-    if (dest->connections > 1) /* it takes no more than the others; a new struct dest starts afresh */
-        dest->limit = max_u32(dest->ready + dest->connecting, 1);
+    if (dest->connections == 1) /* alone it was not one too many */
+        return false;
+    lower_limit(table, dest, now_us);
+    return true;
 }
 
 void dest_on_gone(struct dest *dest)

@@ -27,11 +27,23 @@ struct dest {
     uint32_t connecting;  /* of these, not yet ready */
     uint32_t ready;       /* of these, ready or busy with a message, not ended */
     uint32_t making_room; /* of these, told to leave for another */
-    uint32_t limit;       /* connections that may stand at the same time; lowered when the receiver objects */
+    uint32_t limit;       /* connections that may stand at the same time: [1, table's] */
+    bool
+        on_trial; /* the limit was raised, and no connection has been taken or refused with so many standing */
+    uint32_t patience_us; /* after a refusal until the limit is raised; 0: never lowered */
+    uint64_t raise_us;    /* not raised before */
     bool proven;          /* the last connection attempt came up */
     bool no_chunking;     /* it offers CHUNKING and does not know BDAT; see dest_no_chunking */
     bool one_by_one; /* it closed on messages that had been sent ahead: no more of that while this is known */
 };
+
+/* A receiver that turns a connection away beside others has as many as stand for its limit.  From then on one more is
+ * tried at a time: after the shortest pause, which doubles up to the longest with every trial that fails and is the
+ * shortest again once one succeeds.  A receiver that never takes more so sees a connection too many in ten minutes; one
+ * that was busy for a while has all of its limit again within some.
+ */
+#define DEST_PATIENCE_MIN_US 10000000u
+#define DEST_PATIENCE_MAX_US 600000000u
 
 #define DEST_NO_CHUNKING_MAX 1024u /* receivers remembered beyond their struct dest; a power of two */
 
@@ -40,6 +52,7 @@ struct dest_table {
     struct list *bucket;
     uint32_t buckets; /* power of two */
     uint32_t limit;   /* of every new destination */
+    uint32_t limited; /* destinations whose limit is lower */
     uint64_t seed;
     struct list due;
     struct list hungry; /* the longest so first */
@@ -77,11 +90,20 @@ bool dest_wants_connection(const struct dest *dest);
  */
 void dest_no_chunking(struct dest_table *table, struct dest *dest);
 
-/* The book-keeping of a connection's life, in this order. */
+/* The book-keeping of a connection's life, in this order.
+ *
+ *   refused   the receiver did not let it become ready
+ *   returns   dest_on_ended: the limit was lowered for it
+ */
 void dest_on_connecting(struct dest *dest);
-void dest_on_ready(struct dest *dest);
-void dest_on_ended(struct dest *dest, bool was_ready,
-                   bool refused); /* refused: the receiver did not let it become ready */
+void dest_on_ready(struct dest *dest, uint64_t now_us);
+bool dest_on_ended(struct dest_table *table, struct dest *dest, bool was_ready, bool refused,
+                   uint64_t now_us);
 void dest_on_gone(struct dest *dest);
+
+/* dest_raise raises a limit that was lowered by one, when it is time and who waits would use it: it is asked when a
+ * connection can take a message, that is after a success.  True: it did; mark the destination.
+ */
+bool dest_raise(struct dest_table *table, struct dest *dest, uint64_t now_us);
 
 #endif

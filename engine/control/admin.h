@@ -38,9 +38,10 @@ struct admin_pool {
 
 struct admin_core {
     uint32_t cpu;
-    struct stats stats;         /* a copy of what the core published */
-    uint64_t published_us;      /* when; CLOCK_MONOTONIC */
-    uint32_t connections, jobs; /* now */
+    struct stats stats;            /* a copy of what the core published */
+    uint64_t published_us;         /* when; CLOCK_MONOTONIC */
+    uint32_t connections, jobs;    /* now */
+    uint32_t destinations_limited; /* that turn connections away: their limit is lowered */
     uint32_t pools;
     struct admin_pool pool[ADMIN_POOLS_MAX];
 };

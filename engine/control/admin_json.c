@@ -151,6 +151,7 @@ static yyjson_mut_val *cores(yyjson_mut_doc *doc, const struct admin_status *sta
         yyjson_mut_obj_add_uint(doc, object, "cpu", core->cpu);
         yyjson_mut_obj_add_uint(doc, object, "connections", core->connections);
         yyjson_mut_obj_add_uint(doc, object, "jobs", core->jobs);
+        yyjson_mut_obj_add_uint(doc, object, "destinations_limited", core->destinations_limited);
         yyjson_mut_obj_add_uint(doc, object, "age_ms",
                                 now_us > core->published_us ? (now_us - core->published_us) / 1000 : 0);
         yyjson_mut_obj_add_uint(doc, object, "published_us", core->published_us);

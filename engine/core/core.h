@@ -73,7 +73,7 @@ struct core_public {
     struct stats stats;
     uint32_t connections, connections_max_seen;
     uint32_t jobs, jobs_max_seen;
-    uint32_t destinations, destinations_max_seen;
+    uint32_t destinations, destinations_max_seen, destinations_limited;
     uint32_t time_waits, time_waits_max_seen;
     uint32_t rx_capacity, rx_available; /* packet buffers */
     uint32_t tx_capacity, tx_available;

@@ -253,6 +253,7 @@ void core_publish(struct core *core)
     pub->jobs_max_seen = core->jobs.in_use_max;
     pub->destinations = core->dests.pool.in_use;
     pub->destinations_max_seen = core->dests.pool.in_use_max;
+    pub->destinations_limited = core->dests.limited;
     pub->time_waits = core->time_waits.pool.in_use;
     pub->time_waits_max_seen = core->time_waits.pool.in_use_max;
     pub->rx_capacity = rx->capacity;

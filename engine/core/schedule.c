@@ -251,13 +251,16 @@ static void on_ready(void *ctx, struct conn *conn)
     struct core *core = ctx;
     if (!conn->was_ready) {
         conn->was_ready = true;
-        dest_on_ready(conn->dest);
+        dest_on_ready(conn->dest, core->now_us);
         dest_mark(&core->dests, conn->dest); /* proven: more may be opened for who waits */
     }
-    if (give_job(core, conn))
-        return;
-    set_idle(core, conn);
-    dest_mark(&core->dests, conn->dest);
+    if (!give_job(core, conn)) {
+        set_idle(core, conn);
+        dest_mark(&core->dests, conn->dest);
+    } else if (dest_raise(&core->dests, conn->dest, core->now_us)) {
+        stat_inc(&core->stats, STAT_conn_limit_raised);
+        dest_mark(&core->dests, conn->dest);
+    }
 }
 
 static void on_recipient(void *ctx, struct conn *conn, const struct smtp_message *message, uint32_t index,
@@ -307,7 +310,8 @@ static void on_attempt_failed(struct core *core, struct conn *conn, const struct
 {
     struct dest *dest = conn->dest;
     bool local = why->fault == FAULT_LOCAL;
-    dest_on_ended(dest, false, !local && !blames_demand(why));
+    if (dest_on_ended(&core->dests, dest, false, !local && !blames_demand(why), core->now_us))
+        stat_inc(&core->stats, STAT_conn_limit_lowered);
     if (blames_demand(why) || dest->connections == 1)
         refuse_waiting(core, dest, why, &conn->demand);
 }
@@ -320,7 +324,7 @@ static void on_ended(void *ctx, struct conn *conn, const struct outcome *why)
     if (!conn->was_ready && why->verdict != VERDICT_NONE)
         on_attempt_failed(core, conn, why);
     else
-        dest_on_ended(conn->dest, conn->was_ready, false);
+        dest_on_ended(&core->dests, conn->dest, conn->was_ready, false, core->now_us);
     dest_mark(&core->dests, conn->dest);
 }
 

@@ -57,7 +57,7 @@ class Engine:
 
 def status(jobs, cores=1, dropped=0, feeds=()):
     """An answer as engine/control/admin_json.c gives it."""
-    core = [{"core": i, "cpu": i, "connections": 1, "jobs": 2, "age_ms": 10,
+    core = [{"core": i, "cpu": i, "connections": 1, "jobs": 2, "age_ms": 10, "destinations_limited": 3 * i,
              "pools": [{"name": "connections", "capacity": 4096, "in_use": 3, "in_use_max": 17, "exhausted": 2 * i}],
              "counters": {"core_jobs": jobs // cores, "tcp_opened": 0, "of_the_future": 5}} for i in range(cores)]
     total = {"core_jobs": jobs, "tcp_opened": 0, "of_the_future": 5 * cores}
@@ -97,8 +97,10 @@ def test_status(folder):
     ok(out.returncode == 0 and out.stderr == "", "status_is_shown", out)
     for piece in ["hardlined 9.8.7   draining   up 1 d 2 h", "generation 4, 2 rules, 1 routes", "log          7 lines dropped",
                   "mta                      uid 8      pid 99       5 jobs   attached 1 min 1 s",
-                  "core 0   connections            3 of 4096      most 17", "full 2 times"]:
+                  "core 0   connections            3 of 4096      most 17", "full 2 times",
+                  "core 1   turned away by 3 destinations"]:
         ok(piece in out.stdout, f"status_has_{piece.split()[0]}_{piece.split()[-1]}", out.stdout)
+    ok("core 0   turned away" not in out.stdout, "nobody_turned_away_is_not_told", out.stdout)
     ok(re.search(r"^core_jobs +500 +500 +1000  jobs taken from the feed$", out.stdout, re.M), "status_adds_cores_up", out.stdout)
     ok("tcp_opened" not in out.stdout, "zero_counters_are_left_out")
     ok(re.search(r"^of_the_future +5 +5 +10", out.stdout, re.M), "counters_of_other_versions_are_shown")

@@ -1,4 +1,4 @@
-/* test_dest.c: destinations: who is the same, how many connections, who is looked at, who is put off. */
+/* test_dest.c: destinations: who is the same, who is looked at, who is put off; test_dest_limit.c has how many. */
 #include "engine/conn/dest.h"
 #include "tests/unit/cmocka.h"
 
@@ -92,7 +92,7 @@ static void who_is_needed_is_not_released(void **state)
     dest_on_connecting(dest);
     dest_release(&table, dest);
     assert_int_equal(table.pool.in_use, 1);
-    dest_on_ended(dest, false, true);
+    dest_on_ended(&table, dest, false, true, 0);
     dest_on_gone(dest);
     dest_mark(&table, dest);
     dest_release(&table, dest);
@@ -113,122 +113,6 @@ static void marked_twice_is_looked_at_once(void **state)
     assert_ptr_equal(list_pop(&table.due), &a->due);
     assert_ptr_equal(list_pop(&table.due), &b->due);
     assert_null(list_pop(&table.due));
-    dest_table_close(&table);
-}
-
-/* ---- how many ---- */
-
-static void one_attempt_until_it_has_proven_itself(void **state)
-{
-    (void)state;
-    struct dest_table table;
-    open_table(&table, 4);
-    struct dest *dest = get(&table, 1);
-    assert_false(dest_wants_connection(dest));
-    dest->waiting_count = 10;
-    assert_true(dest_wants_connection(dest));
-    dest_on_connecting(dest);
-    assert_false(dest_wants_connection(dest));
-    dest_on_ready(dest);
-    assert_true(dest->proven);
-    for (unsigned i = 1; i < LIMIT; i++) {
-        assert_true(dest_wants_connection(dest));
-        dest_on_connecting(dest);
-    }
-    assert_false(dest_wants_connection(dest));
-    assert_true(dest_lacks_connection(dest)); /* but for the limit */
-    dest_table_close(&table);
-}
-
-static void no_more_attempts_than_who_waits(void **state)
-{
-    (void)state;
-    struct dest_table table;
-    open_table(&table, 4);
-    struct dest *dest = get(&table, 1);
-    dest->waiting_count = 1;
-    dest_on_connecting(dest);
-    dest_on_ready(dest);
-    dest_on_connecting(dest);
-    assert_false(dest_lacks_connection(dest));
-    dest->waiting_count = 2;
-    assert_true(dest_wants_connection(dest));
-    dest_table_close(&table);
-}
-
-static void a_refusal_alone_ends_the_proof(void **state)
-{
-    (void)state;
-    struct dest_table table;
-    open_table(&table, 4);
-    struct dest *dest = get(&table, 1);
-    dest->waiting_count = 5;
-    dest_on_connecting(dest);
-    dest_on_ended(dest, false, true);
-    dest_on_gone(dest);
-    assert_false(dest->proven);
-    assert_int_equal(dest->limit, LIMIT); /* it says nothing of how many there may be */
-    dest_table_close(&table);
-}
-
-static void refusals_beside_others_lower_the_limit_to_these(void **state)
-{
-    (void)state;
-    struct dest_table table;
-    open_table(&table, 4);
-    struct dest *dest = get(&table, 1);
-    dest->waiting_count = 10;
-    dest_on_connecting(dest);
-    dest_on_ready(dest);
-    for (unsigned i = 1; i < LIMIT; i++)
-        dest_on_connecting(dest);
-    dest_on_ended(dest, false, true); /* one is ready, two may yet become it */
-    assert_int_equal(dest->limit, 3);
-    dest_on_gone(dest);
-    dest_on_ready(dest);
-    dest_on_ended(dest, false, true);
-    assert_int_equal(dest->limit, 2);
-    dest_on_gone(dest);
-    assert_true(dest->proven);
-    assert_int_equal(dest->connections, 2);
-    assert_false(dest_wants_connection(dest));
-    dest_on_ended(dest, true, false);
-    dest_on_gone(dest);
-    assert_true(dest_wants_connection(dest)); /* as many again, no more */
-    dest_table_close(&table);
-}
-
-static void a_failure_that_is_no_refusal_changes_nothing(void **state)
-{
-    (void)state;
-    struct dest_table table;
-    open_table(&table, 4);
-    struct dest *dest = get(&table, 1);
-    dest->waiting_count = 10;
-    dest_on_connecting(dest);
-    dest_on_ready(dest);
-    dest_on_connecting(dest);
-    dest_on_ended(dest, false, false);
-    dest_on_gone(dest);
-    assert_int_equal(dest->limit, LIMIT);
-    assert_true(dest->proven);
-    dest_table_close(&table);
-}
-
-static void the_limit_is_never_zero(void **state)
-{
-    (void)state;
-    struct dest_table table;
-    open_table(&table, 4);
-    struct dest *dest = get(&table, 1);
-    dest->waiting_count = 10;
-    dest_on_connecting(dest);
-    dest_on_ready(dest);
-    dest_on_connecting(dest);
-    dest_on_ended(dest, true, false); /* it is closing while the other is turned away */
-    dest_on_ended(dest, false, true);
-    assert_int_equal(dest->limit, 1);
-    assert_false(dest->proven);
     dest_table_close(&table);
 }
 
@@ -279,12 +163,6 @@ int main(void)
         cmocka_unit_test(many_are_found_again),
         cmocka_unit_test(who_is_needed_is_not_released),
         cmocka_unit_test(marked_twice_is_looked_at_once),
-        cmocka_unit_test(one_attempt_until_it_has_proven_itself),
-        cmocka_unit_test(no_more_attempts_than_who_waits),
-        cmocka_unit_test(a_refusal_alone_ends_the_proof),
-        cmocka_unit_test(refusals_beside_others_lower_the_limit_to_these),
-        cmocka_unit_test(a_failure_that_is_no_refusal_changes_nothing),
-        cmocka_unit_test(the_limit_is_never_zero),
         cmocka_unit_test(the_hungry_are_fed_in_their_order),
         cmocka_unit_test(a_mark_takes_it_out_of_the_line),
     };

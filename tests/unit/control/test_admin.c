@@ -38,6 +38,7 @@ static void fill_status(void *ctx, struct admin_status *status)
     for (uint32_t i = 0; i < w->cores; i++) {
         status->core[i].cpu = i + 10;
         status->core[i].stats.v[STAT_core_jobs] = 100 + i;
+        status->core[i].destinations_limited = 5 + i;
         status->core[i].pools = 1;
         status->core[i].pool[0] = (struct admin_pool){"connections", 4096, 3, 17, 2};
     }
@@ -190,6 +191,7 @@ static void status_has_everything(void **state)
     assert_int_equal(yyjson_arr_size(yyjson_obj_get(root, "cores")), 2);
     assert_int_equal(yyjson_get_uint(yyjson_ptr_get(root, "/cores/1/cpu")), 11);
     assert_int_equal(yyjson_get_uint(yyjson_ptr_get(root, "/cores/1/counters/core_jobs")), 101);
+    assert_int_equal(yyjson_get_uint(yyjson_ptr_get(root, "/cores/1/destinations_limited")), 6);
     assert_int_equal(yyjson_get_uint(yyjson_ptr_get(root, "/cores/0/pools/0/in_use_max")), 17);
     assert_int_equal(yyjson_get_uint(yyjson_ptr_get(root, "/total/core_jobs")), 201);
     assert_int_equal(yyjson_obj_size(yyjson_obj_get(root, "total")), STAT_COUNT);

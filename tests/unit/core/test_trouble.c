@@ -373,63 +373,6 @@ static void all_who_wait_share_a_failed_attempt(void **state)
     world_close(w);
 }
 
-/* ---- receivers that limit connections ---- */
-
-static bool has_mails(struct world *w, const void *number)
-{
-    return w->mx.mails >= *(const unsigned *)number;
-}
-
-static void the_nth_connection_is_turned_away_and_nobody_refused(void **state)
-{
-    (void)state;
-    const unsigned half = 50;
-    struct world_options o = world_defaults();
-    o.core.smtp.messages_max = 5;
-    struct mx_host *mx;
-    struct world *w = world_simple(&o, &mx);
-    mx->connections_max = 3;
-    mx->think_us = 20000;
-    for (unsigned i = 0; i < 100; i++)
-        world_send(w, "a@d1.test");
-    world_until(w, has_mails, &half, MINUTE);
-    unsigned before = mx->turned_away;
-    assert_true(before > 0);
-    mx->standing_max = 0;
-    world_settle(w, MINUTE);
-    world_delivered(w, 0, 99);
-    assert_int_equal(mx->turned_away, before); /* it has learned */
-    assert_int_equal(mx->standing_max, 3);     /* and not too much */
-    world_close(w);
-}
-
-static bool has_quit(struct world *w, const void *host)
-{
-    (void)w;
-    return ((const struct mx_host *)host)->quits > 0;
-}
-
-/* Of several attempts at the same time the first fails, before any of the others has come up. */
-static void one_of_several_attempts_fails_and_nobody_is_refused(void **state)
-{
-    (void)state;
-    struct world_options o = world_defaults();
-    o.core.smtp.messages_max = 1;
-    struct mx_host *mx;
-    struct world *w = world_simple(&o, &mx);
-    mx->think_us = 50000;
-    world_send(w, "a@d1.test"); /* proves the destination, and is leaving when the others come */
-    world_until(w, has_quit, mx, MINUTE);
-    mx->trouble = (struct mx_trouble){.at = MX_STARTTLS, .deed = MX_CLOSE, .times = 1};
-    for (unsigned i = 1; i <= 5; i++)
-        world_send(w, "a@d1.test");
-    world_run(w, 10000);
-    assert_int_equal(mx->accepted, 6);
-    world_settle(w, MINUTE);
-    world_delivered(w, 0, 5);
-    world_close(w);
-}
-
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -452,8 +395,6 @@ int main(void)
         cmocka_unit_test(reset_in_the_body_defers),
         cmocka_unit_test(a_wire_that_is_cut_in_the_body),
         cmocka_unit_test(all_who_wait_share_a_failed_attempt),
-        cmocka_unit_test(the_nth_connection_is_turned_away_and_nobody_refused),
-        cmocka_unit_test(one_of_several_attempts_fails_and_nobody_is_refused),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

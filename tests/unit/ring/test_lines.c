@@ -5,6 +5,8 @@
 #include "tests/unit/cmocka.h"
 
 #include <stdlib.h>
+#include <sys/mman.h>
+#include <unistd.h>
 
 static const char *check(const char *text, size_t bytes, struct lines *lines)
 {
@@ -59,6 +61,33 @@ static void every_position_of_a_block_counts(void **state)
                 assert_int_equal(l.bytes, bytes);
             }
         }
+}
+
+/* In front of the page and behind it there is nothing to read. */
+static uint8_t *lone_page(size_t page)
+{
+    uint8_t *map = mmap(NULL, 3 * page, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    assert_true(map != MAP_FAILED);
+    assert_int_equal(mprotect(map + page, page, PROT_READ | PROT_WRITE), 0);
+    return map + page;
+}
+
+static void nothing_is_read_beside_the_text(void **state)
+{
+    (void)state;
+    const size_t page = (size_t)sysconf(_SC_PAGESIZE);
+    uint8_t *data = lone_page(page);
+    for (size_t bytes = 0; bytes <= 200; bytes++) {
+        uint8_t *const place[] = {data, data + page - bytes};
+        for (size_t i = 0; i < ARRAY_LEN(place); i++) {
+            struct lines l;
+            memset(data, '\n', page); /* wrong, if it is looked at */
+            memset(place[i], 'a', bytes);
+            assert_null(check((const char *)place[i], bytes, &l));
+            assert_int_equal(l.bytes, bytes);
+        }
+    }
+    assert_int_equal(munmap(data - page, 3 * page), 0);
 }
 
 static void parts_do_not_matter(void **state)
@@ -177,6 +206,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(bare_ones_are_found_where_they_are),
+        cmocka_unit_test(nothing_is_read_beside_the_text),
         cmocka_unit_test(parts_do_not_matter),
         cmocka_unit_test(every_position_of_a_block_counts),
         cmocka_unit_test(normalised_text_is_known),

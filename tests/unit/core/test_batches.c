@@ -1,6 +1,5 @@
 /* What computes public-key operations breaks under a core at work: mail is delivered all the same, and the log has it once. */
 #include "crypto/batch_device.h"
-#include "tests/unit/core/certificates.h"
 #include "tests/unit/core/world.h"
 #include "tests/unit/crypto/talk.h"
 
@@ -140,13 +139,6 @@ static void a_device_that_goes_away(void **state)
     world_close(w);
 }
 
-static int setup(void **state)
-{
-    (void)state;
-    certificates_keys("P-256");
-    return 0;
-}
-
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -154,5 +146,5 @@ int main(void)
         cmocka_unit_test(a_device_that_works),
         cmocka_unit_test(a_device_that_goes_away),
     };
-    return cmocka_run_group_tests(tests, setup, NULL);
+    return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -125,11 +125,6 @@ static void a_turn_opens_no_more_than_its_portion(void **state)
 
 /* ---- receivers that limit connections ---- */
 
-static bool has_mails(struct world *w, const void *number)
-{
-    return w->mx.mails >= *(const unsigned *)number;
-}
-
 static void the_nth_connection_is_turned_away_and_nobody_refused(void **state)
 {
     (void)state;
@@ -142,7 +137,7 @@ static void the_nth_connection_is_turned_away_and_nobody_refused(void **state)
     mx->think_us = 20000;
     for (unsigned i = 0; i < 100; i++)
         world_send(w, "a@d1.test");
-    world_until(w, has_mails, &half, MINUTE);
+    world_until(w, world_has_mails, &half, MINUTE);
     unsigned before = mx->turned_away;
     assert_true(before > 0);
     mx->standing_max = 0;

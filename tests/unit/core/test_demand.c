@@ -295,11 +295,6 @@ static void a_demand_that_becomes_unclear_while_waiting(void **state)
     world_close(w);
 }
 
-static bool has_mails(struct world *w, const void *number)
-{
-    return w->mx.mails >= *(const unsigned *)number;
-}
-
 /* A connection that cannot take the first of those who wait takes whom it can. */
 static void whoever_a_connection_satisfies_is_found_behind_others(void **state)
 {
@@ -315,7 +310,7 @@ static void whoever_a_connection_satisfies_is_found_behind_others(void **state)
     for (unsigned i = 0; i < 10; i++)
         world_send(w, "a@d2.test");
     unsigned last = world_send(w, "a@d1.test");
-    world_until(w, has_mails, &two, MINUTE);
+    world_until(w, world_has_mails, &two, MINUTE);
     assert_int_equal(world_serial(w, last), world_serial(w, 0));
     world_settle(w, MINUTE);
     world_delivered(w, 0, last);

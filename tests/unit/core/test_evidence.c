@@ -1,5 +1,4 @@
 /* What a delivered recipient's result proves: verified now, remembered, resumed, or over a connection that stood. */
-#include "tests/unit/core/certificates.h"
 #include "tests/unit/core/world.h"
 
 static struct world *open_world(uint32_t messages_each, uint32_t chains, uint32_t tickets,
@@ -105,13 +104,6 @@ static void a_connection_that_stood(void **state)
     world_close(w);
 }
 
-static int setup(void **state)
-{
-    (void)state;
-    certificates_keys("P-256");
-    return 0;
-}
-
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -120,5 +112,5 @@ int main(void)
         cmocka_unit_test(a_resumed_session),
         cmocka_unit_test(a_connection_that_stood),
     };
-    return cmocka_run_group_tests(tests, setup, NULL);
+    return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -174,12 +174,6 @@ static void an_open_connection_minds_no_port_unreachable(void **state)
     world_close(w);
 }
 
-static bool a_body_is_in_flight(struct world *w, const void *unused)
-{
-    (void)unused;
-    return world_stat(w, STAT_tcp_bytes_acked) > 50000;
-}
-
 static void a_smaller_mtu_on_the_path_is_heeded(void **state)
 {
     (void)state;
@@ -188,7 +182,7 @@ static void a_smaller_mtu_on_the_path_is_heeded(void **state)
     struct mx_host *mx;
     struct world *w = world_simple(&o, &mx);
     world_submit(w, &(struct letter){.to = "a@d1.test", .bytes = 500000});
-    world_until(w, a_body_is_in_flight, NULL, MINUTE);
+    world_until(w, world_body_is_on_its_way, NULL, MINUTE);
     const struct conn *conn = only_connection(w);
     world_icmp(w, mx, &conn->key, conn->tcb.snd_nxt - 1, 4, 800); /* not acknowledged by what comes with it */
     world_run(w, 1000);

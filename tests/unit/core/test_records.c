@@ -1,7 +1,6 @@
 /* Records of every suite in the packets of connections that lose some: sealed once, sent again as they were, under keys that
  * wear out.
  */
-#include "tests/unit/core/certificates.h"
 #include "tests/unit/core/world.h"
 
 #include <stdlib.h>
@@ -182,13 +181,6 @@ static void a_worn_key_of_tls_12_ends_the_connection(void **state)
     }
 }
 
-static int setup(void **state)
-{
-    (void)state;
-    certificates_keys("P-256");
-    return 0;
-}
-
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -196,5 +188,5 @@ int main(void)
         cmocka_unit_test(worn_keys_are_renewed_under_way),
         cmocka_unit_test(a_worn_key_of_tls_12_ends_the_connection),
     };
-    return cmocka_run_group_tests(tests, setup, NULL);
+    return cmocka_run_group_tests(tests, NULL, NULL);
 }

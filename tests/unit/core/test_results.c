@@ -117,12 +117,6 @@ static void the_stage_is_there_for_the_producer_to_see(void **state)
     }
 }
 
-static bool body_is_on_its_way(struct world *w, const void *unused)
-{
-    (void)unused;
-    return world_stat(w, STAT_tcp_bytes_acked) > 100000;
-}
-
 static void data_is_a_stage_before_its_end(void **state)
 {
     (void)state;
@@ -131,7 +125,7 @@ static void data_is_a_stage_before_its_end(void **state)
     struct mx_host *mx;
     struct world *w = world_simple(&o, &mx);
     world_submit(w, &(struct letter){.to = "a@d1.test", .bytes = 2000000});
-    world_until(w, body_is_on_its_way, NULL, MINUTE);
+    world_until(w, world_body_is_on_its_way, NULL, MINUTE);
     assert_int_equal(visible_stage(w), STAGE_DATA);
     world_close(w);
 }

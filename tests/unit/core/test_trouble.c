@@ -335,12 +335,6 @@ static void reset_in_the_body_defers(void **state)
     world_close(w);
 }
 
-static bool body_is_on_its_way(struct world *w, const void *unused)
-{
-    (void)unused;
-    return world_stat(w, STAT_tcp_bytes_acked) > 100000;
-}
-
 static void a_wire_that_is_cut_in_the_body(void **state)
 {
     (void)state;
@@ -349,7 +343,7 @@ static void a_wire_that_is_cut_in_the_body(void **state)
     struct mx_host *mx;
     struct world *w = world_simple(&o, &mx);
     world_submit(w, &(struct letter){.to = "a@d1.test", .bytes = 2000000});
-    world_until(w, body_is_on_its_way, NULL, MINUTE);
+    world_until(w, world_body_is_on_its_way, NULL, MINUTE);
     w->mx.deaf_us = DEADLINE_NEVER;
     world_settle(w, 6 * MINUTE);
     world_expect(w, 0, HL_DEFERRED, HL_STAGE_DATA, HL_REASON_TIMEOUT);

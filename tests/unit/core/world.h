@@ -115,6 +115,8 @@ typedef bool (*world_condition)(struct world *w, const void *arg);
 void world_until(struct world *w, world_condition holds, const void *arg, uint64_t us);
 void world_settle(struct world *w, uint64_t us); /* until every message has all its results */
 bool world_settled(struct world *w, const void *unused);
+bool world_has_mails(struct world *w, const void *number);          /* unsigned: so many have arrived */
+bool world_body_is_on_its_way(struct world *w, const void *unused); /* 100 kB have been acknowledged */
 
 /* ---- looking ---- */
 

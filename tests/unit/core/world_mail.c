@@ -144,6 +144,17 @@ bool world_settled(struct world *w, const void *unused)
     return w->results_owed == 0;
 }
 
+bool world_has_mails(struct world *w, const void *number)
+{
+    return w->mx.mails >= *(const unsigned *)number;
+}
+
+bool world_body_is_on_its_way(struct world *w, const void *unused)
+{
+    (void)unused;
+    return world_stat(w, STAT_tcp_bytes_acked) > 100000;
+}
+
 void world_settle(struct world *w, uint64_t us)
 {
     world_until(w, world_settled, NULL, us);

@@ -1,6 +1,6 @@
 /* The engine dies: each recipient has exactly one verdict, and what was untouched moves to the next engine. */
 #include "engine/ring/lib/lib.h"
-#include "tests/unit/ring/pair.h"
+#include "tests/unit/ring/one_pair.h"
 
 #include "tests/unit/cmocka.h"
 
@@ -8,34 +8,27 @@
 #include <poll.h>
 #include <stdlib.h>
 
-static struct pair pair;
 static struct feed_job *memory[8];
 
 static int open_pair(void **state)
 {
-    (void)state;
     struct feed_shape shape = pair_shape();
-    memset(&pair, 0, sizeof(pair));
-    pair_open(&pair, NULL);
     for (unsigned i = 0; i < 8; i++)
         memory[i] = pair_job_memory(&shape);
-    return 0;
+    return one_pair_open(state);
 }
 
 static int close_pair(void **state)
 {
-    (void)state;
-    pair_close(&pair);
     for (unsigned i = 0; i < 8; i++)
         free(memory[i]);
-    return 0;
+    return one_pair_close(state);
 }
 
 static void submit(uint64_t cookie)
 {
     struct hl_job job = pair_job(cookie);
-    if (hl_submit(pair.producer, &job, &pair.error) != 0)
-        fail_msg("%s", pair.error.text);
+    one_pair_submit(&job);
 }
 
 static void take_at(unsigned i, enum stage stage)

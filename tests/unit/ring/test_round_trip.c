@@ -1,6 +1,6 @@
 /* Both ends: what is submitted is what is taken, what is reported is what is reaped. */
 #include "engine/ring/lib/lib.h"
-#include "tests/unit/ring/pair.h"
+#include "tests/unit/ring/one_pair.h"
 
 #include "tests/unit/cmocka.h"
 
@@ -9,29 +9,6 @@
 #include <stdlib.h>
 #include <sys/mman.h>
 #include <unistd.h>
-
-static struct pair pair;
-
-static int open_pair(void **state)
-{
-    (void)state;
-    memset(&pair, 0, sizeof(pair));
-    pair_open(&pair, NULL);
-    return 0;
-}
-
-static int close_pair(void **state)
-{
-    (void)state;
-    pair_close(&pair);
-    return 0;
-}
-
-static void submit(const struct hl_job *job)
-{
-    if (hl_submit(pair.producer, job, &pair.error) != 0)
-        fail_msg("%s", pair.error.text);
-}
 
 #define assert_span(span, text)                               \
     do {                                                      \
@@ -61,7 +38,7 @@ static void every_field_arrives(void **state)
     job.tls_floor = HL_TLS_SECURE;
     job.priority = 3;
     job.tag = hl_str("campaign 12");
-    submit(&job);
+    one_pair_submit(&job);
 
     struct feed_job *got = pair_take(&pair, 0);
     assert_string_equal(got->domain, "example.org");
@@ -92,7 +69,7 @@ static void every_field_of_a_result_arrives(void **state)
     uint8_t addr[16], cert[32], spki[32];
     char host[254], name[254], text[240];
     struct hl_job job = pair_job(9);
-    submit(&job);
+    one_pair_submit(&job);
     struct feed_job *got = pair_take(&pair, 0);
 
     memset(addr, 4, sizeof(addr));
@@ -180,7 +157,7 @@ static void indices_wrap_around(void **state)
         struct hl_result r[4];
         for (uint64_t i = 0; i < 3; i++) {
             struct hl_job job = pair_job(round * 3 + i);
-            submit(&job);
+            one_pair_submit(&job);
         }
         for (uint64_t i = 0; i < 3; i++)
             pair_deliver(pair_take(&pair, 0));
@@ -258,9 +235,9 @@ static void a_newer_minor_is_read_by_its_lengths(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test_setup_teardown(every_field_arrives, open_pair, close_pair),
-        cmocka_unit_test_setup_teardown(every_field_of_a_result_arrives, open_pair, close_pair),
-        cmocka_unit_test_setup_teardown(indices_wrap_around, open_pair, close_pair),
+        cmocka_unit_test_setup_teardown(every_field_arrives, one_pair_open, one_pair_close),
+        cmocka_unit_test_setup_teardown(every_field_of_a_result_arrives, one_pair_open, one_pair_close),
+        cmocka_unit_test_setup_teardown(indices_wrap_around, one_pair_open, one_pair_close),
         cmocka_unit_test(a_newer_minor_is_read_by_its_lengths),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -1,7 +1,7 @@
 /* Wake-ups: no ring is lost, none is rung while the other side is awake, and a lane without room stops only itself. */
 #include "engine/ring/feed_private.h"
 #include "engine/ring/lib/lib.h"
-#include "tests/unit/ring/pair.h"
+#include "tests/unit/ring/one_pair.h"
 
 #include "tests/unit/cmocka.h"
 
@@ -10,27 +10,10 @@
 #include <stdlib.h>
 #include <unistd.h>
 
-static struct pair pair;
-
-static int open_pair(void **state)
-{
-    (void)state;
-    memset(&pair, 0, sizeof(pair));
-    pair_open(&pair, NULL);
-    return 0;
-}
-
-static int close_pair(void **state)
-{
-    (void)state;
-    pair_close(&pair);
-    return 0;
-}
-
 static void submit(void)
 {
     struct hl_job job = pair_job(1);
-    assert_int_equal(hl_submit(pair.producer, &job, NULL), 0);
+    one_pair_submit(&job);
 }
 
 static bool rung(int fd)
@@ -247,7 +230,7 @@ static void no_ring_is_lost(void **state)
 
 int main(void)
 {
-#define T(name) cmocka_unit_test_setup_teardown(name, open_pair, close_pair)
+#define T(name) cmocka_unit_test_setup_teardown(name, one_pair_open, one_pair_close)
     const struct CMUnitTest tests[] = {
         T(an_awake_engine_is_not_rung),
         T(waits_in_vain_are_slept),

@@ -1,6 +1,6 @@
 /* What hl_submit refuses, with what words, and how it cuts a message into ring jobs. */
 #include "engine/ring/lib/lib.h"
-#include "tests/unit/ring/pair.h"
+#include "tests/unit/ring/one_pair.h"
 
 #include "tests/unit/cmocka.h"
 
@@ -8,28 +8,10 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-static struct pair pair;
-
 static int open_pair(void **state)
 {
-    (void)state;
-    memset(&pair, 0, sizeof(pair));
     pair.rights.body_bytes_max = 100000;
-    pair_open(&pair, NULL);
-    return 0;
-}
-
-static int close_pair(void **state)
-{
-    (void)state;
-    pair_close(&pair);
-    return 0;
-}
-
-static void submit(const struct hl_job *job)
-{
-    if (hl_submit(pair.producer, job, &pair.error) != 0)
-        fail_msg("%s", pair.error.text);
+    return one_pair_open(state);
 }
 
 static uint64_t arena_free(void)
@@ -162,7 +144,7 @@ static void normalising_crosses_parts(void **state)
     job.parts = part;
     job.parts_count = 4;
     job.flags = HL_JOB_NORMALISE;
-    submit(&job);
+    one_pair_submit(&job);
     struct feed_job *got = pair_take(&pair, 0);
     body_of(got, text);
     assert_string_equal(text, "a\r\nb\r\nc\r\nk\r\nd\r\n");
@@ -204,7 +186,7 @@ static void a_body_is_shared_and_freed_once(void **state)
         struct hl_job job = pair_job(i);
         job.parts = part;
         job.parts_count = 2;
-        submit(&job);
+        one_pair_submit(&job);
     }
     hl_body_release(body);
     assert_true(arena_free() < all - 5000);
@@ -232,7 +214,7 @@ static void a_rewritten_body_is_judged_anew(void **state)
     struct hl_job job = pair_job(1);
     job.parts = &part;
     for (unsigned i = 0; i < 2; i++) { /* the second time it is known */
-        submit(&job);
+        one_pair_submit(&job);
         struct feed_job *got = pair_take(&pair, 0);
         assert_int_equal(got->flags, FEED_8BITMIME);
         pair_deliver(got);
@@ -264,8 +246,8 @@ static void full_arena_says_so_and_recovers(void **state)
     struct hl_part part = hl_copy_of(big, sizeof(big));
     struct hl_job job = pair_job(1);
     job.parts = &part;
-    submit(&job);
-    submit(&job);
+    one_pair_submit(&job);
+    one_pair_submit(&job);
     assert_int_equal(hl_submit(pair.producer, &job, &pair.error), -EAGAIN);
     assert_non_null(strstr(pair.error.text, "the arena is full"));
     hl_body *body;
@@ -273,7 +255,7 @@ static void full_arena_says_so_and_recovers(void **state)
     assert_int_equal(hl_body_reserve(pair.producer, 100001, &body, &pair.error), -EMSGSIZE);
     pair_deliver(pair_take(&pair, 0));
     assert_int_equal(hl_reap(pair.producer, r, 8, NULL), 1);
-    submit(&job);
+    one_pair_submit(&job);
 }
 
 static void full_lane_says_so_and_recovers(void **state)
@@ -282,13 +264,13 @@ static void full_lane_says_so_and_recovers(void **state)
     struct hl_result r[8];
     struct hl_job job = pair_job(1);
     for (unsigned i = 0; i < 8; i++)
-        submit(&job);
+        one_pair_submit(&job);
     assert_int_equal(hl_submit(pair.producer, &job, &pair.error), -EAGAIN);
     assert_non_null(strstr(pair.error.text, "lane 0 is full, 8 jobs are unfinished"));
     pair_deliver(pair_take(&pair, 0));
     assert_int_equal(hl_submit(pair.producer, &job, &pair.error), -EAGAIN); /* not reaped yet */
     assert_int_equal(hl_reap(pair.producer, r, 8, NULL), 1);
-    submit(&job);
+    one_pair_submit(&job);
 }
 
 /* A slow job does not hold up the slots of those behind it. */
@@ -300,11 +282,11 @@ static void slots_come_back_in_any_order(void **state)
     struct outcome why;
     struct hl_result r;
     struct hl_job job = pair_job(1000);
-    submit(&job);
+    one_pair_submit(&job);
     assert_int_equal(feed_take(pair.engine, 0, slow, &why), FEED_TAKEN);
     for (uint64_t i = 0; i < 100; i++) {
         job = pair_job(i);
-        submit(&job);
+        one_pair_submit(&job);
         pair_deliver(pair_take(&pair, 0));
         assert_int_equal(hl_reap(pair.producer, &r, 1, NULL), 1);
         assert_int_equal(r.cookie, i);
@@ -329,7 +311,7 @@ static void recipients_are_split_by_domain_and_count(void **state)
     struct hl_job job = pair_job(77);
     job.recipients = to;
     job.recipients_count = 8;
-    submit(&job);
+    one_pair_submit(&job);
 
     unsigned seen = 0, jobs = 0, last = 0;
     for (; seen < 8; jobs++) {
@@ -361,7 +343,7 @@ static void every_recipient_index_comes_back_once(void **state)
     struct hl_job job = pair_job(77);
     job.recipients = to;
     job.recipients_count = 8;
-    submit(&job);
+    one_pair_submit(&job);
     while (seen != 0xff) {
         struct feed_job *got = pair_take(&pair, 0);
         char address[8][64];
@@ -398,7 +380,7 @@ static void long_envelopes_are_split_by_bytes(void **state)
     struct hl_job job = pair_job(5);
     job.recipients = eight;
     job.recipients_count = 8;
-    submit(&job);
+    one_pair_submit(&job);
     for (unsigned left = 8; left > 0;) {
         struct feed_job *got = pair_take(&pair, 0);
         assert_true(got->recipients <= left);
@@ -417,7 +399,7 @@ static void a_next_hop_keeps_recipients_together(void **state)
     job.recipients = to;
     job.recipients_count = 2;
     job.next_hop = hl_str("Relay.Example:587");
-    submit(&job);
+    one_pair_submit(&job);
     struct feed_job *got = pair_take(&pair, 0);
     assert_int_equal(got->recipients, 2);
     assert_string_equal(got->domain, "relay.example");
@@ -435,7 +417,7 @@ static void too_many_for_the_lane_is_final(void **state)
     job.recipients_count = 40; /* 10 ring jobs of 4; there are 8 slots */
     refused(&job, EINVAL, "submit it in several jobs");
     job.recipients_count = 32;
-    submit(&job);
+    one_pair_submit(&job);
 }
 
 static void jobs_submitted_together_stop_at_the_first_bad_one(void **state)
@@ -471,7 +453,7 @@ static void jobs_submitted_together_stop_at_a_full_lane(void **state)
 
 int main(void)
 {
-#define T(name) cmocka_unit_test_setup_teardown(name, open_pair, close_pair)
+#define T(name) cmocka_unit_test_setup_teardown(name, open_pair, one_pair_close)
     const struct CMUnitTest tests[] = {
         T(bad_envelopes),
         T(bad_bodies),

@@ -1,27 +1,15 @@
 /* The short way of submitting writes what the whole way writes, takes nothing that the whole way refuses, and leaves nothing behind. */
 #include "engine/ring/lib/lib.h"
-#include "tests/unit/ring/pair.h"
+#include "tests/unit/ring/one_pair.h"
 
 #include "tests/unit/cmocka.h"
 
 #include <stdlib.h>
 
-static struct pair pair;
-
 static int open_pair(void **state)
 {
-    (void)state;
-    memset(&pair, 0, sizeof(pair));
     pair.rights.body_bytes_max = 1000;
-    pair_open(&pair, NULL);
-    return 0;
-}
-
-static int close_pair(void **state)
-{
-    (void)state;
-    pair_close(&pair);
-    return 0;
+    return one_pair_open(state);
 }
 
 static struct lane *lane(void)
@@ -69,7 +57,7 @@ static void both_ways_write_the_same(void **state)
         assert_memory_equal(one, other, bytes - 7);
         hl_feed_detach(pair.producer);
         pair.producer = NULL;
-        pair_close(&pair);
+        one_pair_close(NULL);
         open_pair(NULL);
     }
 }
@@ -163,7 +151,7 @@ static void a_shared_body_is_looked_at_first(void **state)
 
 int main(void)
 {
-#define T(name) cmocka_unit_test_setup_teardown(name, open_pair, close_pair)
+#define T(name) cmocka_unit_test_setup_teardown(name, open_pair, one_pair_close)
     const struct CMUnitTest tests[] = {
         T(both_ways_write_the_same),
         T(what_is_wrong_or_more_than_usual_goes_the_whole_way),

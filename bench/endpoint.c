@@ -46,8 +46,10 @@ void endpoint_pin(int cpu)
         return;
     CPU_ZERO(&set);
     CPU_SET((unsigned)cpu, &set);
-    if (sched_setaffinity(0, sizeof(set), &set) != 0)
-        endpoint_fail("--cpu", "there is no such CPU for us: see `taskset -p $$`");
+    if (sched_setaffinity(0, sizeof(set), &set) == 0)
+        return;
+    fprintf(stderr, "%s: --cpu: there is no CPU %d for us: see `taskset -cp $$`\n", name, cpu);
+    exit(1);
 }
 
 struct port *endpoint_port(const char *devargs, uint32_t buffers, const char *rx_faults,
@@ -91,7 +93,7 @@ void endpoint_address(struct net_config *net, const char *text)
     unsigned bits = slash ? (unsigned)atoi(slash + 1) : 0;
     snprintf(addr, sizeof(addr), "%.*s", slash ? (int)(slash - text) : 0, text);
     if (!ip_parse(addr, &net->address[0]))
-        endpoint_fail(text, "is not ADDRESS/PREFIX");
+        endpoint_fail(text, "is not ADDRESS/PREFIX, like 10.1.0.1/24");
     net->addresses = 1;
     net->neighbours_max = 64;
     net->port_first = 1024;

@@ -2,6 +2,7 @@
 
 #include "bench/options.h"
 
+#include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -49,9 +50,10 @@ static const char help[] =
 static bool read_u64(const char *text, uint64_t *value, struct error *err)
 {
     char *end;
+    errno = 0;
     *value = strtoull(text, &end, 10);
-    if (end == text || *end || *text == '-')
-        return error_set(err, "\"%s\" is not a number", text);
+    if (end == text || *end || *text == '-' || errno)
+        return error_set(err, "\"%.80s\" is not a whole number below 2^64", text);
     return true;
 }
 
@@ -165,7 +167,8 @@ bool farm_options_addresses(struct farm_options *o, const char *text, struct err
     struct net_range range;
     if (sscanf(text, "%45[0-9a-fA-F.:]/%u%n+%u%n", first, &bits, &end, &count, &end) < 2 || text[end] ||
         !ip_parse(first, &range.first) || bits > (ip_is_v4(&range.first) ? 32u : 128u))
-        return error_set(err, "\"%s\" is not ADDRESS/PREFIX or ADDRESS/PREFIX+COUNT", text);
+        return error_set(err, "\"%s\" is not ADDRESS/PREFIX or ADDRESS/PREFIX+COUNT, like 10.1.0.1/24+100",
+                         text);
     if (count == 0 || last_word(&range.first) + count - 1 < last_word(&range.first) || count > 1u << 20)
         return error_set(err, "\"%s\": so many addresses do not follow that one; 2^20 are the most", text);
     if (o->net.ranges == NET_RANGES_MAX)
@@ -195,7 +198,7 @@ static bool add_gateway(struct farm_options *o, const char *text, struct error *
 {
     struct net_route route = {0};
     if (!ip_parse(text, &route.gateway))
-        return error_set(err, "\"%s\" is not an address", text);
+        return error_set(err, "\"%.80s\" is not an address, like 10.1.0.254", text);
     if (o->net.routes == NET_ROUTES_MAX)
         return error_set(err, "%u routes are the most", NET_ROUTES_MAX);
     if (ip_is_v4(&route.gateway))
@@ -321,9 +324,9 @@ static bool set(void *into, int option, const char *text, struct error *err)
     case OPT_TICKETS: return options_number(text, 0, 16, &o->tls.tickets, err);
     case OPT_NO_CHUNKING: return set_flag(&o->chunking, false);
     case OPT_PLAIN: return set_flag(&o->plain, true);
-    case OPT_CONNECTIONS: return options_number(text, 0, 4u << 20, &o->connections, err);
+    case OPT_CONNECTIONS: return options_number(text, 1, 4u << 20, &o->connections, err);
     case OPT_IDLE_TIMEOUT: return options_number(text, 0, 86400, &o->idle_timeout_s, err);
-    case OPT_BUFFERS: return options_number(text, 0, 16u << 20, &o->buffers, err);
+    case OPT_BUFFERS: return options_number(text, 1024, 16u << 20, &o->buffers, err);
     case OPT_MEMORY: return options_number(text, 0, 1u << 20, &o->memory_mb, err);
     case OPT_CPU: return options_number(text, 0, 1023, &cpu, err) && (o->cpu = (int)cpu, true);
     case OPT_POLL: return set_flag(&o->poll, true);
@@ -358,8 +361,6 @@ static bool complete(void *into, struct error *err)
         return error_set(err, "--chain and --private-key go together");
     if (strlen(o->domain) > 100)
         return error_set(err, "--domain is longer than 100 characters");
-    if (!o->connections || o->buffers < 1024)
-        return error_set(err, "at least 1 connection and 1024 buffers are needed");
     if (!o->names)
         o->names = o->addresses;
     if (!o->memory_mb)

@@ -66,17 +66,22 @@ static bool use_certs(SSL_CTX *ctx, const struct farm_certs *certs)
     return SSL_CTX_use_cert_and_key(ctx, certs->leaf[0], issuer->leaf_key, issuer->chain, 1);
 }
 
-static bool use_files(SSL_CTX *ctx, const char *chain, const char *key)
-{
-    return SSL_CTX_use_certificate_chain_file(ctx, chain) == 1 &&
-           SSL_CTX_use_PrivateKey_file(ctx, key, SSL_FILETYPE_PEM) == 1 && SSL_CTX_check_private_key(ctx);
-}
-
+/* The first entry of OpenSSL's queue is the one that says most; a list of groups that it does not know leaves none. */
 static bool fail(struct error *err, const char *what)
 {
-    char why[256];
-    ERR_error_string_n(ERR_peek_last_error(), why, sizeof(why));
-    return error_set(err, "%s: %s", what, why);
+    unsigned long code = ERR_peek_error();
+    const char *why = ERR_SYSTEM_ERROR(code) ? strerror(ERR_GET_REASON(code)) : ERR_reason_error_string(code);
+    return error_set(err, "%s: %s", what, why ? why : "OpenSSL does not say why");
+}
+
+static bool use_files(SSL_CTX *ctx, const struct farm_tls_config *config, struct error *err)
+{
+    if (SSL_CTX_use_certificate_chain_file(ctx, config->chain) != 1)
+        return fail(err, config->chain) || error_prefix(err, "--chain");
+    if (SSL_CTX_use_PrivateKey_file(ctx, config->key, SSL_FILETYPE_PEM) != 1 ||
+        !SSL_CTX_check_private_key(ctx))
+        return fail(err, config->key) || error_prefix(err, "--private-key");
+    return true;
 }
 
 static bool set_up(SSL_CTX *ctx, const struct farm_tls_config *config, const struct farm_certs *certs,
@@ -91,9 +96,10 @@ static bool set_up(SSL_CTX *ctx, const struct farm_tls_config *config, const str
         !SSL_CTX_set_max_proto_version(ctx, config->version_max))
         return fail(err, "TLS versions");
     if (config->groups && !SSL_CTX_set1_groups_list(ctx, config->groups))
-        return fail(err, config->groups);
+        return error_set(err, "--groups %s: OpenSSL does not know one of them: see openssl list -tls-groups",
+                         config->groups);
     if (config->chain)
-        return use_files(ctx, config->chain, config->key) || fail(err, config->chain);
+        return use_files(ctx, config, err);
     return use_certs(ctx, certs) || fail(err, "certificates");
 }
 

@@ -1,15 +1,13 @@
 #include "bench/generate.h"
-
+#include "bench/options.h"
 #include "engine/wire/wire.h"
 
-#include <getopt.h>
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
-#include <sysexits.h>
 #include <time.h>
 
-static const char usage[] =
+static const char help[] =
     "usage: hardline-bench generate [OPTION]...\n"
     "\n"
     "Fills the ring of a running hardlined with messages that a farm (hardline-bench farm) can check, and says what became\n"
@@ -37,8 +35,8 @@ static const char usage[] =
     "\n"
     "Exit status: 0 all delivered, 1 something was not, 64 wrong usage, 75 no engine answers, 130 interrupted.\n";
 
-enum code {
-    OPT_SOCKET = 1,
+enum {
+    OPT_SOCKET = 256,
     OPT_SIZE,
     OPT_DESTINATIONS,
     OPT_SPREAD,
@@ -56,11 +54,10 @@ enum code {
     OPT_SEED,
     OPT_CONTROLLED,
     OPT_QUIET,
-    OPT_PRINT_ROUTES,
-    OPT_HELP
+    OPT_PRINT_ROUTES
 };
 
-static const struct option longs[] = {{"socket", required_argument, NULL, OPT_SOCKET},
+static const struct option known[] = {{"socket", required_argument, NULL, OPT_SOCKET},
                                       {"size", required_argument, NULL, OPT_SIZE},
                                       {"destinations", required_argument, NULL, OPT_DESTINATIONS},
                                       {"spread", required_argument, NULL, OPT_SPREAD},
@@ -79,31 +76,35 @@ static const struct option longs[] = {{"socket", required_argument, NULL, OPT_SO
                                       {"controlled", no_argument, NULL, OPT_CONTROLLED},
                                       {"quiet", no_argument, NULL, OPT_QUIET},
                                       {"print-routes", required_argument, NULL, OPT_PRINT_ROUTES},
-                                      {"help", no_argument, NULL, OPT_HELP},
+                                      {"help", no_argument, NULL, OPTIONS_HELP},
                                       {NULL, 0, NULL, 0}};
 
 /* ---- values ---- */
 
-static bool read_number(const char *text, double least, double most, double *value)
+static bool read_number(const char *text, double least, double most, double *value, struct error *err)
 {
     char *end;
     *value = strtod(text, &end);
-    return end != text && *end == '\0' && isfinite(*value) && *value >= least && *value <= most;
+    if (end == text || *end || !(*value >= least && *value <= most))
+        return error_set(err, "\"%.80s\" is not a number from %.15g to %.15g", text, least, most);
+    return true;
 }
 
-static bool read_count(const char *text, uint64_t least, uint64_t most, uint64_t *value)
+static bool read_count(const char *text, uint64_t least, uint64_t most, uint64_t *value, struct error *err)
 {
-    double number;
-    if (!read_number(text, (double)least, (double)most, &number) || number != floor(number))
+    double number = 0;
+    if (!read_number(text, (double)least, (double)most, &number, err))
         return false;
+    if (number != floor(number))
+        return error_set(err, "\"%.80s\" is not a whole number", text);
     *value = (uint64_t)number;
     return true;
 }
 
-static bool read_count32(const char *text, uint64_t least, uint64_t most, uint32_t *value)
+static bool read_count32(const char *text, uint64_t least, uint64_t most, uint32_t *value, struct error *err)
 {
-    uint64_t wide;
-    if (!read_count(text, least, most, &wide))
+    uint64_t wide = 0;
+    if (!read_count(text, least, most, &wide, err))
         return false;
     *value = (uint32_t)wide;
     return true;
@@ -140,10 +141,10 @@ bool generate_sizes_read(struct generate_options *options, const char *text, str
     options->sizes = 0;
     do {
         if (options->sizes == GENERATE_SIZES_MAX)
-            return error_set(err, "--size: more than %u sizes", GENERATE_SIZES_MAX);
+            return error_set(err, "more than %u sizes", GENERATE_SIZES_MAX);
         if (!read_size(&at, &options->size[options->sizes]))
             return error_set(err,
-                             "--size: \"%.80s\" is no list of sizes, each at least %u bytes: 10k, or "
+                             "\"%.80s\" is no list of sizes, each at least %u bytes: 10k, or "
                              "2k:50,20k:40,1M:10",
                              text, GENERATE_SIZE_MIN);
         sum += options->size[options->sizes++].up_to;
@@ -154,56 +155,75 @@ bool generate_sizes_read(struct generate_options *options, const char *text, str
     return true;
 }
 
-static bool read_spread(struct generate_options *options, const char *text)
+static bool read_spread(struct generate_options *options, const char *text, struct error *err)
 {
     options->zipf = 0;
     if (strcmp(text, "even") == 0)
         return true;
-    return strncmp(text, "zipf:", 5) == 0 && read_number(text + 5, 0.01, 10, &options->zipf);
+    if (strncmp(text, "zipf:", 5) != 0)
+        return error_set(err, "\"%.80s\" is neither even nor zipf:S, like zipf:1.1", text);
+    return read_number(text + 5, 0.01, 10, &options->zipf, err);
+}
+
+static bool read_domain(struct generate_options *options, const char *text, struct error *err)
+{
+    options->domain = text;
+    return (*text && strlen(text) < 200) ||
+           error_set(err, "a domain of 1 to 199 characters is needed, like farm.test");
+}
+
+static bool read_sender(struct generate_options *options, const char *text, struct error *err)
+{
+    options->sender = text;
+    return (strchr(text, '@') && strlen(text) < 200) ||
+           error_set(err, "\"%.80s\" is no address of at most 199 characters, like bench@sender.test", text);
 }
 
 /* ---- options ---- */
 
-static bool take_text(struct generate_options *o, int code, const char *text)
+static bool set_text(struct generate_options *o, int option, const char *text, struct error *err)
 {
-    switch (code) {
+    switch (option) {
     case OPT_SOCKET: o->socket = text; return true;
-    case OPT_DOMAIN: o->domain = text; return *text && strlen(text) < 200;
-    case OPT_SENDER: o->sender = text; return true;
+    case OPT_DOMAIN: return read_domain(o, text, err);
+    case OPT_SENDER: return read_sender(o, text, err);
     case OPT_PRINT_ROUTES: o->routes_from = text; return true;
-    case OPT_SPREAD: return read_spread(o, text);
+    case OPT_SPREAD: return read_spread(o, text, err);
     case OPT_COPY: o->copy = true; return true;
     case OPT_CONTROLLED: o->controlled = true; return true;
-    default: o->quiet = true; return code == OPT_QUIET;
+    default: o->quiet = true; return true;
     }
 }
 
-static bool take(struct generate_options *o, int code, const char *text)
+static bool set(void *into, int option, const char *text, struct error *err)
 {
-    switch (code) {
-    case OPT_DESTINATIONS: return read_count32(text, 1, GENERATE_DESTINATIONS_MAX, &o->destinations);
-    case OPT_RATE: return read_number(text, 0.001, 1e8, &o->rate);
-    case OPT_SECONDS: return read_number(text, 0.01, 1e7, &o->seconds);
-    case OPT_MESSAGES: return read_count(text, 1, UINT32_MAX, &o->messages);
-    case OPT_WARMUP_SECONDS: return read_number(text, 0, 1e6, &o->warmup_seconds);
-    case OPT_WARMUP_MESSAGES: return read_count(text, 0, UINT32_MAX, &o->warmup_messages);
-    case OPT_IN_FLIGHT: return read_count32(text, 1, UINT32_MAX, &o->in_flight);
-    case OPT_DRAIN: return read_number(text, 0, 1e6, &o->drain_s);
-    case OPT_RUN: return read_count32(text, 0, UINT32_MAX - 1, &o->run);
-    case OPT_SEED: return read_count(text, 0, UINT32_MAX, &o->seed);
-    default: return take_text(o, code, text);
+    struct generate_options *o = into;
+    switch (option) {
+    case OPT_SIZE: return generate_sizes_read(o, text, err);
+    case OPT_DESTINATIONS: return read_count32(text, 1, GENERATE_DESTINATIONS_MAX, &o->destinations, err);
+    case OPT_RATE: return read_number(text, 0.001, 1e8, &o->rate, err);
+    case OPT_SECONDS: return read_number(text, 0.01, 1e7, &o->seconds, err);
+    case OPT_MESSAGES: return read_count(text, 1, UINT32_MAX, &o->messages, err);
+    case OPT_WARMUP_SECONDS: return read_number(text, 0, 1e6, &o->warmup_seconds, err);
+    case OPT_WARMUP_MESSAGES: return read_count(text, 0, UINT32_MAX, &o->warmup_messages, err);
+    case OPT_IN_FLIGHT: return read_count32(text, 1, UINT32_MAX, &o->in_flight, err);
+    case OPT_DRAIN: return read_number(text, 0, 1e6, &o->drain_s, err);
+    case OPT_RUN: return read_count32(text, 0, UINT32_MAX - 1, &o->run, err);
+    case OPT_SEED: return read_count(text, 0, UINT32_MAX, &o->seed, err);
+    default: return set_text(o, option, text, err);
     }
 }
 
-static int complain(const char *what, const char *why)
+static bool complete(void *into, struct error *err)
 {
-    fprintf(stderr, "hardline-bench generate: %s%s: see --help\n", what, why);
-    return EX_USAGE;
+    (void)into;
+    (void)err;
+    return true;
 }
 
 int generate_options_read(struct generate_options *options, int argc, char **argv)
 {
-    struct error err;
+    static const struct options_form form = {help, known, set, complete};
     *options = (struct generate_options){.socket = HL_FEED_SOCKET,
                                          .domain = "farm.test",
                                          .sender = "bench@sender.test",
@@ -214,19 +234,7 @@ int generate_options_read(struct generate_options *options, int argc, char **arg
                                          .drain_s = 30,
                                          .run = (uint32_t)(time(NULL) & 0x7fffffff),
                                          .seed = 1};
-    optind = 1;
-    for (int code, index; (code = getopt_long(argc, argv, "", longs, &index)) != -1;) {
-        if (code == OPT_HELP) {
-            fputs(usage, stdout);
-            return 0;
-        }
-        if (code == '?')
-            return complain("wrong usage", "");
-        if (code == OPT_SIZE ? !generate_sizes_read(options, optarg, &err) : !take(options, code, optarg))
-            return code == OPT_SIZE ? complain(err.text, "")
-                                    : complain(longs[index].name, ": not a value that it takes");
-    }
-    return optind < argc ? complain(argv[optind], ": not expected here") : -1;
+    return options_read(&form, options, argc, argv);
 }
 
 /* ---- routes ---- */

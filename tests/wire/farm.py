@@ -366,6 +366,7 @@ def held_up(lab, net):
 def refusals(lab, net):
     program = os.path.join(hl.BUILD, "bench", "hardline-bench")
     device = f"net_af_packet0,iface={net.receiver_if},qpairs=1"
+    leaf = hl.Ca(lab, "refused-ca", key="p256").issue("mx1.farm.test", key="p256")
     cases = {
         "--device is missing": [],
         "no interface hlx9": ["--device", "net_af_packet0,iface=hlx9", "--addresses", f"{FIRST}/24"],
@@ -376,6 +377,12 @@ def refusals(lab, net):
         "no stage": ["--device", device, "--addresses", f"{FIRST}/24", "--fail", "451:3%@data"],
         "go together": ["--device", device, "--addresses", f"{FIRST}/24", "--chain", "/x"],
         "cannot be written": ["--device", device, "--addresses", f"{FIRST}/24", "--ca-out", "/nowhere/x.pem"],
+        "--groups X255: OpenSSL does not know": ["--device", device, "--addresses", f"{FIRST}/24", "--groups", "X255"],
+        "--chain: /nowhere/x: No such file": ["--device", device, "--addresses", f"{FIRST}/24", "--chain", "/nowhere/x", "--private-key", "/x"],
+        "--private-key: /nowhere/x: No such file": ["--device", device, "--addresses", f"{FIRST}/24", "--chain", leaf.chain, "--private-key", "/nowhere/x"],
+        "there is no CPU 1000 for us": ["--device", device, "--addresses", f"{FIRST}/24", "--cpu", "1000"],
+        "--connections: \"0\" is not a number from 1": ["--connections", "0"],
+        "see hardline-bench farm --help": ["--frobnicate"],
     }
     for text, options in cases.items():
         process = lab.start([program, "farm", *options], ns=net.receiver)

@@ -203,6 +203,70 @@ static void refused_as_before(const struct talk_server *server, const struct tls
     }
 }
 
+/* What one certificate becomes when a bit of it is another; NULL: it is none any more, or its key is another's. */
+static X509 *changed(const struct pki *pki, size_t bit)
+{
+    uint8_t *der = NULL;
+    int len = i2d_X509(pki->cert, &der);
+    assert_true(len > 0);
+    if (bit / 8 >= (size_t)len) {
+        OPENSSL_free(der);
+        return NULL;
+    }
+    der[bit / 8] ^= (uint8_t)(1u << bit % 8);
+    const uint8_t *at = der;
+    X509 *cert = d2i_X509(NULL, &at, len);
+    OPENSSL_free(der);
+    if (cert && X509_check_private_key(cert, pki->key) == 1)
+        return cert;
+    X509_free(cert);
+    return NULL;
+}
+
+static void judged_alike(struct talk *cold, const struct talk_server *server, const struct tls_demand *demand)
+{
+    struct outcome its;
+    talk_meet(&talk, server, demand);
+    talk_meet(cold, server, demand);
+    enum tls_status status = talk_run(&talk);
+    assert_int_equal(status, talk_run(cold));
+    if (status == TLS_OPEN) {
+        assert_memory_equal(tls_verified(talk.tls), tls_verified(cold->tls), sizeof(struct tls_verified));
+        return;
+    }
+    tls_failure(talk.tls, &why);
+    tls_failure(cold->tls, &its);
+    assert_int_equal(why.reason, its.reason);
+    assert_string_equal(why.text, its.text);
+}
+
+/* A core that knows the keys and one that knows none, of certificates whose keys are as they were and something else is not. */
+static void changed_certificates_are_judged_alike(void **state)
+{
+    (void)state;
+    struct talk cold;
+    const struct tls_demand demand[] = {talk_pkix(HOST), talk_encrypt(HOST)};
+    const struct pki *const chain[] = {&ec.leaf, &ec.middle};
+    unsigned met = 0;
+    talk_open_config(&cold, ec.ca_file, &(struct tls_core_config){.sessions_max = 2});
+    talk_accepted(&talk, &usual, &demand[0]);
+    for (unsigned i = 0; i < ARRAY_LEN(chain); i++)
+        for (size_t bit = 0; bit < 8 * 1000; bit += 9) {
+            struct pki other = {.cert = changed(chain[i], bit), .key = chain[i]->key};
+            struct talk_server server = {.leaf = i == 0 ? &other : &ec.leaf,
+                                         .middle = i == 1 ? &other : &ec.middle,
+                                         .security_level = -1};
+            if (!other.cert)
+                continue;
+            judged_alike(&cold, &server, &demand[met++ % ARRAY_LEN(demand)]);
+            talk_part(&talk);
+            talk_part(&cold);
+            X509_free(other.cert);
+        }
+    talk_close(&cold);
+    assert_in_range(met, 200, 1000);
+}
+
 /* The leaf's key and names, but signed by somebody else. */
 static void known_key_in_a_forged_certificate(void **state)
 {
@@ -384,6 +448,7 @@ int main(void)
         EACH(second_meeting_tells_the_same),
         EACH(none_is_known_when_switched_off),
         EACH(known_keys_in_a_chain_that_is_not_proven),
+        EACH(changed_certificates_are_judged_alike),
         EACH(known_key_in_a_forged_certificate),
         EACH(known_key_in_a_forged_intermediate),
         EACH(known_key_in_an_expired_certificate),

@@ -62,10 +62,12 @@ static size_t follow_message(struct tls *tls, const uint8_t *data, size_t len)
         o->message_left -= (uint32_t)n;
         return n;
     }
-    if (o->message_header_have++ == 0)
+    if (o->message_header_have++ == 0) {
         o->message_dropped = is_unwanted(tls, data[0]);
-    else
+        o->messages += !o->message_dropped;
+    } else {
         o->message_size = o->message_size << 8 | data[0]; /* the type, then three bytes of length */
+    }
     if (o->message_header_have == MESSAGE_HEADER_BYTES) {
         o->message_left = o->message_size;
         o->message_size = o->message_header_have = 0;

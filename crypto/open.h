@@ -10,6 +10,11 @@
 
 struct tls;
 
+/* Handshake messages that OpenSSL gets in a row, without application data between them.  A key update is five bytes of the peer's, and to
+ * us two derivations and, if it asks for it, a record; OpenSSL counts them not.  Nobody has a use for more.
+ */
+#define OPEN_MESSAGES_MAX 32u
+
 /* What a session holds of what has come; nothing, mostly: then both pointers are NULL. */
 struct opening {
     uint8_t header[RECORD_HEADER_BYTES];
@@ -26,6 +31,7 @@ struct opening {
     uint32_t message_left;       /* of its body, bytes still to come */
     bool message_dropped;        /* it is a ticket that nobody wants */
     uint8_t tickets_left;        /* that OpenSSL still gets */
+    uint32_t messages;           /* that OpenSSL has got, or is to get, since application data came */
     int error;                   /* errno for OpenSSL: EBADMSG, EMSGSIZE or EINVAL; 0: none */
 };
 

@@ -72,6 +72,7 @@ struct tls {
     struct span in;               /* the caller's bytes, during tls_input only */
     const struct byte_sink *sink; /* NULL: everything waits */
     struct tls_waiting waiting;
+    bool key_asked; /* the peer has asked for other keys of ours, and has not had them */
     bool put_waits; /* the last tls_put_reserve gave room in waiting, not in the sink */
     struct record_key write_key, read_key;
     struct opening opening;

@@ -231,11 +231,25 @@ static void give_record(struct tls *tls)
     size_t got;
     tls_clear_errors();
     int ok = SSL_peek_ex(tls->ssl, &first, sizeof(first), &got);
+    tls->key_asked = SSL_get_key_update_type(tls->ssl) == SSL_KEY_UPDATE_NOT_REQUESTED;
     switch (ok == 1 ? SSL_ERROR_NONE : SSL_get_error(tls->ssl, ok)) {
     case SSL_ERROR_WANT_READ: return;
     case SSL_ERROR_ZERO_RETURN: tls->status = TLS_PEER_CLOSED; return;
     default: fail(tls); /* it has no application data to give: none ever enters it */
     }
+}
+
+/* RFC 8446 section 6.2: a message at a time at which it may not come. */
+static void refuse_messages(struct tls *tls)
+{
+    static const uint8_t alert[] = {SSL3_AL_FATAL, SSL3_AD_UNEXPECTED_MESSAGE};
+    struct span part = {.data = alert, .len = sizeof(alert)};
+    if (!tls->closing)
+        tls->closing = seal_record(tls, SSL3_RT_ALERT, &part, 1, sizeof(alert));
+    explain(tls, FAULT_REMOTE, REASON_TLS_HANDSHAKE,
+            "%s sends key updates and no data, more than %u in a row; its operator has to find out why",
+            tls->peer, OPEN_MESSAGES_MAX);
+    fail(tls);
 }
 
 static bool is_ours(const struct opening *o)
@@ -253,15 +267,22 @@ static void open_records(struct tls *tls)
             continue;
         }
         enum open_result result = open_next(tls);
-        if (result == OPEN_MORE || (result == OPEN_RECORD && is_ours(o) && open_has_text(o)))
+        if (result == OPEN_MORE)
             return;
+        if (result == OPEN_RECORD && is_ours(o) && open_has_text(o)) {
+            o->messages = 0;
+            return;
+        }
         if (result == OPEN_RECORD && is_ours(o)) {
             open_take(o, NULL, 0); /* an empty record, RFC 8446 section 5.1: allowed, and nothing */
             continue;
         }
         if (result == OPEN_RECORD && !open_give(tls))
             continue;
-        give_record(tls);
+        if (o->messages > OPEN_MESSAGES_MAX)
+            refuse_messages(tls);
+        else
+            give_record(tls);
     }
 }
 
@@ -307,7 +328,9 @@ static bool may_write(const struct tls *tls)
     return (tls->status == TLS_OPEN || tls->status == TLS_PEER_CLOSED) && !tls->closing;
 }
 
-/* RFC 8446 section 4.6.3: OpenSSL says so to the peer and hands us the next keys.  TLS 1.2 has no such thing. */
+/* RFC 8446 section 4.6.3: OpenSSL says so to the peer and hands us the next keys.  TLS 1.2 has no such thing.  Where the peer has asked for
+ * it OpenSSL would do so before the next data, of which it sees none.
+ */
 static bool renew_key(struct tls *tls)
 {
     if (!tls->write_key.version_13) {
@@ -317,6 +340,7 @@ static bool renew_key(struct tls *tls)
         return false;
     }
     tls_clear_errors();
+    tls->key_asked = false;
     return SSL_key_update(tls->ssl, SSL_KEY_UPDATE_NOT_REQUESTED) == 1 && SSL_do_handshake(tls->ssl) == 1 &&
            !seal_worn(tls);
 }
@@ -329,7 +353,7 @@ static bool seal_parts(struct tls *tls, struct span *part, unsigned parts, size_
             parts--;
         }
         n = min_size(len, RECORD_PLAIN_MAX);
-        if (seal_worn(tls) && !renew_key(tls))
+        if ((tls->key_asked || seal_worn(tls)) && !renew_key(tls))
             return false;
         if (!seal_record(tls, SSL3_RT_APPLICATION_DATA, part, parts, n))
             return false;

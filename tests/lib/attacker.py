@@ -5,9 +5,9 @@
     ok(attackers.leaked("no_starttls") == [], "nothing left in the clear", attackers.story("no_starttls"))
 
 A case is {"host": number, "mode": one of MODES, ...}; further keys: "cert" (ca.Cert), "tls" (lowest and highest
-version, ["1.2", "1.3"]), "ciphers", "ehlo" (capabilities), "port" (25), "code" (reply to STARTTLS). Whatever the
-mode, the MX takes any command and any mail that it is given, in the clear as under TLS: what a client should not
-have sent shows in the log. The log has every byte that was received, as it came ("clear", "wire") and decrypted ("tls").
+version, ["1.2", "1.3"]), "ciphers", "ehlo" (capabilities), "port" (25), "code" (reply to STARTTLS), "plan" (of key
+updates, see libssl.py), "piece" (bytes of one send). Whatever the mode, the MX takes any command and any mail that it is given, in the
+clear as under TLS: what a client should not have sent shows in the log. The log has every byte that was received, as it came ("clear", "wire") and decrypted ("tls").
 
 As a program, within the receiver's namespace: attacker.py CASES.json LOG.
 """
@@ -23,6 +23,8 @@ import sys
 import threading
 import time
 import warnings
+
+import libssl
 
 CAPABILITIES = ["PIPELINING", "SIZE 50000000", "ENHANCEDSTATUSCODES", "8BITMIME", "SMTPUTF8", "CHUNKING"]
 MAIL_COMMANDS = re.compile(rb"^(MAIL|RCPT|DATA|BDAT|AUTH|VRFY|EXPN)\b", re.I | re.M)
@@ -53,7 +55,9 @@ class Session:
         self.tls = None
         self.kind = "clear"  # of what is received as it comes; "wire" from when TLS has its turn
         self.buffer = b""  # received and not yet consumed, as the application reads it
+        self.piece = case.get("piece", 1 << 30)
         sock.settimeout(IDLE_TIMEOUT_S)
+        sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, "piece" in case)
 
     def log(self, event, data=None, **more):
         if data is not None:
@@ -97,7 +101,8 @@ class Session:
             self.tls.write(data)
             data = self.outgoing.read()
         try:
-            self.sock.sendall(data)
+            for at in range(0, len(data), self.piece):
+                self.sock.sendall(data[at:at + self.piece])
         except OSError as fault:
             self.log("fault", text=str(fault))
             raise Gone from None
@@ -122,15 +127,25 @@ class Session:
 
     # TLS
 
+    def usual_tls(self):
+        self.incoming, self.outgoing = ssl.MemoryBIO(), ssl.MemoryBIO()
+        tls = tls_context(self.case).wrap_bio(self.incoming, self.outgoing, server_side=True)
+        tls.talker = self
+        return tls
+
+    def key_changer(self):
+        tls = libssl.KeyChanger(self.case["chain"], self.case["key"], self.case["plan"],
+                                lambda ours, asks: self.log("key update", ours=ours, asks=asks))
+        self.incoming, self.outgoing = tls.incoming, tls.outgoing
+        return tls
+
     def secure(self):
         """The server's side of the handshake. What the client sent beyond STARTTLS counts as its first bytes."""
-        self.incoming, self.outgoing = ssl.MemoryBIO(), ssl.MemoryBIO()
+        tls = self.key_changer() if "plan" in self.case else self.usual_tls()
         if self.buffer:
             self.log("pipelined after STARTTLS", self.buffer)
         self.incoming.write(self.buffer)
         self.buffer = b""
-        tls = tls_context(self.case).wrap_bio(self.incoming, self.outgoing, server_side=True)
-        tls.talker = self
         while True:
             try:
                 tls.do_handshake()

@@ -1,4 +1,5 @@
 /* Bytes through an open session: any cut, any sink, any end of it. */
+#include "crypto/open.h"
 #include "engine/base/rand.h"
 #include "tests/unit/crypto/talk.h"
 #include "tests/unit/cmocka.h"
@@ -184,6 +185,52 @@ static void input_waits_for_the_reader(void **state)
 
 /* ---- after the handshake ---- */
 
+struct heard {
+    unsigned updates, asking;
+};
+
+static void count_updates(int ours, int version, int type, const void *data, size_t len, SSL *ssl, void *arg)
+{
+    const uint8_t *message = data;
+    struct heard *heard = arg;
+    (void)version, (void)ssl;
+    if (ours || type != SSL3_RT_HANDSHAKE || len < 5 || message[0] != SSL3_MT_KEY_UPDATE)
+        return;
+    heard->updates++;
+    heard->asking += message[4];
+}
+
+static void expect_updates(unsigned updates, const struct heard *heard)
+{
+    client_says("NOOP\r\n");
+    server_hears("NOOP\r\n", 6);
+    assert_int_equal(heard->updates, updates);
+    assert_int_equal(heard->asking, 0);
+}
+
+/* RFC 8446 section 4.6.3: before our next data; once, if it was silent between. */
+static void who_asks_for_a_key_update_gets_one(void **state)
+{
+    (void)state;
+    struct heard heard = {0};
+    meet(TLS1_3_VERSION);
+    SSL_set_msg_callback(talk.server, count_updates);
+    SSL_set_msg_callback_arg(talk.server, &heard);
+    expect_updates(0, &heard);
+    for (unsigned i = 1; i < 5; i++) {
+        assert_int_equal(SSL_key_update(talk.server, SSL_KEY_UPDATE_REQUESTED), 1);
+        server_says("250 ok\r\n");
+        client_hears("250 ok\r\n");
+        assert_int_equal(heard.updates, i - 1); /* not before there is something to say */
+        expect_updates(i, &heard);
+        expect_updates(i, &heard);
+        assert_int_equal(SSL_key_update(talk.server, SSL_KEY_UPDATE_NOT_REQUESTED), 1);
+        server_says("250 ok\r\n");
+        client_hears("250 ok\r\n");
+        expect_updates(i, &heard);
+    }
+}
+
 static void key_updates(void **state)
 {
     (void)state;
@@ -197,6 +244,42 @@ static void key_updates(void **state)
         server_hears("NOOP\r\n", 6);
     }
     assert_int_equal(tls_status(talk.tls), TLS_OPEN);
+}
+
+static void renew_in_a_row(unsigned times)
+{
+    for (unsigned i = 0; i < times; i++) {
+        assert_int_equal(
+            SSL_key_update(talk.server, i & 1 ? SSL_KEY_UPDATE_REQUESTED : SSL_KEY_UPDATE_NOT_REQUESTED), 1);
+        assert_int_equal(SSL_do_handshake(talk.server), 1);
+    }
+}
+
+static void key_updates_in_a_row(void **state)
+{
+    (void)state;
+    struct outcome why;
+    uint8_t none;
+    meet(TLS1_3_VERSION);
+    for (unsigned i = 0; i < 3; i++) { /* data is what makes an end of it */
+        server_says("250 ok\r\n");
+        renew_in_a_row(OPEN_MESSAGES_MAX);
+        server_says("250 ok\r\n");
+        client_hears("250 ok\r\n250 ok\r\n");
+        client_says("NOOP\r\n");
+        server_hears("NOOP\r\n", 6);
+    }
+    renew_in_a_row(OPEN_MESSAGES_MAX + 1);
+    server_says("250 ok\r\n");
+    talk_run(&talk);
+    assert_int_equal(tls_status(talk.tls), TLS_FAILED);
+    tls_failure(talk.tls, &why);
+    assert_int_equal(why.fault, FAULT_REMOTE);
+    assert_non_null(strstr(why.text, "key updates"));
+    assert_int_equal(tls_read(talk.tls, &none, 1), 0);
+    assert_true(SSL_read(talk.server, &none, 1) <= 0);
+    assert_int_equal(ERR_GET_REASON(ERR_peek_error()), SSL_R_SSLV3_ALERT_UNEXPECTED_MESSAGE);
+    ERR_clear_error();
 }
 
 static void tickets_are_taken_and_not_used(void **state)
@@ -352,7 +435,9 @@ int main(void)
         cmocka_unit_test(much_in_one_write),
         cmocka_unit_test(sealed_bytes_is_an_upper_bound),
         cmocka_unit_test(input_waits_for_the_reader),
+        cmocka_unit_test(who_asks_for_a_key_update_gets_one),
         cmocka_unit_test(key_updates),
+        cmocka_unit_test(key_updates_in_a_row),
         cmocka_unit_test(tickets_are_taken_and_not_used),
         cmocka_unit_test(renegotiation_is_declined),
         cmocka_unit_test(a_client_certificate_is_demanded),

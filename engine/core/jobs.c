@@ -104,12 +104,35 @@ static bool take_one(struct core *core, struct feed *feed)
     return false;
 }
 
+/* Half of the job records are kept for the feeds that are attached, evenly, and half are for whoever comes first: a
+ * feed whose jobs take long leaves the others their share.  What of its own share a feed has not taken:
+ */
+static uint32_t unused_share(const struct core *core, const struct feed *feed)
+{
+    uint32_t share = core->jobs.capacity / 2 / core->feeds, taken = feed_in_flight(feed, core->config.index);
+    return share > taken ? share - taken : 0;
+}
+
+/* Records that no feed may take of another's share; 0 while there are more than a turn can take of the common half. */
+static uint32_t kept_records(const struct core *core)
+{
+    uint32_t kept = 0;
+    if (core->jobs.capacity - core->jobs.in_use > core->jobs.capacity / 2 + INTAKE_BURST)
+        return 0;
+    for (uint32_t i = 0; i < core->feeds; i++)
+        kept += unused_share(core, core->feed[i]);
+    return kept;
+}
+
 void core_take_jobs(struct core *core)
 {
-    uint32_t budget = INTAKE_BURST, empty = 0;
+    uint32_t budget = INTAKE_BURST, empty = 0, kept = kept_records(core);
     while (budget > 0 && empty < core->feeds && core->jobs.in_use < core->jobs.capacity) {
         core->next_feed = (core->next_feed + 1) % core->feeds;
-        if (take_one(core, core->feed[core->next_feed])) {
+        struct feed *feed = core->feed[core->next_feed];
+        uint32_t own = kept > 0 ? min_u32(kept, unused_share(core, feed)) : 0;
+        if (core->jobs.capacity - core->jobs.in_use > kept - own && take_one(core, feed)) {
+            kept -= own > 0;
             budget--;
             empty = 0;
             core->worked = true;

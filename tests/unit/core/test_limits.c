@@ -256,6 +256,34 @@ static void with_all_jobs_taken_the_feed_waits(void **state)
     world_close(w);
 }
 
+/* A feed whose jobs do not come to an end: half of the records are kept for the two of them, evenly. */
+static void a_feed_with_slow_jobs_leaves_others_their_share(void **state)
+{
+    (void)state;
+    struct world_options o = world_defaults();
+    o.core.jobs_max = 16;
+    struct mx_host *mx[2];
+    struct world *w = many_hosts(&o, 2, mx);
+    unsigned other = world_attach(w);
+    mx[0]->silent = true;
+    for (unsigned i = 0; i < 40; i++)
+        send_to(w, 1);
+    world_run(w, SECOND);
+    assert_int_equal(feed_in_flight(w->feed[0], 0), 12);
+    unsigned first = w->jobs;
+    for (unsigned i = 0; i < 20; i++)
+        world_submit(w, &(struct letter){.to = "a@d2.test", .feed = other});
+    world_run(w, 5 * SECOND);
+    world_delivered(w, first, w->jobs - 1);
+    assert_int_equal(feed_in_flight(w->feed[0], 0), 12);
+    world_detach(w, other);
+    world_run(w, SECOND);
+    assert_int_equal(feed_in_flight(w->feed[0], 0), 16); /* with nobody else there it may have all */
+    mx[0]->silent = false;
+    world_settle(w, 20 * MINUTE);
+    world_close(w);
+}
+
 /* Results that nobody reads stop the intake, and lose nothing. */
 static void with_no_room_for_results_the_feed_waits(void **state)
 {
@@ -384,6 +412,7 @@ int main(void)
         cmocka_unit_test(ports_in_time_wait_are_taken_over),
         cmocka_unit_test(few_source_ports_are_shared),
         cmocka_unit_test(with_all_jobs_taken_the_feed_waits),
+        cmocka_unit_test(a_feed_with_slow_jobs_leaves_others_their_share),
         cmocka_unit_test(with_no_room_for_results_the_feed_waits),
         cmocka_unit_test(with_too_many_destinations_jobs_are_deferred),
         cmocka_unit_test(few_packets_delay_and_lose_nothing),

@@ -29,8 +29,13 @@ static void on_signal(int number)
 
 void endpoint_start(const char *program, uint32_t memory_mb)
 {
+    endpoint_start_on(program, memory_mb, false);
+}
+
+void endpoint_start_on(const char *program, uint32_t memory_mb, bool huge)
+{
     struct error err;
-    struct eal_config eal = {.app = program, .memory_mb = memory_mb, .no_huge = true};
+    struct eal_config eal = {.app = program, .memory_mb = memory_mb, .no_huge = !huge};
     name = program;
     prctl(PR_SET_TIMERSLACK, 1000ul); /* naps are short: the default slack would double them */
     signal(SIGTERM, on_signal);

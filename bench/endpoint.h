@@ -13,6 +13,9 @@ extern atomic_bool endpoint_stopping; /* SIGTERM or SIGINT came */
  */
 void endpoint_start(const char *program, uint32_t memory_mb);
 
+/* endpoint_start_on does the same, with huge pages where it is told so and there are enough. */
+void endpoint_start_on(const char *program, uint32_t memory_mb, bool huge);
+
 /* endpoint_pin keeps this thread on a CPU; -1: any; exits with a message on failure. */
 void endpoint_pin(int cpu);
 

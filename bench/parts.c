@@ -5,6 +5,7 @@
 
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 #include <unistd.h>
 
 static double cpu_s(void)
@@ -43,19 +44,21 @@ static void print(const struct parts_crypto *crypto, const struct parts_port *po
         port->receive_s);
 }
 
-int main(void)
+/* --zero-copy: packets pass the port as the engine's do in scripts/bench, which takes huge pages. */
+int main(int argc, char **argv)
 {
+    bool zero_copy = argc > 1 && strcmp(argv[1], "--zero-copy") == 0;
     struct error err;
     struct parts_crypto crypto;
     struct parts_port port;
     char socket[64];
     snprintf(socket, sizeof(socket), "/tmp/hardline-limits-%d.sock", getpid());
-    endpoint_start("bench_parts", 160);
+    endpoint_start_on("bench_parts", 160, zero_copy);
     if (!parts_crypto_measure(&crypto, &err))
         endpoint_fail("cryptography", err.text);
     parts_crypto_batched(&crypto);
     parts_crypto_ipsec(&crypto);
-    if (!parts_port_measure(&port, socket, &err))
+    if (!parts_port_measure(&port, socket, zero_copy, &err))
         endpoint_fail("port", err.text);
     unlink(socket);
     print(&crypto, &port);

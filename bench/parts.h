@@ -39,6 +39,7 @@ void parts_crypto_batched(struct parts_crypto *found);
 void parts_crypto_ipsec(struct parts_crypto *found);
 
 /* parts_port_measure opens both ends of a memif pair in this process; EAL runs. */
-bool parts_port_measure(struct parts_port *found, const char *socket, struct error *err) must_check;
+bool parts_port_measure(struct parts_port *found, const char *socket, bool zero_copy,
+                        struct error *err) must_check;
 
 #endif

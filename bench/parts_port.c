@@ -106,11 +106,12 @@ static void leave(struct port *port)
     usleep(300000);
 }
 
-bool parts_port_measure(struct parts_port *found, const char *socket, struct error *err)
+bool parts_port_measure(struct parts_port *found, const char *socket, bool zero_copy, struct error *err)
 {
     char server[192], client[192];
     snprintf(server, sizeof(server), "net_memif0,role=server,socket=%s,socket-abstract=no", socket);
-    snprintf(client, sizeof(client), "net_memif1,role=client,socket=%s,socket-abstract=no", socket);
+    snprintf(client, sizeof(client), "net_memif1,role=client,socket=%s,socket-abstract=no%s", socket,
+             zero_copy ? ",zero-copy=yes" : "");
     struct port *other = endpoint_port(server, 8192, "", ""), *own = endpoint_port(client, 8192, "", "");
     bool ok = measure(own, other, found, err);
     leave(own);

@@ -38,6 +38,11 @@ def on_cpu(cpu, command):
     return ["taskset", "-c", str(cpu), *NICE, *command]
 
 
+def zero_copy():
+    """The farm reads packets where the engine has them, as a card would; memif can in memory that lies in few files only."""
+    return "" if os.environ.get("HARDLINE_NO_HUGE") == "1" else ",zero-copy=yes"
+
+
 def stolen_s(cpu):
     """For how long the host has run somebody else while this CPU had something to run (proc(5), steal)."""
     with open("/proc/stat") as f:
@@ -185,7 +190,7 @@ class BenchLab:
         for group, values in (settings or {}).items():
             base[group] = base.get(group, {}) | values
         engine = MemifEngine(self.lab, self.net, ca, name=f"engine{number}", routes={MX: (MX, FARM_IP)}, settings=base,
-                             port=f"net_memif0,role=client,socket={farm.socket},socket-abstract=no")
+                             port=f"net_memif0,role=client,socket={farm.socket},socket-abstract=no{zero_copy()}")
         try:
             yield engine, farm
         finally:

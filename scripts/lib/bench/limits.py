@@ -2,7 +2,7 @@
 import json
 import subprocess
 
-from lab import ENGINE_CPU, on_cpu
+from lab import ENGINE_CPU, on_cpu, zero_copy
 from stage import hl
 
 ENVELOPE_BYTES = 300   # commands and replies of a message, both ways
@@ -11,7 +11,7 @@ ENVELOPE_BYTES = 300   # commands and replies of a message, both ways
 def measure(lab):
     """The parts, {name: seconds each or a byte}; None and why where they cannot be had."""
     program = hl.BUILD + "/bench/bench_parts"
-    ended = subprocess.run(on_cpu(ENGINE_CPU, [program]), capture_output=True, text=True, timeout=120)
+    ended = subprocess.run(on_cpu(ENGINE_CPU, [program, *(["--zero-copy"] if zero_copy() else [])]), capture_output=True, text=True, timeout=120)
     if ended.returncode:
         return None, f"bench_parts ended with {ended.returncode}: {ended.stderr.strip()[-300:]}"
     return json.loads(ended.stdout.splitlines()[-1]), None

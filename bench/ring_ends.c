@@ -156,7 +156,7 @@ static void *run_engine(void *arg)
 void engine_start(const struct ring_threads *threads)
 {
     struct error err;
-    struct feed_server_events events = {NULL, allow, attach, detach, note};
+    struct feed_server_events events = {.allow = allow, .attach = attach, .detach = detach, .note = note};
     engine.threads = *threads;
     engine.shape = (struct feed_shape){.lanes = 1,
                                        .submit_slots = 4096,

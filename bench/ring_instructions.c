@@ -85,7 +85,7 @@ static void open_both(void)
     struct hl_error error;
     pthread_t thread;
     atomic_bool done = false;
-    struct feed_server_events events = {NULL, allow, attach, detach, note};
+    struct feed_server_events events = {.allow = allow, .attach = attach, .detach = detach, .note = note};
     snprintf(path, sizeof(path), "/tmp/hl-ring-instructions-%d.sock", (int)getpid());
     struct feed_server_options o = {
         .path = path, .mode = 0600, .gid = UINT32_MAX, .feeds_max = 1, .shape = shape};

@@ -43,6 +43,15 @@ static bool allow(void *ctx, const struct feed_peer *peer, struct feed_rights *r
     return true;
 }
 
+static bool user(void *ctx, uint32_t index, uint32_t *uid)
+{
+    const struct config_feed *feed = &((const struct hl_engine *)ctx)->config.feed;
+    if (index >= feed->users)
+        return false;
+    *uid = feed->user[index].uid;
+    return true;
+}
+
 static struct engine_feed *find(struct hl_engine *engine, const struct feed *feed)
 {
     for (uint32_t i = 0; i < engine->feed_count; i++)
@@ -110,7 +119,7 @@ bool engine_open_feeds(struct hl_engine *engine, struct error *err)
         .shape = engine_feed_shape(engine),
     };
     struct feed_server_events events = {
-        .ctx = engine, .allow = allow, .attach = attach, .detach = detach, .note = note};
+        .ctx = engine, .allow = allow, .user = user, .attach = attach, .detach = detach, .note = note};
     if (!feed_sigbus_install(err))
         return false;
     engine->feeds = feed_server_open(&options, &events, err);

@@ -185,7 +185,7 @@ static const struct config_key user_keys[] = {
     {USER("allow-exceptions", CONFIG_KIND_BOOL, result.allow_exceptions),
      .help = "jobs may lower their own floor to encrypt"},
     {USER("jobs-in-flight", CONFIG_KIND_NUMBER, result.jobs_in_flight), .max = 1ull << 32, .scale = 1,
-     .unit = "", .help = "over all cores; 0: the lanes are the limit"},
+     .unit = "", .help = "of each of its feeds, over all cores; 0: the lanes are the limit"},
     {USER("message-bytes", CONFIG_KIND_NUMBER, result.message_bytes), .max = 4ull << 30, .scale = 1,
      .unit = "bytes", .help = "largest body; 0: limits.message-bytes"},
 };

@@ -192,6 +192,36 @@ static struct client *free_client(struct feed_server *server)
     return NULL;
 }
 
+static bool has_feed(const struct feed_server *server, uint32_t uid)
+{
+    for (uint32_t i = 0; i < server->clients; i++)
+        if (server->client[i].state != CLIENT_NONE && server->client[i].peer.uid == uid)
+            return true;
+    return false;
+}
+
+static uint32_t kept_places(const struct feed_server *server)
+{
+    uint32_t kept = 0, uid;
+    for (uint32_t i = 0; server->events.user && server->events.user(server->events.ctx, i, &uid); i++)
+        kept += !has_feed(server, uid);
+    return kept;
+}
+
+static uint32_t free_places(const struct feed_server *server)
+{
+    uint32_t places = 0;
+    for (uint32_t i = 0; i < server->clients; i++)
+        places += server->client[i].state == CLIENT_NONE;
+    return places;
+}
+
+/* Who has a feed gets another only where a place is left for each user who has none. */
+static bool leaves_places(const struct feed_server *server, uint32_t uid)
+{
+    return !has_feed(server, uid) || free_places(server) > kept_places(server);
+}
+
 static void greet(struct feed_server *server, int sock, uint64_t now_us)
 {
     struct client *client = free_client(server), stranger = {.sock = sock, .name = "not known yet"};
@@ -210,6 +240,11 @@ static void greet(struct feed_server *server, int sock, uint64_t now_us)
     }
     stranger.rights.uid = stranger.peer.uid;
     stranger.rights.pid = stranger.peer.pid;
+    if (client && !leaves_places(server, stranger.peer.uid)) {
+        refuse(server, &stranger, RING_BYE_BUSY,
+               "the places that are left of feed.feeds are kept for users of feed.users who have no feed");
+        return;
+    }
     if (!client || !watch(server, sock, client)) {
         refuse(server, &stranger, RING_BYE_BUSY, "the engine has as many feeds as feed.feeds allows");
         return;

@@ -22,6 +22,11 @@ struct feed_server_events {
     /* allow decides whether this user may have a feed, and fills its rights. */
     bool (*allow)(void *ctx, const struct feed_peer *peer, struct feed_rights *rights);
 
+    /* user: who is to find a place whatever others take, counted from 0; false: nobody more.  NULL: nobody.  The last
+     * places are for those of them who have no feed.
+     */
+    bool (*user)(void *ctx, uint32_t index, uint32_t *uid);
+
     /* attach: the feed is mapped, sealed and touched; cores may take jobs.  false: no room, it is refused. */
     bool (*attach)(void *ctx, struct feed *feed);
 

@@ -89,7 +89,8 @@ struct hl_attach {
  *   -ENOENT, -ECONNREFUSED   no engine there
  *   -EACCES                  this user may not, by the engine's configuration or the socket's permissions
  *   -EPROTONOSUPPORT         engine and library speak different versions
- *   -EBUSY                   the engine has as many feeds as it may have
+ *   -EBUSY                   the engine has as many feeds as it may have; the last places are kept for
+ *                            users who have none
  *   -ETIMEDOUT, -EPROTO, -ENOMEM, -EMFILE
  *   blocks for timeout_ms at the most
  */

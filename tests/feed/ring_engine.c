@@ -411,7 +411,7 @@ static void start(int argc, char **argv)
                   .engine_epoch = clock_now_us(),
                   .ordinary_pages = true},
     };
-    struct feed_server_events events = {NULL, allow, attach, detach, note};
+    struct feed_server_events events = {.allow = allow, .attach = attach, .detach = detach, .note = note};
     struct error err;
     engine.delivered = -1;
     engine.body_max = 8 << 20;

@@ -19,6 +19,13 @@ static bool allow(void *ctx, const struct feed_peer *peer, struct feed_rights *r
     return !pair->refuse;
 }
 
+static bool user(void *ctx, uint32_t index, uint32_t *uid)
+{
+    const struct pair *pair = ctx;
+    *uid = pair->user;
+    return index == 0 && pair->has_user;
+}
+
 static bool attach(void *ctx, struct feed *feed)
 {
     struct pair *pair = ctx;
@@ -60,10 +67,16 @@ struct feed_shape pair_shape(void)
 
 void pair_serve(struct pair *pair, const struct feed_shape *shape)
 {
+    pair_serve_places(pair, shape, 2);
+}
+
+void pair_serve_places(struct pair *pair, const struct feed_shape *shape, uint32_t feeds_max)
+{
     struct error err;
-    struct feed_server_events events = {pair, allow, attach, detach, note};
+    struct feed_server_events events = {
+        .ctx = pair, .allow = allow, .user = user, .attach = attach, .detach = detach, .note = note};
     struct feed_server_options options = {
-        .path = pair->path, .mode = 0600, .gid = (uint32_t)-1, .feeds_max = 2, .shape = *shape};
+        .path = pair->path, .mode = 0600, .gid = (uint32_t)-1, .feeds_max = feeds_max, .shape = *shape};
     if (!pair->path[0])
         snprintf(pair->path, sizeof(pair->path), "/tmp/hl-pair-%d.sock", (int)getpid());
     current = *shape;

@@ -18,7 +18,9 @@ struct pair {
     hl_feed *producer;
     struct feed_rights rights; /* for the next producer */
     bool refuse;               /* the next producer */
-    bool hold_detach;          /* the core does not let go */
+    bool has_user;             /* somebody is to find a place, whatever others take: */
+    uint32_t user;
+    bool hold_detach; /* the core does not let go */
     uint32_t detaches;
     char note[512]; /* the last */
     struct hl_error error;
@@ -29,7 +31,8 @@ struct feed_shape pair_shape(void);
 
 /* pair_open asserts that the hand-over succeeds; pair_attach returns the library's code instead. */
 void pair_open(struct pair *pair, const struct feed_shape *shape);
-void pair_serve(struct pair *pair, const struct feed_shape *shape);
+void pair_serve(struct pair *pair, const struct feed_shape *shape); /* two feeds at the most */
+void pair_serve_places(struct pair *pair, const struct feed_shape *shape, uint32_t feeds_max);
 int pair_attach(struct pair *pair, hl_feed **feed, const struct hl_attach *options);
 int pair_reattach(struct pair *pair);
 

@@ -184,6 +184,35 @@ static void one_feed_too_many_is_told(void **state)
     close(second);
 }
 
+/* A user with many feeds leaves a place for the other, and takes the last one once that has a feed of its own. */
+static void the_last_place_is_kept_for_who_has_none(void **state)
+{
+    (void)state;
+    int first;
+    pair.has_user = true;
+    pair.user = getuid() + 1;
+    close(granted(&first));
+    hl_feed *feed;
+    assert_int_equal(pair_attach(&pair, &feed, NULL), -EBUSY);
+    assert_non_null(strstr(pair.error.text, "kept for users"));
+    pair.user = getuid();
+    assert_int_equal(pair_attach(&pair, &feed, NULL), 0);
+    pair.producer = feed;
+    close(first);
+}
+
+/* It is no more than a place that is kept: who has none comes before those who are not there. */
+static void who_has_none_need_not_leave_one(void **state)
+{
+    (void)state;
+    struct feed_shape shape = pair_shape();
+    pair_close(&pair);
+    pair.has_user = true;
+    pair.user = getuid() + 1;
+    pair_serve_places(&pair, &shape, 1);
+    assert_int_equal(pair_attach(&pair, &pair.producer, NULL), 0);
+}
+
 static void a_slow_producer_is_dropped(void **state)
 {
     (void)state;
@@ -480,6 +509,8 @@ int main(void)
         T(garbage_is_refused),
         T(a_user_who_may_not_is_told),
         T(one_feed_too_many_is_told),
+        T(the_last_place_is_kept_for_who_has_none),
+        T(who_has_none_need_not_leave_one),
         T(a_slow_producer_is_dropped),
         T(speaking_out_of_turn_detaches),
         T(end_of_file_detaches_once),

@@ -227,10 +227,12 @@ static void report_rate(double seconds)
 {
     struct rusage use;
     getrusage(RUSAGE_SELF, &use);
-    printf("{\"connections\": %lu, \"requests\": %lu, \"failed\": %lu, \"seconds\": %.3f, \"cpu_s\": %.3f}\n",
-           rate.connections, rate.answered, rate.failed, seconds,
-           (double)(use.ru_utime.tv_sec + use.ru_stime.tv_sec) +
-               (double)(use.ru_utime.tv_usec + use.ru_stime.tv_usec) / 1e6);
+    double user_s = (double)use.ru_utime.tv_sec + (double)use.ru_utime.tv_usec / 1e6;
+    double kernel_s = (double)use.ru_stime.tv_sec + (double)use.ru_stime.tv_usec / 1e6;
+    printf(
+        "{\"connections\": %lu, \"requests\": %lu, \"failed\": %lu, \"seconds\": %.3f, \"cpu_s\": %.3f, \"kernel_share\": %.3f}\n",
+        rate.connections, rate.answered, rate.failed, seconds, user_s + kernel_s,
+        user_s + kernel_s > 0 ? kernel_s / (user_s + kernel_s) : 0);
 }
 
 static void echo(char **argv)

@@ -31,10 +31,12 @@ run_program() { # program, arguments
     local status=0
     [ "$(id -u)" = 0 ] || die "must be root: it makes network namespaces and reserves hugepages; run with sudo"
     if [ -n "$json" ]; then
-        [ ! -d "$json" ] && { : >"$json.$$"; } 2>/dev/null && rm -f "$json.$$" || die "--json: $json cannot be written"
+        [ ! -d "$json" ] && { : >"$json.$$"; } 2>/dev/null && rm -f "$json.$$" ||
+            die "--json: $json cannot be written: name a file in a folder that is there and writable"
     fi
     if [ -n "${html-}" ]; then
-        [ ! -d "$html" ] && { : >"$html.$$"; } 2>/dev/null && rm -f "$html.$$" || die "--html: $html cannot be written"
+        [ ! -d "$html" ] && { : >"$html.$$"; } 2>/dev/null && rm -f "$html.$$" ||
+            die "--html: $html cannot be written: name a file in a folder that is there and writable"
     fi
     work=$(mktemp -d "/tmp/hardline-${0##*/}.XXXXXX")
     trap finish EXIT

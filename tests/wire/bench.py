@@ -1,8 +1,7 @@
 """scripts/bench from within: a smoke run whose figures and page are whole, and one whose receiver refuses mail now and then.
 
-Whether it works, never how fast it is. accounting.py tests the two accountings.
+Whether it works, never how fast it is. accounting.py tests the two accountings, bench_figures.py what is made of the runs.
 """
-import html.parser
 import json
 import os
 import subprocess
@@ -14,35 +13,12 @@ sys.path[:0] = [os.path.join(SOURCE, "tests", "lib"), os.path.join(SOURCE, "scri
                 os.path.join(SOURCE, "scripts", "lib", "bench")]
 import mail  # noqa: E402
 from lab import BenchLab  # noqa: E402
+from page import Page  # noqa: E402
 from tap import done, equal, note, ok  # noqa: E402
 
-VOID = {"meta", "line", "rect", "circle", "polyline", "br", "link"}
 ENGINE = ("per_cpu_s", "cpu_s", "wall_s", "busy_share", "per_poll_s", "phases", "latency_us")
 CASE = ("case", "engine", "peer", "ratio", "limit", "of_limit", "failed", "unit", "notes")
 HOST = ("cpu", "cores", "kernel", "openssl", "build", "hardline", "port", "dpdk", "accelerator", "hugepages")
-
-
-class Page(html.parser.HTMLParser):
-    """Whether every element that is opened is closed, in order, and nothing comes from elsewhere."""
-
-    def __init__(self, text):
-        super().__init__()
-        self.open, self.wrong, self.seen = [], [], set()
-        self.feed(text)
-        self.wrong += self.open
-
-    def handle_starttag(self, tag, attributes):
-        self.seen.add(tag)
-        self.wrong += [f"{tag} {name}={value}" for name, value in attributes if name in ("src", "href", "xlink:href")]
-        if tag not in VOID or not self.get_starttag_text().endswith("/>"):
-            self.open.append(tag)
-
-    def handle_startendtag(self, tag, attributes):
-        self.seen.add(tag)
-
-    def handle_endtag(self, tag):
-        if not self.open or self.open.pop() != tag:
-            self.wrong.append(f"/{tag}")
 
 
 def smoke(folder, *before, **env):
@@ -52,24 +28,6 @@ def smoke(folder, *before, **env):
                             figures], env={**os.environ, **env}, capture_output=True, text=True, timeout=280)
     with open(figures) as f, open(os.path.join(folder, "page.html")) as p:
         return ended.returncode, json.load(f), p.read(), ended.stdout + ended.stderr
-
-
-def check_notes():
-    """What keeps a figure from meaning what it seems to is said; runs made up."""
-    def run(**what):
-        return {"ring_full_s": 0, "given_up": 0, "wall_s": 1, "farm": {"busy_share": 0.5, "kept_up": True}, **what}
-
-    def told(*runs):
-        return " ".join(mail.notes_on("reuse", runs))
-    equal(told(run(), run()), "", "nothing is told where nothing is wrong")
-    ok("ring was full 80%" in told(run(), run(ring_full_s=0.8)), "a full ring is told")
-    ok("farm was the bottleneck" in told(run(farm={"busy_share": 0.97, "kept_up": False})), "a farm that is always busy is told")
-    lost = told(run(), run(farm={"busy_share": 0.2, "kept_up": False, "missed": 1234}))
-    ok("has not kept up" in lost and "could not take 1,234 frames" in lost, "a farm that lost frames is told, with how many", lost)
-    ok("gave up 12 frames" in told(run(), run(given_up=12)), "frames that the engine gave up are told")
-    phase = {"submitted": 2000, "verdicts": {"no result": 3}, "reasons": {"reply": 1500}, "complaints": ["deferred: reply: come again"]}
-    equal(mail.causes_of(phase, ""), ["1,500 of 2,000 messages: reply", "3 messages have no result", "deferred: reply: come again"],
-          "why messages failed is told")
 
 
 def check_poor(folder):
@@ -154,7 +112,6 @@ def check_slow(folder):
     ok(runs and 0 < runs[0]["per_s"] < 1000, "what was measured is what the farm let through")
 
 
-check_notes()
 check_many()
 check_peer_resumes()
 with tempfile.TemporaryDirectory() as folder:

@@ -35,6 +35,11 @@ def all_cycles(counters):
     return busy_cycles(counters) + counters["core_cycles_empty"] + counters["core_cycles_slept"]
 
 
+def busy_share(counters):
+    """The share of the time, by the counter, in turns that found work."""
+    return busy_cycles(counters) / max(all_cycles(counters), 1)
+
+
 def cycles_per_s(interval):
     """The rate of the counter, from all cycles of an interval and the clock beside them."""
     return max(all_cycles(interval["counters"]), 1) * 1e6 / max(interval["published_us"], 1)

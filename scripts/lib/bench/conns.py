@@ -86,6 +86,7 @@ def trickle(engine, generator, empty, count):
     cost, measured = accounting.cost(interval), said["measured"]
     return {"connections": count, "kind": "TLS", "open": is_open, "messages": measured["delivered"],
             "failed": measured["failed"] + said["warmup"]["failed"],
+            "cpu_s": cost["charged_s"], "wall_s": measured["seconds"], "busy_share": accounting.busy_share(interval["counters"]),
             "us_per_message": cost["charged_s"] * 1e6 / max(measured["delivered"], 1),
             "poll_us_per_message": cost["poll_s"] * 1e6 / max(measured["delivered"], 1),
             "bytes_per_connection": (before["memory_kb"] - empty["memory_kb"]) * 1024 / max(is_open, 1),
@@ -127,6 +128,7 @@ def plain_point(count, said, ended, farm):
     lost = farm.get("good", 0) != said["messages"]
     return {"connections": count, "kind": "no TLS", "open": said["open"], "messages": said["answered"],
             "failed": said["failed"] + said["lost"] + (0 if said["ok"] and farm.get("ok") and not lost else 1),
+            "cpu_s": sending["busy_cpu_s"], "wall_s": sending["wall_s"], "busy_share": sending["busy_s"] / max(sending["wall_s"], 1e-3),
             "us_per_message": sending["busy_cpu_s"] * 1e6 / messages, "poll_us_per_message": poll_s(sending) * 1e6 / messages,
             "bytes_per_connection": said["bytes_per_connection"],
             "idle_cpu_share": said["idle"]["cpu_s"] / max(said["idle"]["wall_s"], 1e-3), "latency_us": said["latency_us"],
@@ -175,8 +177,17 @@ def growth_note(points, kind):
             f"connections as at {few['connections']:,}{goal}")
 
 
+def engine_of(point):
+    """What the case is by itself, beside the others: its last point."""
+    return {"per_cpu_s": 1e6 / point["us_per_message"] if point["us_per_message"] > 0 else None,
+            "per_poll_s": 1e6 / point["poll_us_per_message"] if point["poll_us_per_message"] > 0 else None,
+            "cpu_s": point["cpu_s"], "wall_s": point["wall_s"], "busy_share": point["busy_share"], "latency_us": point["latency_us"],
+            "connections": point["connections"], "kind": point["kind"]}
+
+
 def conclude(case):
     points = case["scaling"]
+    case["engine"] = engine_of(points[-1]) if points else None
     case["tables"] = [[("connections", "kind", "open", "us a message", "poll mode", "bytes a connection",
                         "at most", "CPU share with nothing sent"),
                        *((f"{p['connections']:,}", p["kind"], f"{p['open']:,}", f"{p['us_per_message']:.1f}",

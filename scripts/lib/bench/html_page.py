@@ -54,6 +54,14 @@ def key(pairs):
     return '<div class="key">' + "".join(f'<span><i style="background:{c}"></i>{esc(n)}</span>' for n, c in pairs) + "</div>"
 
 
+def stroke(index):
+    """(colour, dashes, what its key looks like) of the line with that number: more lines than colours are told apart by dashes."""
+    colour = LINES[index % len(LINES)]
+    if index < len(LINES):
+        return colour, "", colour
+    return colour, 'stroke-dasharray="7 4"', f"repeating-linear-gradient(90deg, {colour} 0 4px, transparent 4px 6px)"
+
+
 def table(rows):
     head, *body = [[esc(cell) for cell in row] for row in rows]
     lines = ["<tr>" + "".join(f"<td>{cell}</td>" for cell in row) + "</tr>" for row in body]
@@ -64,7 +72,7 @@ def sent(cases):
     return [c for c in cases if (c.get("engine") or {}).get("phases")]
 
 
-# ---- throughput
+# ---- throughput and CPU
 
 def bars_of(case):
     yield "hardline", case["engine"]["per_cpu_s"], "var(--ours)"
@@ -72,32 +80,39 @@ def bars_of(case):
         yield peer["name"], peer["per_cpu_s"], "var(--theirs)"
 
 
-def throughput(cases):
-    """Units a CPU second: hardline, peers, and the limit as a line; each case on a scale of its own."""
+def bar_chart(cases, figure, form, name):
+    """figure(units a CPU second) of hardline and the peers as bars, of the limit as a line; each case on a scale of its own."""
     parts, y, wide = [], 4, WIDTH - LABEL - 160
     for case in cases:
-        bars = [(n, v, c) for n, v, c in bars_of(case) if v]
-        limit = (case.get("limit") or {}).get("per_cpu_s")
-        top = max([v for _, v, _ in bars] + ([limit] if limit else [])) or 1
-        parts.append(text(0, y + 13, case["case"]))
+        bars = [(n, figure(v), c) for n, v, c in bars_of(case) if v]
+        limit = figure(case["limit"]["per_cpu_s"]) if case.get("limit") else None
+        top = max([v for _, v, _ in bars] + ([limit] if limit else []), default=1)
+        words = ([f"{case['ratio']:.2f} times {case['peer']['name']}"] if case.get("ratio") else []) + (
+            [f"limit {form.format(limit)}"] if limit else [])
         from_y = y
-        for name, value, colour in bars:
-            parts.append(rect(LABEL, y, wide * value / top, BAR, colour, f"{name}: {value:,.0f}"))
-            parts.append(text(LABEL + wide * value / top + 6, y + 13, f"{value:,.0f}  {name}"))
+        parts += [text(0, y + 13, case["case"])] + [text(0, y + 28 + 15 * i, w, css="soft") for i, w in enumerate(words)]
+        for which, value, colour in bars:
+            parts.append(rect(LABEL, y, wide * value / top, BAR, colour, f"{which}: {form.format(value)}"))
+            parts.append(text(LABEL + wide * value / top + 6, y + 13, f"{form.format(value)}  {which}"))
             y += BAR + 3
+        y = max(y, from_y + 19 + 15 * len(words))
         if limit:
             x = LABEL + wide * limit / top
             parts.append(line(x, from_y - 2, x, y, "", 'stroke="var(--limit)" stroke-width="2" stroke-dasharray="4 3"'))
-            parts.append(text(x + 6, y - 6, f"limit {limit:,.0f}", css="soft") if len(bars) > 1 or limit > bars[0][1] * 1.5 else "")
-        if case.get("ratio"):
-            parts.append(text(0, from_y + 28, f"{case['ratio']:.2f} times {case['peer']['name']}", css="soft"))
-        y = max(y, from_y + 34) + GAP * 2
-    return svg(y, parts, "units of work a CPU second") + key([("hardline", "var(--ours)"), ("peers", "var(--theirs)"),
-                                                              ("limit by arithmetic", "var(--limit)")])
+        y += GAP * 2
+    return svg(y, parts, name) + key([("hardline", "var(--ours)"), ("peers", "var(--theirs)"), ("limit by arithmetic", "var(--limit)")])
+
+
+def throughput(cases):
+    return bar_chart(cases, lambda rate: rate, "{:,.0f}", "units of work a CPU second")
+
+
+def cpu_plot(cases):
+    return bar_chart(cases, lambda rate: 1e6 / rate, "{:,.1f} us", "CPU time a unit of work")
 
 
 def cpu(cases):
-    """Microseconds of CPU a unit, by the two clocks, beside the peers'."""
+    """The same in figures, by the two clocks."""
     rows = [("case", "charged us", "poll mode us", "poll / charged", "all charged us", "peers us")]
     for case in cases:
         e = case["engine"]
@@ -169,10 +184,11 @@ def latency(cases):
         parts += [line(x_of(share), top, x_of(share), bottom), text(x_of(share), bottom + 18, label, "middle", "soft")]
     for index, (name, curve) in enumerate(curves):
         points = " ".join(f"{x_of(share):.1f},{y_of(ms):.1f}" for share, ms in curve)
-        parts.append(f'<polyline points="{points}" fill="none" stroke="{LINES[index % len(LINES)]}" stroke-width="2">'
+        colour, dashes, _ = stroke(index)
+        parts.append(f'<polyline points="{points}" fill="none" stroke="{colour}" stroke-width="2" {dashes}>'
                      f"<title>{esc(name)}</title></polyline>")
     return svg(bottom + 30, parts, "latency by percentile") + key(
-        [(name, LINES[i % len(LINES)]) for i, (name, _) in enumerate(curves)])
+        [(name, stroke(i)[2]) for i, (name, _) in enumerate(curves)])
 
 
 # ---- connections
@@ -235,7 +251,7 @@ def body(found):
     rows = list(rows_of(found["cases"]))
     parts += [host(found), *([table(rows)] if len(rows) > 1 else [])]
     if mail:
-        parts += ["<h2>Work a CPU second</h2>", throughput(mail), "<h2>CPU time a unit of work</h2>", cpu(mail),
+        parts += ["<h2>Work a CPU second</h2>", throughput(mail), "<h2>CPU time a unit of work</h2>", cpu_plot(mail), cpu(mail),
                    "<h2>Where the cycles go</h2>", cycles(mail), "<h2>Latency</h2>",
                    "<p>From handing over to the result, with as many messages in flight as the case has: the wait for others "
                    "is part of it.</p>", latency(mail)]

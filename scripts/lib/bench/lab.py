@@ -1,7 +1,7 @@
 """The engine, the farm, the generator and the peers, started, sampled and stopped.
 
 The engine and the farm talk over net_memif, which needs no kernel: the engine's CPU time is its own. The peers talk to their
-sink over a veth pair, with the kernel's offloads on. Engine and peer have CPU 0 in turns, farm, generator and sink CPU 1.
+sink over a veth pair, with the kernel's offloads on. Engine and peer have the first CPU in turns, farm, generator and sink the next.
 """
 import contextlib
 import json
@@ -15,7 +15,7 @@ from stage import TOP, Off, hl
 from engine import Engine, find_program
 
 PEERS = os.environ.get("HARDLINE_PEERS", os.path.join(TOP, "..", "shared", "peers"))
-ENGINE_CPU, FARM_CPU = 0, 1
+ENGINE_CPU = min(os.sched_getaffinity(0))
 DOMAIN = "farm.test"
 MX = "mx1." + DOMAIN
 FARM_IP, ENGINE_IP, PREFIX = "10.77.0.1", "10.77.0.100", 16
@@ -262,7 +262,3 @@ class BenchLab:
 
 def pause(seconds):
     time.sleep(seconds)
-
-
-def interrupt(process):
-    process.send_signal(signal.SIGINT)

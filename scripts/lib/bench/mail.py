@@ -6,6 +6,7 @@ import limits
 from lab import Generator, pause
 from stage import Off, hl, say
 
+REPETITIONS = 3  # turns of each side; medians are quoted
 SETTLE_S = 0.12  # the engine publishes every 50 ms
 HANDSHAKE_BYTES = 200
 PEERS = ("kclient", "peer_kernel")
@@ -100,7 +101,7 @@ def measure(engine, farm, generator):
         "per_s": measured["per_s"], "cost": cost,
         "per_cpu_s": count / cost["charged_s"] if cost["charged_s"] > 0 else None,
         "per_poll_s": count / cost["poll_s"] if cost["poll_s"] > 0 else None,
-        "busy_share": counters["core_turns_busy"] / max(counters["core_turns"], 1),
+        "busy_share": accounting.busy_share(counters),
         "phases": accounting.phases_of(interval, count), "phase_changes": counters["core_phase_changes"] / max(count, 1), "latency_us": measured["latency_us"],
         "reused": measured["reused"], "resumed": measured["resumed"], "handshakes": counters["tls_handshakes"],
         "resumed_share": measured["resumed"] / max(count, 1),

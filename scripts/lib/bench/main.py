@@ -16,7 +16,6 @@ import other  # noqa: E402
 import report  # noqa: E402
 from lab import BenchLab  # noqa: E402
 
-REPETITIONS = 3
 CAUSES_TOLD = 3  # beside the name of a case that failed; all of them stand with its notes
 CPUS_WANTED = 2  # the engine's, and another for what it talks to
 TARGETS = ["engine/hardlined", "engine/cli/hardline", "bench/hardline-bench", "bench/bench_parts", "bench/bench_ring", "bench/peer_kernel",
@@ -82,7 +81,7 @@ def measure(options, found, names):
     if not parts:
         found["host"]["notes"].append(f"no limits: {why}")
         say(f"  no limits: {why}")
-    repetitions = 1 if options.name == "smoke" else REPETITIONS
+    repetitions = 1 if options.name == "smoke" else mail.REPETITIONS
     for name in names:
         say(f"  {name}")
         case = one_case(lab, name, options.seconds, repetitions, parts)

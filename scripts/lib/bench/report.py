@@ -19,7 +19,6 @@ def rows_of(cases):
                f"{peer['name']} {number(peer['per_cpu_s'])}" if peer.get("per_cpu_s") else "-",
                number(case.get("ratio"), "{:.2f}"), number(limit.get("per_cpu_s")), number(case.get("of_limit"), "{:.2f}"),
                number(engine.get("round_trips"), "{:.2f}"),
-               number((engine.get("latency_us") or {}).get("p99"), "{:,.0f}") if False else
                number(((engine.get("latency_us") or {}).get("p99") or 0) / 1000 or None, "{:,.1f}"), str(case["failed"]))
 
 

@@ -17,11 +17,12 @@ struct feed_lane {
     uint64_t complete_head;   /* as last seen */
     uint64_t head_published;  /* of in.position */
     uint64_t published;       /* of out.position: what follows waits for a flush */
-    uint64_t turn_at;   /* of out.position: when going back to the stream's first byte is thought of again */
-    uint32_t owed;      /* results of the jobs in flight that are not written yet */
-    uint32_t in_flight; /* jobs; in [0, submit_slots] */
+    uint64_t turn_at; /* of out.position: when going back to the stream's first byte is thought of again */
+    uint32_t owed;    /* results of the jobs in flight that are not written yet */
+    bool starved;     /* the last take found a job and no room for its results */
+    uint32_t
+        in_flight; /* jobs; in [0, submit_slots]; not beside owed: read as one word, they wait for each other's stores */
     struct ring_known sender; /* the last one that may pass */
-    bool starved;             /* the last take found a job and no room for its results */
 };
 
 struct feed {
@@ -55,12 +56,6 @@ void feed_sigbus_remove(struct feed *feed);
  */
 bool feed_job_read(struct feed *feed, struct feed_job *job, const struct ring_job *head, const uint8_t *rest,
                    uint32_t rest_bytes, struct outcome *why);
-
-/* feed_copied keeps the compiler from looking at the producer's bytes again: what is checked after it is the copy. */
-static inline void feed_copied(void)
-{
-    __asm__ __volatile__("" ::: "memory");
-}
 
 static inline uint32_t feed_slot_of(uint64_t id)
 {

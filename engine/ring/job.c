@@ -6,7 +6,8 @@
 
 static uint8_t *envelope_of(struct feed_job *job, const struct feed_shape *shape)
 {
-    return (uint8_t *)(job->recipient + shape->recipients_max);
+    struct feed_recipient *recipients = (struct feed_recipient *)(job + 1);
+    return (uint8_t *)(recipients + shape->recipients_max);
 }
 
 size_t feed_job_bytes(const struct feed_shape *shape)
@@ -145,7 +146,7 @@ static bool take_domain(struct feed_job *job, struct ring_name *name, struct out
 static bool check_destination(const struct feed *feed, struct feed_job *job, struct span next_hop,
                               struct outcome *why)
 {
-    struct ring_name name;
+    cache_aligned struct ring_name name;
     if (!(next_hop.len ? take_next_hop(job, next_hop, &name, why) : take_domain(job, &name, why)))
         return false;
     if (ring_lane_of(&name, feed->shape.hash_seed, feed->shape.lanes) != job->lane)
@@ -209,10 +210,10 @@ static bool all_read(const struct bytes_in *in)
 bool feed_job_read(struct feed *feed, struct feed_job *job, const struct ring_job *head, const uint8_t *rest,
                    uint32_t rest_bytes, struct outcome *why)
 {
-    set_head(job, head);
     uint8_t *copy = envelope_of(job, &feed->shape);
     bytes_copy(copy, rest, rest_bytes);
-    feed_copied();
+    stream_copied(copy);
+    set_head(job, head);
     if (!check_head(feed, head, why))
         return false;
 

@@ -67,7 +67,7 @@ static bool read_head(struct feed *feed, struct feed_lane *lane, struct ring_job
     uint64_t there = lane->submit_tail - lane->in.position;
     memcpy(head, lane->in.base + lane->in.at,
            sizeof(*head)); /* past the stream's end is the next part of the region */
-    feed_copied();
+    stream_copied(head);
     if (head->bytes % 8 || head->bytes < sizeof(*head) || head->bytes > feed->shape.envelope_bytes_max ||
         head->bytes > stream_rest(&lane->in) || head->bytes > there) {
         feed_break(feed, "it submitted a record of %u bytes, outside of its stream", head->bytes);

@@ -35,7 +35,14 @@ struct ring_known {
 };
 
 /* ring_check_known is ring_check_address for who does not need the domain; one that may pass becomes the known one. */
-const char *ring_check_known(struct ring_known *known, struct span text, bool utf8);
+const char *ring_check_unknown(struct ring_known *known, struct span text, bool utf8);
+
+static inline const char *ring_check_known(struct ring_known *known, struct span text, bool utf8)
+{
+    bool same = text.len && text.len == known->bytes && utf8 == known->utf8 &&
+                bytes_same(text.data, known->text, text.len);
+    return likely(same) ? NULL : ring_check_unknown(known, text, utf8);
+}
 
 /* ring_lane_of picks the lane of a destination. */
 uint32_t ring_lane_of(const struct ring_name *domain, uint64_t seed, uint32_t lanes);

@@ -9,6 +9,7 @@
 /* Bit i: what byte i is. */
 struct look {
     uint64_t name, dot, at, more;
+    uint64_t letter; /* of wide_look alone */
 };
 
 #if defined(__x86_64__)
@@ -66,7 +67,7 @@ inlined __m128i load(const uint8_t *p, size_t len)
 
 inlined struct look look_at(struct span text)
 {
-    struct look l = {0, 0, 0, 0};
+    struct look l = {0};
     for (size_t at = 0; at < text.len; at += BLOCK) {
         __m128i c = load(text.data + at, text.len - at);
         __m128i name = _mm_or_si128(_mm_or_si128(letters(c), in_range(c, '0', '9')),
@@ -97,7 +98,7 @@ static bool is_name(uint8_t c)
 
 inlined struct look look_at(struct span text)
 {
-    struct look l = {0, 0, 0, 0};
+    struct look l = {0};
     for (size_t at = 0; at < text.len; at++) {
         uint8_t c = text.data[at];
         l.name |= (uint64_t)is_name(c) << at;
@@ -158,29 +159,84 @@ inlined void end_name(struct ring_name *domain, size_t bytes)
 
 #ifdef RING_WIDE
 
-WIDE static inline __mmask64 wide_in_range(__m512i bytes, char first, char last)
+enum {
+    DIGIT = 1 << 0,
+    FIRST_LETTERS = 1 << 1, /* A to O, a to o */
+    LAST_LETTERS = 1 << 2,  /* P to Z, p to z */
+    EQUALS = 1 << 3,
+    DASH = 1 << 4,
+    UNDERSCORE = 1 << 5,
+    PLUS = 1 << 6,
+    DOT = 1 << 7,
+    LETTER = FIRST_LETTERS | LAST_LETTERS,
+    NAME = DIGIT | LETTER | DASH | UNDERSCORE,
+};
+
+#define FOUR(x)    (x), (x), (x), (x)
+#define SIXTEEN(x) {FOUR(x), FOUR(x), FOUR(x), FOUR(x)}
+
+/* What a byte can be by its lower and by its upper four bits: it is what stands in both.  The rest are constants that cost less
+ * from here than made of registers.
+ */
+static const struct {
+    _Alignas(16) uint8_t lower[16], upper[16], four_bits[16], name[16], more[16], letter[16], at[16],
+        small[16];
+} table = {
+    .lower =
+        {
+            DIGIT | LAST_LETTERS, /* 0, P, p; @ has a look of its own */
+            DIGIT | LETTER,
+            DIGIT | LETTER,
+            DIGIT | LETTER,
+            DIGIT | LETTER,
+            DIGIT | LETTER,
+            DIGIT | LETTER,
+            DIGIT | LETTER,
+            DIGIT | LETTER,
+            DIGIT | LETTER,
+            LETTER,
+            FIRST_LETTERS | PLUS,
+            FIRST_LETTERS,
+            FIRST_LETTERS | DASH | EQUALS,
+            FIRST_LETTERS | DOT,
+            FIRST_LETTERS | UNDERSCORE,
+        },
+    .upper = {0, 0, PLUS | DASH | DOT, DIGIT | EQUALS, FIRST_LETTERS, LAST_LETTERS | UNDERSCORE,
+              FIRST_LETTERS, LAST_LETTERS},
+    .four_bits = SIXTEEN(0x0f),
+    .name = SIXTEEN(NAME),
+    .more = SIXTEEN(PLUS | EQUALS),
+    .letter = SIXTEEN(LETTER),
+    .at = SIXTEEN('@'),
+    .small = SIXTEEN(0x20),
+};
+
+WIDE static inline __m512i wide_table(const uint8_t *sixteen)
 {
-    return _mm512_cmple_epu8_mask(_mm512_sub_epi8(bytes, _mm512_set1_epi8(first)),
-                                  _mm512_set1_epi8((char)(last - first)));
+    return _mm512_broadcast_i32x4(_mm_load_si128((const __m128i *)sixteen));
 }
 
 WIDE static inline struct look wide_look(struct span text)
 {
-    __m512i c = wide_load(text.data, text.len);
-    __m512i low = _mm512_or_si512(c, _mm512_set1_epi8(0x20));
+    __m512i c = wide_load(text.data, text.len); /* the lower half of a byte from 0x80 on finds 0 */
+    __m512i upper = _mm512_and_si512(_mm512_srli_epi16(c, 4), wide_table(table.four_bits));
+    __m512i what = _mm512_and_si512(_mm512_shuffle_epi8(wide_table(table.lower), c),
+                                    _mm512_shuffle_epi8(wide_table(table.upper), upper));
     return (struct look){
-        .name = wide_in_range(low, 'a', 'z') | wide_in_range(c, '0', '9') | wide_is(c, '-') | wide_is(c, '_'),
-        .dot = wide_is(c, '.'),
-        .at = wide_is(c, '@'),
-        .more = wide_is(c, '+') | wide_is(c, '='),
+        .name = _mm512_test_epi8_mask(what, wide_table(table.name)),
+        .dot = _mm512_movepi8_mask(what),
+        .at = _mm512_cmpeq_epi8_mask(c, wide_table(table.at)),
+        .more = _mm512_test_epi8_mask(what, wide_table(table.more)),
+        .letter = _mm512_test_epi8_mask(what, wide_table(table.letter)),
     };
 }
 
-WIDE static inline void wide_lower(struct span text, struct ring_name *domain)
+/* Zeros stand behind the name, which is shorter than what is written: what is read of it is one store's. */
+WIDE static inline void wide_lower(struct span text, uint64_t letter, struct ring_name *domain)
 {
-    __m512i c = wide_load(text.data, text.len), low = _mm512_or_si512(c, _mm512_set1_epi8(0x20));
-    _mm512_storeu_si512(domain->text, _mm512_mask_mov_epi8(c, wide_in_range(low, 'a', 'z'), low));
-    end_name(domain, text.len);
+    __m512i c = wide_load(text.data, text.len), low = _mm512_or_si512(c, wide_table(table.small));
+    _mm512_storeu_si512(domain->text, _mm512_mask_mov_epi8(c, letter, low));
+    domain->bytes = (uint8_t)text.len;
 }
 
 WIDE static bool wide_domain(struct span text, struct ring_name *domain)
@@ -188,7 +244,7 @@ WIDE static bool wide_domain(struct span text, struct ring_name *domain)
     struct look l = wide_look(text);
     if (!are_labels(&l, 0, text.len))
         return false;
-    wide_lower(text, domain);
+    wide_lower(text, l.letter, domain);
     return true;
 }
 
@@ -203,7 +259,7 @@ WIDE static bool wide_address(struct span text, struct ring_name *domain)
     struct look l = wide_look(text);
     size_t host = host_at(&l, text.len);
     if (host)
-        wide_lower(behind(text, host), domain);
+        wide_lower(behind(text, host), l.letter >> host, domain);
     return host > 0;
 }
 

@@ -121,7 +121,7 @@ void arena_close(struct arena *a)
 }
 
 /* A piece that is free, for others to take. */
-static void release(struct arena *a, uint32_t first)
+static noinline void release(struct arena *a, uint32_t first)
 {
     uint32_t units = a->size[first] >> 1, after = first + units;
     if (after < a->units && !(a->size[after] & 1)) {

@@ -153,6 +153,9 @@ struct lines {
 /* lines_check judges one part; NULL, or what is bare at lines->bytes: "CR", "LF". */
 const char *lines_check(struct lines *lines, const uint8_t *data, size_t bytes);
 
+/* lines_copy copies one part meanwhile; what is in `out` counts only where nothing is bare. */
+const char *lines_copy(struct lines *lines, const uint8_t *data, size_t bytes, uint8_t *out);
+
 /* lines_normalise gives the bytes that a part takes once every bare CR and LF is CRLF, and writes them where out is
  * not NULL.  lines_end gives what must follow the last part: 1 for the LF of a last CR, else 0.
  */

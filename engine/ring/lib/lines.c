@@ -78,7 +78,8 @@ static inline const char *check_block(struct lines *lines, const struct masks *m
 #ifdef RING_WIDE
 
 /* Whole blocks from the first byte on in which nothing is bare; what they leave in *lines stays in registers meanwhile. */
-WIDE static size_t wide_sound(struct lines *lines, const uint8_t *data, size_t bytes)
+WIDE static inline __attribute__((always_inline)) size_t wide_sound(struct lines *lines, const uint8_t *data,
+                                                                    size_t bytes, uint8_t *out)
 {
     uint64_t cr = lines->cr, high = 0;
     size_t at = 0;
@@ -89,6 +90,8 @@ WIDE static size_t wide_sound(struct lines *lines, const uint8_t *data, size_t b
             break;
         cr = ends >> (BLOCK - 1);
         high |= _mm512_movepi8_mask(block);
+        if (out)
+            _mm512_storeu_si512(out + at, block);
     }
     lines->cr = cr;
     lines->has_8bit |= high != 0;
@@ -96,20 +99,35 @@ WIDE static size_t wide_sound(struct lines *lines, const uint8_t *data, size_t b
     return at;
 }
 
-WIDE static const char *wide_check(struct lines *lines, const uint8_t *data, size_t bytes)
+WIDE static inline __attribute__((always_inline)) const char *wide_judge(struct lines *lines,
+                                                                         const uint8_t *data, size_t bytes,
+                                                                         uint8_t *out)
 {
-    size_t at = wide_sound(lines, data, bytes), rest = min_size(bytes - at, BLOCK);
+    size_t at = wide_sound(lines, data, bytes, out), rest = min_size(bytes - at, BLOCK);
     if (rest == 0)
         return NULL;
     __m512i block = wide_load(data + at, rest);
     struct masks m = {wide_is(block, '\r'), wide_is(block, '\n'), _mm512_movepi8_mask(block)};
+    if (out)
+        _mm512_mask_storeu_epi8(out + at, _bzhi_u64(UINT64_MAX, (uint32_t)rest), block);
     return check_block(lines, &m, (unsigned)rest);
+}
+
+WIDE static const char *wide_check(struct lines *lines, const uint8_t *data, size_t bytes)
+{
+    return wide_judge(lines, data, bytes, NULL);
+}
+
+WIDE static const char *wide_copy(struct lines *lines, const uint8_t *data, size_t bytes, uint8_t *out)
+{
+    return wide_judge(lines, data, bytes, out);
 }
 
 #else
 
 #define has_wide() false
 const char *wide_check(struct lines *lines, const uint8_t *data, size_t bytes);
+const char *wide_copy(struct lines *lines, const uint8_t *data, size_t bytes, uint8_t *out);
 
 #endif
 
@@ -128,6 +146,14 @@ const char *lines_check(struct lines *lines, const uint8_t *data, size_t bytes)
         wrong = check_block(lines, &m, (unsigned)(bytes - at));
     }
     return wrong;
+}
+
+const char *lines_copy(struct lines *lines, const uint8_t *data, size_t bytes, uint8_t *out)
+{
+    if (has_wide())
+        return wide_copy(lines, data, bytes, out);
+    bytes_copy(out, data, bytes);
+    return lines_check(lines, out, bytes);
 }
 
 uint64_t lines_count(const uint8_t *data, size_t bytes)

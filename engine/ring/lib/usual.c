@@ -28,18 +28,13 @@ static inline bool may_send(hl_feed *feed, const struct hl_job *job)
 }
 
 /* A body in the arena is one whose lines were looked at when it was submitted before. */
-static inline bool may_pass(const hl_feed *feed, const struct hl_part *part, bool *has_8bit)
+static inline bool may_pass(const hl_feed *feed, const struct hl_part *part)
 {
     const hl_body *body = part->body;
-    struct lines lines = {0};
     if (part->bytes == 0 || part->bytes > feed->region.head.body_bytes_max)
         return false;
-    if (!body) {
-        bool good = part->copy && !lines_check(&lines, part->copy, part->bytes) && !lines.cr;
-        *has_8bit = lines.has_8bit;
-        return good;
-    }
-    *has_8bit = body->has_8bit;
+    if (!body)
+        return part->copy != NULL;
     return body->is_clean && body->feed == feed && body->offset != ARENA_NONE && part->offset == 0 &&
            part->bytes == body->bytes;
 }
@@ -52,8 +47,26 @@ static inline uint32_t record_bytes(const hl_feed *feed, const struct hl_job *jo
            ~7u;
 }
 
-/* The message, with its part in the arena; NULL: no memory, or no room there. */
-static inline struct message *make_message(hl_feed *feed, const struct hl_job *job, uint64_t now_us)
+/* The part's copy in the arena, judged on the way; false: it is wrong, or has no room there. */
+static inline bool copy_part(hl_feed *feed, struct message *m, const struct hl_part *part, bool *has_8bit)
+{
+    struct arena *arena = &feed->region.arena;
+    struct lines lines = {0};
+    m->piece = arena_take(arena, part->bytes);
+    if (unlikely(m->piece == ARENA_NONE))
+        return false;
+    if (unlikely(lines_copy(&lines, part->copy, part->bytes, arena_at(&feed->region, m->piece)) ||
+                 lines.cr)) {
+        arena_give(arena, m->piece);
+        return false;
+    }
+    *has_8bit = lines.has_8bit;
+    return true;
+}
+
+/* The message, with its part in the arena; NULL: no memory, or that part cannot be had there. */
+static inline struct message *make_message(hl_feed *feed, const struct hl_job *job, uint64_t now_us,
+                                           bool *has_8bit)
 {
     const struct hl_part *part = job->parts;
     struct message *m = message_new(feed, job->cookie, 1, 1);
@@ -61,13 +74,10 @@ static inline struct message *make_message(hl_feed *feed, const struct hl_job *j
         return NULL;
     if (part->body) {
         part->body->claims++;
-    } else {
-        m->piece = arena_take(&feed->region.arena, part->bytes);
-        if (unlikely(m->piece == ARENA_NONE)) {
-            message_drop(feed, m);
-            return NULL;
-        }
-        bytes_copy(arena_at(&feed->region, m->piece), part->copy, part->bytes);
+        *has_8bit = part->body->has_8bit;
+    } else if (unlikely(!copy_part(feed, m, part, has_8bit))) {
+        message_drop(feed, m);
+        return NULL;
     }
     m->piece_bytes = part->body ? 0 : part->bytes;
     m->part[0] = (struct message_part){.body = part->body, .offset = 0, .bytes = part->bytes};
@@ -111,14 +121,14 @@ bool submit_usual(hl_feed *feed, const struct hl_job *job, uint64_t now_us)
         return false;
     if (unlikely(!plain_address(span_of(job->recipients->address), &feed->destination)))
         return false;
-    if (unlikely(!may_pass(feed, job->parts, &has_8bit)))
+    if (unlikely(!may_pass(feed, job->parts)))
         return false;
     uint32_t number = ring_lane_of(&feed->destination, h->hash_seed, h->lanes);
     struct lane *lane = &feed->region.lane[number];
     uint32_t bytes = record_bytes(feed, job);
     if (unlikely(lane->free_count == 0 || !lane_has_room(lane, bytes, bytes)))
         return false;
-    struct message *m = make_message(feed, job, now_us);
+    struct message *m = make_message(feed, job, now_us, &has_8bit);
     if (unlikely(!m))
         return false;
     place(feed, job, number, m, has_8bit);

@@ -8,10 +8,28 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
+/* A copy is judged as what stays where it is, and ends where it ends. */
+static void copy_says_the_same(const uint8_t *text, size_t bytes, const char *wrong,
+                               const struct lines *lines)
+{
+    struct lines l = {0};
+    uint8_t copy[256];
+    assert_true(bytes < sizeof(copy));
+    copy[bytes] = 0x5a;
+    assert_ptr_equal(lines_copy(&l, text, bytes, copy), wrong);
+    assert_int_equal(l.bytes, lines->bytes);
+    assert_int_equal(copy[bytes], 0x5a);
+    if (!wrong) {
+        assert_memory_equal(copy, text, bytes);
+        assert_true(l.cr == lines->cr && l.has_8bit == lines->has_8bit);
+    }
+}
+
 static const char *check(const char *text, size_t bytes, struct lines *lines)
 {
     *lines = (struct lines){0};
     const char *wrong = lines_check(lines, (const uint8_t *)text, bytes);
+    copy_says_the_same((const uint8_t *)text, bytes, wrong, lines);
     return wrong ? wrong : lines->cr ? "CR" : NULL;
 }
 

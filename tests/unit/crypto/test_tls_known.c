@@ -1,20 +1,11 @@
 /* Public keys that are known from certificates that were accepted before: which are, and that they let nothing pass. */
 #include "crypto/known.h"
 #include "tests/unit/cmocka.h"
-#include "tests/unit/crypto/talk.h"
+#include "tests/unit/crypto/one_talk.h"
 
 #include <openssl/core_names.h>
 #include <openssl/param_build.h>
 #include <string.h>
-
-#define HOST  "mx.example.org"
-#define ALIAS "mail.example.net"
-#define SAN   "DNS:" HOST ",DNS:" ALIAS
-
-static struct pki_chain ec;
-static struct talk talk;
-static struct outcome why;
-static struct talk_server usual;
 
 static void open_with(const char *ca_file, uint32_t chains)
 {
@@ -28,13 +19,6 @@ static int fresh(void **state)
     (void)state;
     usual = (struct talk_server){.leaf = &ec.leaf, .middle = &ec.middle};
     open_with(ec.ca_file, 64);
-    return 0;
-}
-
-static int done(void **state)
-{
-    (void)state;
-    talk_close(&talk);
     return 0;
 }
 
@@ -424,21 +408,7 @@ static void more_keys_than_places(void **state)
     assert_in_range(known, 1, 2 * KEYS);
 }
 
-static int setup(void **state)
-{
-    (void)state;
-    ec = pki_chain("P-256", SAN);
-    return 0;
-}
-
-static int teardown(void **state)
-{
-    (void)state;
-    pki_chain_free(&ec);
-    return 0;
-}
-
-#define EACH(f) cmocka_unit_test_setup_teardown(f, fresh, done)
+#define EACH(f) cmocka_unit_test_setup_teardown(f, fresh, one_talk_close)
 
 int main(void)
 {
@@ -458,5 +428,5 @@ int main(void)
         EACH(known_key_without_its_secret),
         EACH(more_keys_than_places),
     };
-    return cmocka_run_group_tests(tests, setup, teardown);
+    return cmocka_run_group_tests(tests, one_talk_make_chain, one_talk_free_chain);
 }

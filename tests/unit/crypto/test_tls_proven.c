@@ -1,5 +1,5 @@
 /* Chains that were verified before: what is found again, and that nothing is found that a fresh look would refuse. */
-#include "tests/unit/crypto/talk.h"
+#include "tests/unit/crypto/one_talk.h"
 #include "tests/unit/crypto/wall.h"
 #include "tests/unit/cmocka.h"
 
@@ -7,44 +7,27 @@
 #include <openssl/param_build.h>
 #include <sys/time.h>
 
-#define HOST     "mx.example.org"
-#define ALIAS    "mail.example.net"
-#define SAN      "DNS:" HOST ",DNS:" ALIAS
 #define HOUR     3600L
 #define LIFETIME 1800L
-
-static struct pki_chain ec;
-static struct talk talk;
-static struct outcome why;
-static struct talk_server usual;
-
-static uint64_t count(enum stat_id id)
-{
-    return talk.stats.v[id];
-}
 
 static void open_with(uint32_t chains)
 {
     clock_shift_s = 0;
-    talk_open_config(
-        &talk, ec.ca_file,
+    one_talk_open(
         &(struct tls_core_config){.sessions_max = 2, .proven_chains = chains, .proven_lifetime_s = LIFETIME});
 }
 
 static int fresh(void **state)
 {
     (void)state;
-    usual = (struct talk_server){.leaf = &ec.leaf, .middle = &ec.middle};
     open_with(64);
     return 0;
 }
 
 static int done(void **state)
 {
-    (void)state;
-    talk_close(&talk);
     clock_shift_s = 0;
-    return 0;
+    return one_talk_close(state);
 }
 
 /* A meeting that must succeed; true: OpenSSL was asked about the chain. */
@@ -393,20 +376,6 @@ static void more_chains_than_places(void **state)
     assert_in_range(found, 1, 8);
 }
 
-static int setup(void **state)
-{
-    (void)state;
-    ec = pki_chain("P-256", SAN);
-    return 0;
-}
-
-static int teardown(void **state)
-{
-    (void)state;
-    pki_chain_free(&ec);
-    return 0;
-}
-
 #define EACH(f) cmocka_unit_test_setup_teardown(f, fresh, done)
 
 int main(void)
@@ -433,5 +402,5 @@ int main(void)
         EACH(clock_set_back),
         EACH(more_chains_than_places),
     };
-    return cmocka_run_group_tests(tests, setup, teardown);
+    return cmocka_run_group_tests(tests, one_talk_make_chain, one_talk_free_chain);
 }

@@ -1,93 +1,17 @@
 /* Servers that play games with tickets: answers to them that nobody may give, and NewSessionTicket messages of every kind. */
 #include "engine/base/rand.h"
-#include "tests/unit/crypto/talk.h"
+#include "tests/unit/crypto/one_talk.h"
+#include "tests/unit/crypto/server_records.h"
 #include "tests/unit/cmocka.h"
 
-#include <openssl/core_names.h>
-#include <openssl/kdf.h>
 #include <stdlib.h>
 #include <string.h>
 
-#define HOST  "mx.example.org"
 #define WEEK  604800u
 #define LARGE (70u << 10)
 
-static struct pki_chain ec;
-static struct talk talk;
-static struct outcome why;
-static struct talk_server usual;
 static struct tls_scope scope;
 static struct tls_demand demand;
-
-static uint64_t count(enum stat_id id)
-{
-    return talk.stats.v[id];
-}
-
-/* ---- a server's records, made by the test ---- */
-
-static struct sealing {
-    uint8_t key[16], iv[12];
-    uint64_t sequence;
-} sealing;
-
-static void expand(const uint8_t secret[32], const char *label, uint8_t *out, size_t len)
-{
-    EVP_KDF *kdf = EVP_KDF_fetch(NULL, "TLS13-KDF", NULL);
-    EVP_KDF_CTX *ctx = EVP_KDF_CTX_new(kdf);
-    char digest[] = "SHA256", prefix[] = "tls13 ";
-    int mode = EVP_KDF_HKDF_MODE_EXPAND_ONLY;
-    OSSL_PARAM params[] = {
-        OSSL_PARAM_construct_utf8_string(OSSL_KDF_PARAM_DIGEST, digest, 0),
-        OSSL_PARAM_construct_int(OSSL_KDF_PARAM_MODE, &mode),
-        OSSL_PARAM_construct_octet_string(OSSL_KDF_PARAM_KEY, (void *)secret, 32),
-        OSSL_PARAM_construct_octet_string(OSSL_KDF_PARAM_PREFIX, prefix, 6),
-        OSSL_PARAM_construct_octet_string(OSSL_KDF_PARAM_LABEL, (void *)label, strlen(label)),
-        OSSL_PARAM_construct_end()};
-    assert_int_equal(EVP_KDF_derive(ctx, out, len, params), 1);
-    EVP_KDF_CTX_free(ctx);
-    EVP_KDF_free(kdf);
-}
-
-/* "SERVER_TRAFFIC_SECRET_0 <client random> <secret>": what the server will write with. */
-static void on_key(const SSL *ssl, const char *line)
-{
-    uint8_t secret[32];
-    (void)ssl;
-    if (strncmp(line, "SERVER_TRAFFIC_SECRET_0 ", 24) != 0)
-        return;
-    const char *hex = strrchr(line, ' ') + 1;
-    assert_int_equal(strlen(hex), 64);
-    for (unsigned i = 0; i < 32; i++)
-        assert_int_equal(sscanf(hex + 2 * (size_t)i, "%2hhx", &secret[i]), 1);
-    expand(secret, "key", sealing.key, sizeof(sealing.key));
-    expand(secret, "iv", sealing.iv, sizeof(sealing.iv));
-    sealing.sequence = 0;
-}
-
-static void put_record(struct bytes_out *out, uint8_t type, const uint8_t *text, size_t len)
-{
-    uint8_t nonce[12], plain[16400];
-    int n;
-    memcpy(plain, text, len);
-    plain[len] = type;
-    memcpy(nonce, sealing.iv, sizeof(nonce));
-    for (unsigned i = 0; i < 8; i++)
-        nonce[11 - i] ^= (uint8_t)(sealing.sequence >> 8 * i);
-    sealing.sequence++;
-    const uint8_t *header = out->at;
-    bytes_put(out, "\x17\x03\x03", 3);
-    bytes_put_be16(out, (uint16_t)(len + 1 + 16));
-    uint8_t *at = bytes_reserve(out, len + 1 + 16);
-    assert_non_null(at);
-    EVP_CIPHER_CTX *ctx = EVP_CIPHER_CTX_new();
-    assert_int_equal(EVP_EncryptInit_ex(ctx, EVP_aes_128_gcm(), NULL, sealing.key, nonce), 1);
-    assert_int_equal(EVP_EncryptUpdate(ctx, NULL, &n, header, 5), 1);
-    assert_int_equal(EVP_EncryptUpdate(ctx, at, &n, plain, (int)len + 1), 1);
-    assert_int_equal(EVP_EncryptFinal_ex(ctx, at + n, &n), 1);
-    assert_int_equal(EVP_CIPHER_CTX_ctrl(ctx, EVP_CTRL_AEAD_GET_TAG, 16, at + len + 1), 1);
-    EVP_CIPHER_CTX_free(ctx);
-}
 
 /* RFC 8446 section 4.6.1. */
 struct ticket_message {
@@ -121,7 +45,7 @@ static enum tls_status give(const uint8_t *messages, size_t len, size_t piece)
     struct bytes_out out = bytes_out(wire, sizeof(wire));
     for (size_t at = 0, n; at < len; at += n) {
         n = min_size(piece, len - at);
-        put_record(&out, 22, messages + at, n);
+        server_records_put(&out, 22, messages + at, n);
     }
     assert_false(out.failed);
     return talk_feed(&talk, wire, bytes_written(&out));
@@ -154,7 +78,7 @@ static void data_still_comes(void)
     static uint8_t wire[256];
     char text[8] = {0};
     struct bytes_out out = bytes_out(wire, sizeof(wire));
-    put_record(&out, 23, (const uint8_t *)"still", 5);
+    server_records_put(&out, 23, (const uint8_t *)"still", 5);
     assert_int_equal(talk_feed(&talk, wire, bytes_written(&out)), TLS_OPEN);
     assert_int_equal(tls_read(talk.tls, (uint8_t *)text, sizeof(text)), 5);
     assert_string_equal(text, "still");
@@ -318,8 +242,8 @@ static void data_in_the_middle_of_an_unwanted_one(void **state)
     for (unsigned i = 0; i < 4; i++)
         assert_int_equal(give_one(&good), TLS_OPEN);
     put_message(&out, &good);
-    put_record(&on_wire, 22, message, 50);
-    put_record(&on_wire, 23, (const uint8_t *)"data", 4);
+    server_records_put(&on_wire, 22, message, 50);
+    server_records_put(&on_wire, 23, (const uint8_t *)"data", 4);
     assert_int_equal(talk_feed(&talk, wire, bytes_written(&on_wire)), TLS_FAILED);
 }
 
@@ -464,46 +388,22 @@ static void without_extended_master_secret(void **state)
 static int fresh(void **state)
 {
     (void)state;
-    usual = (struct talk_server){.leaf = &ec.leaf,
-                                 .middle = &ec.middle,
-                                 .suites_13 = "TLS_AES_128_GCM_SHA256",
-                                 .tickets = -1,
-                                 .keylog = on_key};
     scope = talk_scope();
     demand = talk_pkix(HOST);
     demand.scope = &scope;
-    talk_open_config(&talk, ec.ca_file,
-                     &(struct tls_core_config){.sessions_max = 2,
-                                               .proven_chains = 64,
-                                               .proven_lifetime_s = 3600,
-                                               .tickets_max = 256,
-                                               .tickets_per_destination = 16,
-                                               .ticket_lifetime_s = WEEK});
+    one_talk_open(&(struct tls_core_config){.sessions_max = 2,
+                                            .proven_chains = 64,
+                                            .proven_lifetime_s = 3600,
+                                            .tickets_max = 256,
+                                            .tickets_per_destination = 16,
+                                            .ticket_lifetime_s = WEEK});
+    usual.suites_13 = "TLS_AES_128_GCM_SHA256";
+    usual.tickets = -1;
+    usual.keylog = server_records_key;
     return 0;
 }
 
-static int done(void **state)
-{
-    (void)state;
-    talk_close(&talk);
-    return 0;
-}
-
-static int setup(void **state)
-{
-    (void)state;
-    ec = pki_chain("P-256", "DNS:" HOST);
-    return 0;
-}
-
-static int teardown(void **state)
-{
-    (void)state;
-    pki_chain_free(&ec);
-    return 0;
-}
-
-#define EACH(f) cmocka_unit_test_setup_teardown(f, fresh, done)
+#define EACH(f) cmocka_unit_test_setup_teardown(f, fresh, one_talk_close)
 
 int main(void)
 {
@@ -522,5 +422,5 @@ int main(void)
         EACH(changed_on_its_way),
         EACH(without_extended_master_secret),
     };
-    return cmocka_run_group_tests(tests, setup, teardown);
+    return cmocka_run_group_tests(tests, one_talk_make_chain, one_talk_free_chain);
 }

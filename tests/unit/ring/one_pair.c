@@ -11,6 +11,14 @@ int one_pair_open(void **state)
     return 0;
 }
 
+int one_pair_serve(void **state)
+{
+    struct feed_shape shape = pair_shape();
+    (void)state;
+    pair_serve(&pair, &shape);
+    return 0;
+}
+
 int one_pair_close(void **state)
 {
     (void)state;

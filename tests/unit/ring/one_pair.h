@@ -9,6 +9,7 @@ extern struct pair pair;
 
 /* cmocka's fixture: attached, with the usual shape. */
 int one_pair_open(void **state);
+int one_pair_serve(void **state); /* the server alone */
 int one_pair_close(void **state);
 
 /* one_pair_submit asserts that it is taken. */

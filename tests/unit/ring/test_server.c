@@ -1,161 +1,64 @@
-/* The hand-over: who is refused, with what words, and what the seals keep a producer from. */
+/* The hand-over: who is refused, with what words, and what is said of engines that are none. */
 #include "engine/base/clock.h"
 #include "engine/ring/lib/lib.h"
-#include "tests/unit/ring/pair.h"
+#include "tests/unit/ring/bare.h"
 
 #include "tests/unit/cmocka.h"
 
 #include <errno.h>
-#include <fcntl.h>
 #include <poll.h>
 #include <stdio.h>
 #include <stdlib.h>
-#include <sys/mman.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/un.h>
 #include <unistd.h>
-
-static struct pair pair;
-
-static int serve_pair(void **state)
-{
-    (void)state;
-    struct feed_shape shape = pair_shape();
-    memset(&pair, 0, sizeof(pair));
-    pair_serve(&pair, &shape);
-    return 0;
-}
-
-static int close_pair(void **state)
-{
-    (void)state;
-    pair_close(&pair);
-    return 0;
-}
-
-/* ---- a producer made of bare messages ---- */
-
-static int dial(void)
-{
-    struct sockaddr_un to = {.sun_family = AF_UNIX};
-    snprintf(to.sun_path, sizeof(to.sun_path), "%s", pair.path);
-    int sock = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0);
-    assert_int_equal(connect(sock, (struct sockaddr *)&to, sizeof(to)), 0);
-    return sock;
-}
-
-static struct ring_message message(enum ring_hand_over what)
-{
-    return (struct ring_message){.magic = RING_MAGIC,
-                                 .abi_major = RING_ABI_MAJOR,
-                                 .abi_minor = RING_ABI_MINOR,
-                                 .what = (uint16_t)what,
-                                 .engine_epoch = 1000};
-}
-
-static void say(int sock, const void *bytes, size_t count)
-{
-    assert_int_equal(send(sock, bytes, count, MSG_NOSIGNAL), count);
-    feed_server_handle(pair.server, clock_now_us());
-}
-
-/* hear gives what the server answers, and the first descriptor with it, or -1. */
-static struct ring_message hear(int sock, int *fd)
-{
-    struct ring_message m = {0};
-    union {
-        struct cmsghdr align;
-        char bytes[CMSG_SPACE(3 * sizeof(int))];
-    } control;
-    struct iovec iov = {&m, sizeof(m)};
-    struct msghdr h = {
-        .msg_iov = &iov, .msg_iovlen = 1, .msg_control = &control, .msg_controllen = sizeof(control)};
-    feed_server_handle(pair.server, clock_now_us());
-    ssize_t n = recvmsg(sock, &h, MSG_DONTWAIT | MSG_CMSG_CLOEXEC);
-    if (n < 0 && errno == ECONNRESET)
-        n = recvmsg(sock, &h, MSG_DONTWAIT | MSG_CMSG_CLOEXEC);
-    assert_int_equal(n, sizeof(m));
-    struct cmsghdr *c = CMSG_FIRSTHDR(&h);
-    int fds[3] = {-1, -1, -1};
-    if (c)
-        memcpy(fds, CMSG_DATA(c), c->cmsg_len - CMSG_LEN(0));
-    for (unsigned i = fd ? 1 : 0; i < 3; i++)
-        if (fds[i] >= 0)
-            close(fds[i]);
-    if (fd)
-        *fd = fds[0];
-    return m;
-}
-
-static void hears_goodbye(int sock, enum ring_goodbye why, const char *text)
-{
-    struct ring_message m = hear(sock, NULL);
-    assert_int_equal(m.what, RING_GOODBYE);
-    assert_int_equal(m.why, why);
-    if (!strstr(m.text, text))
-        fail_msg("\"%s\" does not say \"%s\"", m.text, text);
-    char end;
-    ssize_t n = recv(sock, &end, 1, MSG_DONTWAIT);
-    assert_true(n == 0 || (n < 0 && errno == ECONNRESET));
-    close(sock);
-}
-
-static int granted(int *sock)
-{
-    int memfd;
-    struct ring_message hello = message(RING_HELLO);
-    *sock = dial();
-    say(*sock, &hello, sizeof(hello));
-    assert_int_equal(hear(*sock, &memfd).what, RING_GRANT);
-    assert_true(memfd >= 0);
-    return memfd;
-}
 
 /* ---- refusals ---- */
 
 static void another_major_is_refused_and_both_are_named(void **state)
 {
     (void)state;
-    struct ring_message m = message(RING_HELLO);
+    struct ring_message m = bare_message(RING_HELLO);
     m.abi_major = 1; /* that of the first releases */
     m.abi_minor = 7;
-    int sock = dial();
-    say(sock, &m, sizeof(m));
-    hears_goodbye(sock, RING_BYE_VERSION, "the producer speaks version 1.7 of the feed, this engine 2.0");
+    int sock = bare_dial();
+    bare_say(sock, &m, sizeof(m));
+    bare_hears_goodbye(sock, RING_BYE_VERSION,
+                       "the producer speaks version 1.7 of the feed, this engine 2.0");
 }
 
 static void another_minor_is_welcome(void **state)
 {
     (void)state;
-    struct ring_message m = message(RING_HELLO);
+    struct ring_message m = bare_message(RING_HELLO);
     m.abi_minor = 7;
-    int sock = dial();
-    say(sock, &m, sizeof(m));
-    assert_int_equal(hear(sock, NULL).what, RING_GRANT);
+    int sock = bare_dial();
+    bare_say(sock, &m, sizeof(m));
+    assert_int_equal(bare_hear(sock, NULL).what, RING_GRANT);
     close(sock);
 }
 
 static void garbage_is_refused(void **state)
 {
     (void)state;
-    struct ring_message m = message(RING_HELLO);
-    int sock = dial();
-    say(sock, "EHLO example.org\r\n", 18);
-    hears_goodbye(sock, RING_BYE_PROTOCOL, "something else");
+    struct ring_message m = bare_message(RING_HELLO);
+    int sock = bare_dial();
+    bare_say(sock, "EHLO example.org\r\n", 18);
+    bare_hears_goodbye(sock, RING_BYE_PROTOCOL, "something else");
     m.magic++;
-    sock = dial();
-    say(sock, &m, sizeof(m));
-    hears_goodbye(sock, RING_BYE_PROTOCOL, "something else");
-    m = message(RING_MAPPED);
-    sock = dial();
-    say(sock, &m, sizeof(m));
-    hears_goodbye(sock, RING_BYE_PROTOCOL, "does not begin with a HELLO");
+    sock = bare_dial();
+    bare_say(sock, &m, sizeof(m));
+    bare_hears_goodbye(sock, RING_BYE_PROTOCOL, "something else");
+    m = bare_message(RING_MAPPED);
+    sock = bare_dial();
+    bare_say(sock, &m, sizeof(m));
+    bare_hears_goodbye(sock, RING_BYE_PROTOCOL, "does not begin with a HELLO");
     uint8_t large[sizeof(m) + 100] = {0};
     memcpy(large, &m, sizeof(m));
-    sock = dial();
-    say(sock, large, sizeof(large));
-    hears_goodbye(sock, RING_BYE_PROTOCOL, "something else");
+    sock = bare_dial();
+    bare_say(sock, large, sizeof(large));
+    bare_hears_goodbye(sock, RING_BYE_PROTOCOL, "something else");
 }
 
 static void a_user_who_may_not_is_told(void **state)
@@ -172,8 +75,8 @@ static void one_feed_too_many_is_told(void **state)
 {
     (void)state;
     int first, second;
-    close(granted(&first));
-    close(granted(&second));
+    close(bare_granted(&first));
+    close(bare_granted(&second));
     hl_feed *feed;
     assert_int_equal(pair_attach(&pair, &feed, NULL), -EBUSY);
     assert_non_null(strstr(pair.error.text, "as many feeds as"));
@@ -191,7 +94,7 @@ static void the_last_place_is_kept_for_who_has_none(void **state)
     int first;
     pair.has_user = true;
     pair.user = getuid() + 1;
-    close(granted(&first));
+    close(bare_granted(&first));
     hl_feed *feed;
     assert_int_equal(pair_attach(&pair, &feed, NULL), -EBUSY);
     assert_non_null(strstr(pair.error.text, "kept for users"));
@@ -216,14 +119,14 @@ static void who_has_none_need_not_leave_one(void **state)
 static void a_slow_producer_is_dropped(void **state)
 {
     (void)state;
-    int sock = dial();
+    int sock = bare_dial();
     uint64_t now = clock_now_us();
     assert_true(feed_server_handle(pair.server, now) <= now + 5000000);
     assert_int_equal(feed_server_handle(pair.server, now + 5000001), DEADLINE_NEVER);
-    hears_goodbye(sock, RING_BYE_PROTOCOL, "too slow");
-    int memfd = granted(&sock);
+    bare_hears_goodbye(sock, RING_BYE_PROTOCOL, "too slow");
+    int memfd = bare_granted(&sock);
     feed_server_handle(pair.server, clock_now_us() + 5000001);
-    hears_goodbye(sock, RING_BYE_PROTOCOL, "too slow");
+    bare_hears_goodbye(sock, RING_BYE_PROTOCOL, "too slow");
     close(memfd);
 }
 
@@ -296,7 +199,7 @@ static void *fake_engine(void *arg)
     assert_int_equal(recv(sock, &m, sizeof(m), 0), sizeof(m));
     assert_int_equal(m.what, RING_HELLO);
     assert_string_equal(m.text, "tester");
-    m = message(RING_GRANT);
+    m = bare_message(RING_GRANT);
     m.abi_major = 9;
     m.abi_minor = 3;
     send(sock, &m, sizeof(m), MSG_NOSIGNAL);
@@ -353,139 +256,6 @@ static void nobody_there_is_told(void **state)
     pair.path[0] = 0;
 }
 
-/* ---- the seals ---- */
-
-static void mapped_with(int memfd, int sock, const char *refusal)
-{
-    struct ring_message mapped = message(RING_MAPPED);
-    say(sock, &mapped, sizeof(mapped));
-    if (refusal) {
-        hears_goodbye(sock, RING_BYE_PROTOCOL, refusal);
-        assert_null(pair.engine);
-    } else {
-        assert_int_equal(hear(sock, NULL).what, RING_READY);
-        assert_non_null(pair.engine);
-        close(sock);
-    }
-    close(memfd);
-}
-
-static void memory_cut_off_before_the_seals_is_noticed(void **state)
-{
-    (void)state;
-    int sock, memfd = granted(&sock);
-    assert_int_equal(ftruncate(memfd, 4096), 0);
-    mapped_with(memfd, sock, "changed the size");
-}
-
-static void memory_sealed_by_the_producer_is_refused(void **state)
-{
-    (void)state;
-    int sock, memfd = granted(&sock);
-    assert_int_equal(fcntl(memfd, F_ADD_SEALS, F_SEAL_SEAL), 0);
-    mapped_with(memfd, sock, "sealing");
-}
-
-static void holes_punched_before_the_seals_are_filled(void **state)
-{
-    (void)state;
-    int sock, memfd = granted(&sock);
-    assert_int_equal(fallocate(memfd, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, 0, 65536), 0);
-    mapped_with(memfd, sock, NULL);
-    struct outcome why;
-    struct feed_shape shape = pair_shape();
-    struct feed_job *job = pair_job_memory(&shape);
-    assert_int_equal(feed_take(pair.engine, 0, job, &why), FEED_EMPTY);
-    free(job);
-}
-
-static void the_seals_hold(void **state)
-{
-    (void)state;
-    int sock, memfd = granted(&sock);
-    struct stat st;
-    assert_int_equal(fstat(memfd, &st), 0);
-    uint8_t *map = mmap(NULL, (size_t)st.st_size, PROT_READ | PROT_WRITE, MAP_SHARED, memfd, 0);
-    assert_ptr_not_equal(map, MAP_FAILED);
-    mapped_with(dup(memfd), sock, NULL);
-
-    assert_int_equal(ftruncate(memfd, 4096), -1);
-    assert_int_equal(errno, EPERM);
-    assert_int_equal(ftruncate(memfd, st.st_size * 2), -1);
-    assert_int_equal(fallocate(memfd, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, 0, 65536), -1);
-    assert_int_equal(errno, EPERM);
-    assert_int_equal(madvise(map, 65536, MADV_REMOVE), -1);
-    assert_ptr_equal(mmap(NULL, 4096, PROT_READ | PROT_WRITE, MAP_SHARED, memfd, 0), MAP_FAILED);
-    assert_int_equal(pwrite(memfd, "x", 1, 0), -1);
-    map[8192] = 1; /* the map from before is still writable */
-    munmap(map, (size_t)st.st_size);
-    close(memfd);
-}
-
-/* ---- SIGBUS ---- */
-
-static void a_sigbus_breaks_one_feed_and_nothing_else(void **state)
-{
-    (void)state;
-    struct error err;
-    assert_true(feed_sigbus_install(&err));
-    struct feed_shape shape = pair_shape();
-    struct feed_rights rights = {.name = "victim"};
-    int fd, fd_other;
-    struct feed *feed = feed_open(&shape, &rights, &fd, &err),
-                *other = feed_open(&shape, &rights, &fd_other, &err);
-    assert_non_null(feed);
-    assert_int_equal(ftruncate(fd, 0), 0); /* not sealed: what a bad page would be */
-    struct feed_job *job = pair_job_memory(&shape);
-    struct outcome why;
-    assert_int_equal(feed_take(feed, 0, job, &why), FEED_BROKEN); /* reads zeros, and goes on */
-    assert_true(feed_broken(feed));
-    assert_non_null(strstr(feed_fault(feed), "SIGBUS"));
-    assert_int_equal(feed_take(feed, 0, job, &why), FEED_BROKEN);
-    assert_false(feed_broken(other));
-    assert_int_equal(feed_take(other, 0, job, &why), FEED_EMPTY);
-    free(job);
-    feed_close(feed, true);
-    feed_close(other, true);
-    close(fd);
-    close(fd_other);
-}
-
-/* ---- shapes and the socket ---- */
-
-static void shapes_that_cannot_be_are_refused(void **state)
-{
-    (void)state;
-    struct feed_rights rights = {.name = "x"};
-    struct error err;
-    int fd;
-    static const struct {
-        size_t offset;
-        uint32_t value;
-        const char *text;
-    } row[] = {
-        {offsetof(struct feed_shape, lanes), 0, "0 lanes"},
-        {offsetof(struct feed_shape, lanes), 65, "65 lanes"},
-        {offsetof(struct feed_shape, submit_slots), 100, "powers of two"},
-        {offsetof(struct feed_shape, complete_slots), 0, "powers of two"},
-        {offsetof(struct feed_shape, recipients_max), 9, "9 recipients"},
-        {offsetof(struct feed_shape, recipients_max), 0, "0 recipients"},
-        {offsetof(struct feed_shape, envelope_bytes_max), 4095, "4095 bytes"},
-    };
-    for (size_t i = 0; i < ARRAY_LEN(row); i++) {
-        struct feed_shape shape = pair_shape();
-        memcpy((char *)&shape + row[i].offset, &row[i].value, sizeof(row[i].value));
-        assert_null(feed_open(&shape, &rights, &fd, &err));
-        assert_int_equal(fd, -1);
-        if (!strstr(err.text, row[i].text))
-            fail_msg("\"%s\" does not say \"%s\"", err.text, row[i].text);
-    }
-    struct feed_shape shape = pair_shape();
-    shape.arena_bytes = 1ull << 39;
-    shape.arena_bytes <<= 2;
-    assert_null(feed_open(&shape, &rights, &fd, &err));
-}
-
 static void a_second_engine_is_told_of_the_first(void **state)
 {
     (void)state;
@@ -502,7 +272,7 @@ static void a_second_engine_is_told_of_the_first(void **state)
 
 int main(void)
 {
-#define T(name) cmocka_unit_test_setup_teardown(name, serve_pair, close_pair)
+#define T(name) cmocka_unit_test_setup_teardown(name, one_pair_serve, one_pair_close)
     const struct CMUnitTest tests[] = {
         T(another_major_is_refused_and_both_are_named),
         T(another_minor_is_welcome),
@@ -517,12 +287,6 @@ int main(void)
         T(hundreds_of_connections_that_say_nothing),
         cmocka_unit_test(an_engine_of_another_major_is_refused),
         cmocka_unit_test(nobody_there_is_told),
-        T(memory_cut_off_before_the_seals_is_noticed),
-        T(memory_sealed_by_the_producer_is_refused),
-        T(holes_punched_before_the_seals_are_filled),
-        T(the_seals_hold),
-        cmocka_unit_test(a_sigbus_breaks_one_feed_and_nothing_else),
-        cmocka_unit_test(shapes_that_cannot_be_are_refused),
         T(a_second_engine_is_told_of_the_first),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

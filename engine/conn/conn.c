@@ -73,8 +73,8 @@ static void flow_secrets(struct conn *conn, struct tcp_open *open, uint64_t now_
     open->ts_offset = (uint32_t)(hash >> 32);
 }
 
-bool conn_open(struct conn *conn, struct conn_env *env, uint32_t flow, const struct policy_hop *hop,
-               const struct policy_demand *demand, uint64_t now_us, struct outcome *why)
+static void begin(struct conn *conn, struct conn_env *env, uint32_t flow, const struct policy_hop *hop,
+                  const struct policy_demand *demand, uint64_t now_us)
 {
     conn->env = env;
     conn->tls = NULL;
@@ -92,35 +92,45 @@ bool conn_open(struct conn *conn, struct conn_env *env, uint32_t flow, const str
     list_init(&conn->in_line);
     wheel_timer_init(&conn->timer, CONN_TIMER);
     memset(&conn->key, 0, sizeof(conn->key)); /* its padding is hashed */
+}
 
-    struct ip_addr remote;
-    memcpy(remote.b, hop->addr, sizeof(remote.b));
-    struct error err;
-    conn->flow_entered = net_flow_open(env->net, NULL, &remote, hop->port, flow, &conn->key, &err);
-    if (!conn->flow_entered) {
-        outcome_set(why, VERDICT_DEFERRED, STAGE_CONNECT, FAULT_LOCAL, REASON_LIMIT, "%s", err.text);
-        conn->phase = CONN_GONE;
-        return false;
-    }
+static void open_tcp(struct conn *conn, const struct ip_addr *remote, uint64_t now_us)
+{
+    const struct conn_env *env = conn->env;
     struct tcp_open open = {
         .config = env->tcp,
         .pool = env->pool,
         .stats = env->stats,
         .local_port = conn->key.local_port,
         .remote_port = conn->key.remote_port,
-        .mss = net_mss(env->net, &remote),
-        .path_mss = net_path_mss(env->net, &remote, now_us),
-        .ip_header_bytes = ip_is_v4(&remote) ? IPV4_HEADER_MIN : IPV6_HEADER_BYTES,
+        .mss = net_mss(env->net, remote),
+        .path_mss = net_path_mss(env->net, remote, now_us),
+        .ip_header_bytes = ip_is_v4(remote) ? IPV4_HEADER_MIN : IPV6_HEADER_BYTES,
     };
     flow_secrets(conn, &open, now_us);
     const struct tcp_time_wait *old = net_flow_predecessor(env->net);
     if (old)
         tcp_time_wait_follow(old, &open, now_us);
     tcp_open_active(&conn->tcb, &open, now_us);
+}
+
+bool conn_open(struct conn *conn, struct conn_env *env, uint32_t flow, const struct policy_hop *hop,
+               const struct policy_demand *demand, uint64_t now_us, struct outcome *why)
+{
+    struct ip_addr remote;
+    struct error err;
+    begin(conn, env, flow, hop, demand, now_us);
+    memcpy(remote.b, hop->addr, sizeof(remote.b));
+    conn->flow_entered = net_flow_open(env->net, NULL, &remote, hop->port, flow, &conn->key, &err);
+    if (!conn->flow_entered) {
+        outcome_set(why, VERDICT_DEFERRED, STAGE_CONNECT, FAULT_LOCAL, REASON_LIMIT, "%s", err.text);
+        conn->phase = CONN_GONE;
+        return false;
+    }
+    open_tcp(conn, &remote, now_us);
     if (conn->demand.trust)
         tls_trust_ref(conn->demand.trust);
     conn->sink = conn_tcp_sink(conn);
-
     stat_inc(env->stats, STAT_conn_opened);
     return true;
 }

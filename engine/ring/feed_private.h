@@ -20,6 +20,7 @@ struct feed_lane {
     uint64_t turn_at; /* of out.position: when going back to the stream's first byte is thought of again */
     uint32_t owed;    /* results of the jobs in flight that are not written yet */
     bool starved;     /* the last take found a job and no room for its results */
+    bool held;        /* it found one, and the feed at its limit */
     uint32_t
         in_flight; /* jobs; in [0, submit_slots]; not beside owed: read as one word, they wait for each other's stores */
     struct ring_known sender; /* the last one that may pass */
@@ -36,7 +37,9 @@ struct feed {
     int memfd;                       /* -1 once sealed */
     int wake_engine, wake_producer;  /* the producer has them as well */
     int bell;                        /* our end of wake_producer */
+    int wake_held;                   /* ours alone */
     _Atomic uint32_t jobs_in_flight; /* over all lanes; only kept when rights limit it */
+    _Atomic uint64_t held_asleep;    /* bit l: lane l's core sleeps until fewer are */
     _Atomic uint32_t broken;         /* enum feed_break */
     char fault[192];                 /* written once, by the winner of `broken` */
     struct feed_lane lane[];
@@ -70,6 +73,9 @@ static inline bool feed_room(const struct feed_lane *lane, uint64_t more)
     return lane->out.bytes - (lane->out.position - lane->complete_head) >=
            (lane->owed + more + 1) * RING_RESULT_MAX;
 }
+
+/* feed_ended_one: a job of the feed has all of its results; lanes that its limit holds may go on. */
+void feed_ended_one(struct feed *feed);
 
 /* feed_see_head reads how far the producer has come with results; false: the feed is broken. */
 bool feed_see_head(struct feed *feed, struct feed_lane *lane);

@@ -3,6 +3,7 @@
 
 #include <string.h>
 #include <sys/socket.h>
+#include <unistd.h>
 
 #define FETCH_AHEAD 512u /* bytes, some five jobs */
 
@@ -86,11 +87,18 @@ static bool read_head(struct feed *feed, struct feed_lane *lane, struct ring_job
     return true;
 }
 
+static bool below_limit(const struct feed *feed)
+{
+    return atomic_load(&feed->jobs_in_flight) < feed->rights.jobs_in_flight_max;
+}
+
 static bool under_limit(struct feed *feed)
 {
     uint64_t max = feed->rights.jobs_in_flight_max;
     if (max == 0)
         return true;
+    if (!below_limit(feed))
+        return false; /* looked at first: all cores share the word */
     if (atomic_fetch_add_explicit(&feed->jobs_in_flight, 1, memory_order_relaxed) < max)
         return true;
     atomic_fetch_sub_explicit(&feed->jobs_in_flight, 1, memory_order_relaxed);
@@ -119,7 +127,7 @@ enum feed_take_result feed_take(struct feed *feed, uint32_t number, struct feed_
     struct feed_lane *lane = &feed->lane[number];
     struct ring_job head;
 
-    lane->starved = false;
+    lane->starved = lane->held = false;
     if (unlikely(feed_broken(feed)))
         return FEED_BROKEN;
     if (!has_job(feed, lane) || (stream_word(&lane->in) == RING_SKIP && !skip_end(feed, lane)))
@@ -130,8 +138,10 @@ enum feed_take_result feed_take(struct feed *feed, uint32_t number, struct feed_
         lane->starved = true;
         return feed_broken(feed) ? FEED_BROKEN : FEED_EMPTY;
     }
-    if (!under_limit(feed))
+    if (!under_limit(feed)) {
+        lane->held = true;
         return FEED_EMPTY;
+    }
     own(feed, number, &head, job);
     const uint8_t *rest = lane->in.base + lane->in.at + sizeof(head);
     __builtin_prefetch(rest + FETCH_AHEAD); /* the other core wrote it: far */
@@ -166,18 +176,24 @@ void feed_flush(struct feed *feed, uint32_t number)
         wake(feed->bell);
 }
 
-/* A lane that waits for room has nothing to do until the producer reads results, which rings as well. */
+/* A lane that waits for room has nothing to do until the producer reads results, which rings as well; one that is held by its
+ * feed's limit until a job of the feed ends, on whichever lane.
+ */
 static bool work_is_left(struct feed *feed, struct feed_lane *lane)
 {
     if (feed_broken(feed) || !has_job(feed, lane))
         return feed_broken(feed);
-    return !(lane->starved &&
-             atomic_load_explicit(&lane->shared->complete_head, memory_order_acquire) == lane->complete_head);
+    if (lane->starved)
+        return atomic_load_explicit(&lane->shared->complete_head, memory_order_acquire) !=
+               lane->complete_head;
+    return !lane->held || below_limit(feed);
 }
 
 bool feed_sleep(struct feed *feed, uint32_t number)
 {
     struct feed_lane *lane = &feed->lane[number];
+    if (lane->held)
+        atomic_fetch_or(&feed->held_asleep, 1ull << number);
     atomic_store_explicit(&lane->shared->engine_sleeping, 1, memory_order_relaxed);
     atomic_thread_fence(memory_order_seq_cst); /* first we say that we sleep, then we look for work */
     if (!work_is_left(feed, lane))
@@ -188,7 +204,21 @@ bool feed_sleep(struct feed *feed, uint32_t number)
 
 void feed_awake(struct feed *feed, uint32_t number)
 {
+    if (feed->lane[number].held)
+        atomic_fetch_and(&feed->held_asleep, ~(1ull << number));
     atomic_store_explicit(&feed->lane[number].shared->engine_sleeping, 0, memory_order_relaxed);
+}
+
+void feed_ended_one(struct feed *feed)
+{
+    const uint64_t one = 1;
+    if (feed->rights.jobs_in_flight_max == 0)
+        return;
+    atomic_fetch_sub(&feed->jobs_in_flight, 1);
+    if (likely(!atomic_load(&feed->held_asleep)) || !atomic_exchange(&feed->held_asleep, 0))
+        return;
+    ssize_t n = write(feed->wake_held, &one, sizeof(one));
+    (void)n; /* EAGAIN: it is rung already */
 }
 
 uint32_t feed_in_flight(const struct feed *feed, uint32_t number)

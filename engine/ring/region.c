@@ -135,7 +135,8 @@ static bool make_bells(struct feed *feed, struct error *err)
 {
     int pair[2];
     feed->wake_engine = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK); /* the engine neither reads nor writes it */
-    if (feed->wake_engine < 0 ||
+    feed->wake_held = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+    if (feed->wake_engine < 0 || feed->wake_held < 0 ||
         socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC | SOCK_NONBLOCK, 0, pair) < 0)
         return error_set(err, "feed: no descriptors to wake by: %s", strerror(errno));
     feed->bell = pair[0];
@@ -178,7 +179,7 @@ struct feed *feed_open(const struct feed_shape *shape, const struct feed_rights 
     memset(feed, 0, bytes);
     feed->shape = *shape;
     feed->rights = *rights;
-    feed->memfd = feed->wake_engine = feed->wake_producer = feed->bell = -1;
+    feed->memfd = feed->wake_engine = feed->wake_producer = feed->bell = feed->wake_held = -1;
     if (fill_feed(feed, err) && (*fd = fcntl(feed->memfd, F_DUPFD_CLOEXEC, 3)) < 0)
         error_set(err, "feed: no file descriptor for its memory: %s", strerror(errno));
     if (*fd < 0) {
@@ -225,6 +226,7 @@ void feed_close(struct feed *feed, bool wipe)
     close_fd(feed->wake_engine);
     close_fd(feed->wake_producer);
     close_fd(feed->bell);
+    close_fd(feed->wake_held);
     for (uint32_t i = 0; i < feed->shape.lanes; i++)
         free(feed->lane[i].busy);
     free(feed);
@@ -233,6 +235,11 @@ void feed_close(struct feed *feed, bool wipe)
 int feed_wake_engine_fd(const struct feed *feed)
 {
     return feed->wake_engine;
+}
+
+int feed_wake_held_fd(const struct feed *feed)
+{
+    return feed->wake_held;
 }
 
 int feed_wake_producer_fd(const struct feed *feed)

@@ -82,8 +82,7 @@ static void settle(struct feed_job *job)
         return;
     lane->busy[slot / 64] &= ~(1ull << (slot % 64));
     lane->in_flight--;
-    if (feed->rights.jobs_in_flight_max)
-        atomic_fetch_sub_explicit(&feed->jobs_in_flight, 1, memory_order_relaxed);
+    feed_ended_one(feed);
 }
 
 /* A stream that is mostly empty need not walk through all of its memory: what is used again is still in the caches. */

@@ -55,6 +55,10 @@ bool feed_seal(struct feed *feed, struct error *err) must_check;
  * set of its own with EPOLLET and nobody reads it, so that no core takes another's ring.
  */
 int feed_wake_engine_fd(const struct feed *feed);
+/* wake_held is rung when a job ends while some lane's core sleeps that the feed's limit holds back (rights.jobs_in_flight_max).
+ * It is the engine's alone, so that no producer can make a core wait that rings it; to be waited for as wake_engine is.
+ */
+int feed_wake_held_fd(const struct feed *feed);
 int feed_wake_producer_fd(const struct feed *feed);
 const struct feed_rights *feed_rights(const struct feed *feed);
 bool feed_broken(const struct feed *feed);       /* any thread: a lane met a protocol error or a SIGBUS */

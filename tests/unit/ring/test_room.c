@@ -180,11 +180,46 @@ static void and_in_one_that_is_begun_anew_before_its_end(void **state)
     run(1024);
 }
 
+/* One call takes HL_REAP_MAX, whatever is asked for: its strings find room however long they are. */
+static void one_reap_takes_no_more_than_its_strings_have_room_for(void **state)
+{
+    (void)state;
+    static struct hl_result result[4 * HL_REAP_MAX];
+    char host[RING_HOST_MAX + 1], text[RING_TEXT_MAX + 1];
+    struct feed_shape shape = pair_shape();
+    struct outcome why;
+    shape.submit_slots = shape.complete_slots = 512;
+    memset(&pair, 0, sizeof(pair));
+    pair_open(&pair, &shape);
+    struct feed_job *memory = pair_job_memory(&shape);
+    for (uint64_t i = 0; i < HL_REAP_MAX + 44; i++) {
+        struct hl_job job = pair_job(3 * i); /* of these all texts are as long as can be */
+        assert_int_equal(hl_submit(pair.producer, &job, &pair.error), 0);
+        assert_int_equal(feed_take(pair.engine, 0, memory, &why), FEED_TAKEN);
+        memory->cookie = 3 * i;
+        report(memory, 0);
+    }
+    feed_flush(pair.engine, 0);
+    assert_int_equal(hl_reap(pair.producer, result, ARRAY_LEN(result), &pair.error), HL_REAP_MAX);
+    for (uint64_t i = 0; i < HL_REAP_MAX; i++) {
+        assert_int_equal(result[i].cookie, 3 * i);
+        assert_string_equal(result[i].text, text_of(3 * i, 0, RING_TEXT_MAX, text));
+        assert_string_equal(result[i].mx_host, text_of(3 * i, 0, RING_HOST_MAX, host));
+        assert_string_equal(result[i].tls.matched_name, host);
+    }
+    assert_int_equal(hl_reap(pair.producer, result, SIZE_MAX, &pair.error), 44);
+    assert_int_equal(result[43].cookie, 3 * (HL_REAP_MAX + 43));
+    assert_int_equal(hl_reap(pair.producer, result, SIZE_MAX, &pair.error), 0);
+    free(memory);
+    pair_close(&pair);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(results_of_all_lengths_find_room_in_a_short_stream),
         cmocka_unit_test(and_in_one_that_is_begun_anew_before_its_end),
+        cmocka_unit_test(one_reap_takes_no_more_than_its_strings_have_room_for),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -182,6 +182,55 @@ static void a_feed_takes_no_more_than_its_right(void **state)
         free(job[i]);
 }
 
+static void submit_to(const char *address)
+{
+    struct hl_job job = pair_job(1);
+    struct hl_recipient to = {hl_str(address), hl_none()};
+    job.recipients = &to;
+    one_pair_submit(&job);
+}
+
+/* Two lanes, of which each has jobs, and a feed that may have one in flight. */
+static struct feed_shape open_limited(void)
+{
+    struct feed_shape shape = pair_shape();
+    shape.lanes = 2;
+    pair_close(&pair);
+    pair.rights.jobs_in_flight_max = 1;
+    pair_open(&pair, &shape);
+    for (unsigned i = 0; i < 8; i++) {
+        char address[] = "bob@x.example";
+        address[4] = (char)('a' + i);
+        submit_to(address);
+    }
+    return shape;
+}
+
+static void a_lane_that_the_limit_holds_sleeps_until_a_job_of_another_ends(void **state)
+{
+    (void)state;
+    struct feed_shape shape = open_limited();
+    struct feed_job *first = pair_job_memory(&shape), *second = pair_job_memory(&shape);
+    struct outcome why;
+    assert_int_equal(feed_take(pair.engine, 0, first, &why), FEED_TAKEN);
+    assert_int_equal(feed_take(pair.engine, 1, second, &why), FEED_EMPTY);
+    assert_true(feed_sleep(pair.engine, 1)); /* there are jobs, of which it may have none */
+    assert_false(rung(feed_wake_held_fd(pair.engine)));
+    pair_deliver(first);
+    assert_true(rung(feed_wake_held_fd(pair.engine)));
+    assert_false(feed_sleep(pair.engine, 1)); /* now it may */
+    assert_int_equal(feed_take(pair.engine, 1, second, &why), FEED_TAKEN);
+
+    pair_deliver(second); /* nobody slept */
+    assert_false(rung(feed_wake_held_fd(pair.engine)));
+    assert_int_equal(feed_take(pair.engine, 0, first, &why), FEED_TAKEN);
+    assert_int_equal(feed_take(pair.engine, 1, second, &why), FEED_EMPTY);
+    pair_deliver(first); /* between the look and the sleep */
+    assert_false(feed_sleep(pair.engine, 1));
+    free(first);
+    free(second);
+}
+
 /* Two threads, both asleep most of the time: a lost ring would be a hang. */
 #define ROUNDS 20000
 
@@ -239,6 +288,7 @@ int main(void)
         T(a_full_completion_ring_stops_its_lane_alone),
         T(a_job_waits_for_room_for_all_of_its_results),
         T(a_feed_takes_no_more_than_its_right),
+        T(a_lane_that_the_limit_holds_sleeps_until_a_job_of_another_ends),
         T(no_ring_is_lost),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -94,7 +94,7 @@ static bool fits(const hl_feed *feed, const struct job *job)
            job->recipients <= h->recipients_max && body_bytes(job->message) <= h->body_bytes_max;
 }
 
-/* The destination of a record that was written for another engine, whose memory nobody vouches for: false, it is spoilt. */
+/* The destination of a record's copy; it was in the memory of another engine, for which nobody vouches: false, it is spoilt. */
 static bool find_destination(const struct ring_job *head, struct bytes_in *rest, struct ring_name *name)
 {
     struct ring_recipient first = {0, 0};
@@ -127,14 +127,16 @@ static void move_record(hl_feed *feed, struct job *job, const struct ring_job *h
     write_extents(feed, job->message, record + head_bytes);
 }
 
-static bool move_job(hl_feed *feed, const struct region *old, struct job *job)
+/* `record` has room for the longest: what is judged and what moves is the same copy. */
+static bool move_job(hl_feed *feed, const struct region *old, struct job *job, uint8_t *record)
 {
-    const uint8_t *record = old->lane[job->lane].out.base + job->at;
-    uint32_t bytes = job->record_bytes - old->head.job_head_bytes;
-    struct bytes_in rest = bytes_in(record + old->head.job_head_bytes, bytes);
+    uint32_t old_head = old->head.job_head_bytes, bytes = job->record_bytes - old_head;
     struct ring_name name;
     struct ring_job head;
+    bytes_copy(record, old->lane[job->lane].out.base + job->at, job->record_bytes);
+    stream_copied(record);
     memcpy(&head, record, sizeof(head));
+    struct bytes_in rest = bytes_in(record + old_head, bytes);
     job->record_bytes = feed->region.head.job_head_bytes + bytes;
     if (!parts_are_here(job->message) || !fits(feed, job) || head.extents != job->message->parts ||
         head.recipients != job->recipients || !find_destination(&head, &rest, &name))
@@ -147,18 +149,19 @@ static bool move_job(hl_feed *feed, const struct region *old, struct job *job)
     job->id = moved->id;
     job->lane = moved->lane;
     *moved = *job;
-    move_record(feed, moved, &head, record + old->head.job_head_bytes, bytes);
+    move_record(feed, moved, &head, record + old_head, bytes);
     return true;
 }
 
 /* Jobs that cannot move wait in `stranded` for hl_reap to say so. */
-static void move_jobs(hl_feed *feed, const struct region *old, struct job *jobs, uint32_t count)
+static void move_jobs(hl_feed *feed, const struct region *old, struct job *jobs, uint32_t count,
+                      uint8_t *record)
 {
     uint32_t stranded = 0;
     move_bodies(feed, old);
     for (uint32_t i = 0; i < count; i++) {
         move_message(feed, old, jobs[i].message);
-        if (!move_job(feed, old, &jobs[i]))
+        if (!move_job(feed, old, &jobs[i], record))
             jobs[stranded++] = jobs[i];
     }
     publish(feed);
@@ -180,7 +183,8 @@ static void begin_anew(hl_feed *feed, const struct region *fresh)
 int hl_feed_reattach(hl_feed *feed, int timeout_ms, struct hl_error *error)
 {
     struct region fresh, old = feed->region;
-    struct job *jobs;
+    struct job *jobs = NULL;
+    uint8_t *record;
     uint32_t count;
     if (!engine_is_gone(feed))
         return fail(error, EINVAL, "the engine at %s is alive: there is nothing to attach to anew",
@@ -191,13 +195,16 @@ int hl_feed_reattach(hl_feed *feed, int timeout_ms, struct hl_error *error)
     int code = region_open(&fresh, feed, timeout_ms, error);
     if (code)
         return code;
-    if ((code = feed_watch(feed, &fresh, error)) != 0 || leftover(feed, &jobs, &count) != 0) {
+    record = malloc(old.head.record_bytes_max);
+    if (!record || (code = feed_watch(feed, &fresh, error)) != 0 || leftover(feed, &jobs, &count) != 0) {
         region_close(&fresh, false);
+        free(record);
         return code ? code
                     : fail(error, ENOMEM, "out of memory for %u unfinished jobs", feed->recipients_in_flight);
     }
     begin_anew(feed, &fresh);
-    move_jobs(feed, &old, jobs, count);
+    move_jobs(feed, &old, jobs, count, record);
+    free(record);
     region_close(&old, true);
     return 0;
 }

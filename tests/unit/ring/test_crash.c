@@ -257,6 +257,47 @@ static void what_the_next_engine_has_no_room_for_is_not_sent(void **state)
     assert_int_equal(r[0].cookie, 1);
 }
 
+/* The n-th record that lies in the producer's first stream. */
+static struct ring_job *record(unsigned n)
+{
+    uint8_t *at = pair.producer->region.lane[0].out.base;
+    while (n-- > 0)
+        at += ((struct ring_job *)at)->bytes;
+    return (struct ring_job *)at;
+}
+
+/* The dead engine's process may have written into its memory: a record is believed as far as it is one. */
+static void what_the_dead_engine_spoilt_is_not_sent(void **state)
+{
+    (void)state;
+    struct hl_result r[16];
+    struct feed_shape shape = pair_shape();
+    for (uint64_t i = 0; i < 6; i++)
+        submit(i);
+    pair_kill_engine(&pair);
+    assert_int_equal(reap_all(r, 16), 0);
+    record(0)->recipients = 2;
+    record(1)->extents = 16;
+    record(2)->next_hop_bytes = 255;
+    struct ring_extent *extent = (struct ring_extent *)(record(3) + 1);
+    ((struct ring_recipient *)(extent + 1))->address_bytes = UINT16_MAX;
+    uint8_t *strings =
+        (uint8_t *)(record(4) + 1) + sizeof(struct ring_extent) + sizeof(struct ring_recipient);
+    strings[record(4)->sender_bytes] = ' '; /* in the recipient's address */
+
+    shape.engine_epoch++;
+    pair_serve(&pair, &shape);
+    assert_int_equal(pair_reattach(&pair), 0);
+    assert_int_equal(hl_reap(pair.producer, r, 16, NULL), 5);
+    for (unsigned i = 0; i < 5; i++) {
+        assert_int_equal(r[i].verdict, HL_NOT_SENT);
+        assert_in_range(r[i].cookie, 0, 4);
+    }
+    pair_deliver(pair_take(&pair, 0));
+    assert_int_equal(hl_reap(pair.producer, r, 16, NULL), 1);
+    assert_int_equal(r[0].cookie, 5);
+}
+
 static void giving_up_gives_every_verdict(void **state)
 {
     (void)state;
@@ -358,6 +399,7 @@ int main(void)
         T(untouched_jobs_move_to_the_next_engine),
         T(a_message_half_looked_at_moves_in_part),
         T(what_the_next_engine_has_no_room_for_is_not_sent),
+        T(what_the_dead_engine_spoilt_is_not_sent),
         T(giving_up_gives_every_verdict),
         T(verdicts_come_in_pieces),
         T(detaching_counts_what_is_unresolved),

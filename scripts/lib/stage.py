@@ -53,7 +53,8 @@ def _complaints(ended):
 def build_type():
     """What Meson says of the build in use."""
     options = json.loads(hl.run(["meson", "introspect", "--buildoptions", hl.BUILD]))
-    return next(o["value"] for o in options if o["name"] == "buildtype")
+    value = {o["name"]: o["value"] for o in options}
+    return value["buildtype"] + (", link-time optimisation" if value["b_lto"] else "")
 
 
 RELEASE = ["--buildtype=release", "-Db_lto=true", "-Db_lto_threads=2"]

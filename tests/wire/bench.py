@@ -50,6 +50,9 @@ def check_good(folder):
         note(said)
     for name in HOST:
         ok(found["host"].get(name) not in (None, ""), f"the host's {name} is told")
+    with open(os.path.join(os.environ["HARDLINE_BUILD"], "meson-info", "intro-buildoptions.json")) as f:
+        built = {option["name"]: option["value"] for option in json.load(f)}
+    equal(found["host"]["build"], built["buildtype"] + ", link-time optimisation" * built["b_lto"], "the build is told as it is")
     case = found["cases"][0] if found["cases"] else {}
     equal([key for key in CASE if key not in case], [], "the case has every figure")
     equal([key for key in ENGINE if key not in (case.get("engine") or {})], [], "and its engine")

@@ -13,6 +13,7 @@ import conns  # noqa: E402
 import html_page  # noqa: E402
 import mail  # noqa: E402
 import other  # noqa: E402
+from lab import BenchLab  # noqa: E402
 from page import Page  # noqa: E402
 from tap import done, equal, ok  # noqa: E402
 
@@ -49,7 +50,7 @@ class Turns:
 
     def turn(self):
         self.order.append("peer")
-        self.runs.append({"per_cpu_s": self.rates[len(self.runs)], "failed": 0, "resumed_share": None})
+        self.runs.append({"per_cpu_s": self.rates[len(self.runs)], "failed": 2 if self.rates[len(self.runs)] == 13 else 0, "resumed_share": None})
 
     summary = mail.PeerRuns.summary
 
@@ -64,6 +65,10 @@ def made_up_run(rate, agree=True):
             "farm": {"busy_share": 0.5, "kept_up": True}}
 
 
+def another_case():
+    return made_up_run(1) | {"trouble": "only 3.0% of the connections were resumed: no figure"}
+
+
 PARTS = {"x25519_s": 2e-5, "key_schedule_s": 1e-5, "verify_rsa_s": 1e-5, "verify_p256_s": 2e-5, "gcm_1400_s_per_byte": 1e-10,
          "gcm_16k_s_per_byte": 2e-10, "port_transmit_s": 1e-7, "port_receive_s": 1e-7, "public_keys": "made up", "gcm": "made up", "port": "made up"}
 
@@ -74,7 +79,8 @@ def measure_made_up(name, engine_rates, peer_rates, agree=True):
 
     def run_engine(*_):
         order.append("engine")
-        return made_up_run(next(rates), agree)
+        rate = next(rates)
+        return made_up_run(rate, agree) if rate else another_case()
     kept = mail.run_engine, mail.open_peers
     mail.run_engine, mail.open_peers = run_engine, lambda *_: [Turns(order, peer_rates)]
     try:
@@ -92,6 +98,39 @@ def check_turns():
     case, _ = measure_made_up("reuse", [100, 200, 90], [50, 50, 10], agree=False)
     equal((case["ratio"], case["of_limit"], case["peer"]["ratio"]), (None, None, None), "no ratio where the accountings differ")
     ok(any("differ by more than 10%" in n for n in case["notes"]), "and it is said", *case["notes"])
+
+
+def check_failures():
+    """What fails is a failure of the case, and no figure is made of what was not measured."""
+    case, _ = measure_made_up("reuse", [100, 100, 100], [50, 13, 50])
+    equal((case["failed"], case["causes"]), (2, ["2 of kclient's messages failed"]), "what a peer loses fails the case")
+    case, order = measure_made_up("resume-rsa", [None, 100, 100], [50, 50, 50])
+    equal((case["engine"], case["ratio"], case["limit"], order), (None, None, None, ["trial", "engine"]), "a run that is another case gives no figure")
+    equal((case["failed"], case["causes"]), (1, ["only 3.0% of the connections were resumed: no figure"]), "and is a failure")
+
+
+class NoPeers:
+    """A lab with a sink, and with no peer."""
+
+    def start_sink(self, _key):
+        return None
+
+    def peer_program(self, name):
+        return BenchLab.peer_program(self, name)
+
+    def compile(self, _source, _name):
+        return None
+
+
+def check_missing_peers():
+    notes, build = [], other.hl.BUILD
+    other.hl.BUILD = "/nonexistent"
+    try:
+        equal(mail.open_peers(NoPeers(), "reuse", 1, notes), [], "peers that are missing have no turn")
+    finally:
+        other.hl.BUILD = build
+    equal(notes, ["no kclient: there is no ../shared/peers/kclient.c beside the checkout", "no peer_kernel: bench/peer_kernel is not built"],
+          "and each is named")
 
 
 def check_limit():
@@ -155,6 +194,8 @@ def check_long_page(folder, others):
 
 check_notes()
 check_turns()
+check_failures()
+check_missing_peers()
 check_limit()
 with tempfile.TemporaryDirectory() as made_folder:
     check_long_page(made_folder, check_others())

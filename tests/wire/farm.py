@@ -273,6 +273,8 @@ def keys_and_groups(lab, net):
              "ed25519": (["--key", "ed25519", "--groups", "P-256", "--poll"], "ED25519|ed25519", "prime256v1|secp256r1|P-256")}
     for name, (options, key, group) in cases.items():
         farm = Farm(lab, net, *BOTH, *options, name=f"farm-{name}")
+        if "--cpu" in options:
+            hl.equal(os.sched_getaffinity(farm.process.pid), {min(os.sched_getaffinity(0))}, "--cpu: it has a CPU of its own")
         with net.kernel_sender():
             status, said = s_client(farm)
         hl.ok(status == 0 and "Verify return code: 0 (ok)" in said, f"{name}: chain and name are verified", status, said[-2000:])

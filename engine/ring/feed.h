@@ -25,8 +25,8 @@
  * *error (which may be NULL) with a sentence that names the thing, what is wrong with it and what to do.  On failure
  * nothing has changed.
  *
- * Threads: a feed belongs to one thread at a time; several threads attach a feed each.  Nothing here is for
- * signal handlers.  After fork the child has no feed: it may not touch the parent's.
+ * Threads: a feed belongs to one thread at a time; several threads attach a feed each.  Who submits, reaps, reserves or
+ * reattaches while another thread does has -EBUSY, and nothing has changed.  Nothing here is for signal handlers.  After fork the child has no feed: it may not touch the parent's.
  *
  * Times: CLOCK_MONOTONIC, microseconds.  Sizes: bytes.  Strings that you give need no terminator and are copied.
  *
@@ -136,7 +136,7 @@ HL_API void hl_feed_limits(const hl_feed *feed, struct hl_limits *limits);
  *
  *   body      yours until hl_body_release; submitting adds a claim of the feed's, so it may be released right after
  *   -EAGAIN   no such space now: reap results, whose bodies make room
- *   -EMSGSIZE more than a message may have
+ *   -EMSGSIZE more than a message may have, or than the whole arena has
  */
 HL_API int hl_body_reserve(hl_feed *feed, size_t bytes, hl_body **body, struct hl_error *error);
 HL_API void *hl_body_data(hl_body *body);         /* do not write what has been submitted */
@@ -207,6 +207,7 @@ struct hl_job {
  *   ownership     everything given is copied, but bodies, on which the feed has its own claim until all results are in
  *   0             accepted: each recipient gets exactly one result
  *   -EAGAIN       arena or lane is full: reap results (hl_wait), then try again
+ *   -EBUSY        another thread is in a call with this feed
  *   -EINVAL       the job itself: no recipients, an address with a NUL, CR, LF, space, control character or angle
  *                 bracket, lengths over RFC 5321 section 4.5.3.1, bare CR or LF in the body, ...; error says which
  *   -EMSGSIZE     the message is longer than the engine takes

@@ -4,14 +4,18 @@
 #include <errno.h>
 #include <stdlib.h>
 
-int hl_body_reserve(hl_feed *feed, size_t bytes, hl_body **body, struct hl_error *error)
+static int reserve(hl_feed *feed, size_t bytes, hl_body **body, struct hl_error *error)
 {
-    *body = NULL;
     if (bytes == 0)
         return fail(error, EINVAL, "a body of 0 bytes: a message has at least a header");
     if (bytes > feed->region.head.body_bytes_max)
         return fail(error, EMSGSIZE, "a body of %zu bytes: this engine takes %llu at the most", bytes,
                     (unsigned long long)feed->region.head.body_bytes_max);
+    if (bytes > feed->region.head.arena_bytes)
+        return fail(
+            error, EMSGSIZE,
+            "a body of %zu bytes: the whole arena has %llu: make the arena larger (feed.arena-megabytes)",
+            bytes, (unsigned long long)feed->region.head.arena_bytes);
     hl_body *b = calloc(1, sizeof(*b));
     if (!b)
         return fail(error, ENOMEM, "out of memory");
@@ -29,6 +33,17 @@ int hl_body_reserve(hl_feed *feed, size_t bytes, hl_body **body, struct hl_error
     list_push_tail(&feed->bodies, &b->link);
     *body = b;
     return 0;
+}
+
+int hl_body_reserve(hl_feed *feed, size_t bytes, hl_body **body, struct hl_error *error)
+{
+    *body = NULL;
+    int code = feed_enter(feed, error);
+    if (code)
+        return code;
+    code = reserve(feed, bytes, body, error);
+    feed_leave(feed);
+    return code;
 }
 
 void *hl_body_data(hl_body *body)

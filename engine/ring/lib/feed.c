@@ -13,7 +13,14 @@ static int set_options(hl_feed *feed, const struct hl_attach *options, struct hl
     struct hl_attach o = options ? *options : hl_attach_init();
     const char *path = o.socket_path ? o.socket_path : HL_FEED_SOCKET;
     if (o.size < sizeof(o))
-        return fail(error, EINVAL, "the options are not initialised: begin with hl_attach_init()");
+        return fail(
+            error, EINVAL,
+            "the options' size is %zu, this library's are of %zu bytes: begin with hl_attach_init() of its own "
+            "hardline/feed.h",
+            o.size, sizeof(o));
+    if (!path[0])
+        return fail(error, EINVAL,
+                    "the socket path is empty: give the engine's, or NULL for " HL_FEED_SOCKET);
     if (strlen(path) >= sizeof(feed->socket_path))
         return fail(error, ENAMETOOLONG, "the socket path %s is longer than 107 bytes", path);
     if (o.timeout_ms < 1 || o.timeout_ms > TIMEOUT_MS_MAX)
@@ -21,6 +28,13 @@ static int set_options(hl_feed *feed, const struct hl_attach *options, struct hl
     snprintf(feed->socket_path, sizeof(feed->socket_path), "%s", path);
     snprintf(feed->name, sizeof(feed->name), "%s", o.name ? o.name : program_invocation_short_name);
     return 0;
+}
+
+int fail_busy(struct hl_error *error)
+{
+    return fail(
+        error, EBUSY,
+        "another thread is in a call with this feed: a feed belongs to one thread at a time, attach one for each");
 }
 
 hl_feed *feed_new(void)

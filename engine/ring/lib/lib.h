@@ -96,9 +96,10 @@ struct hl_feed {
     struct region region;
     int epoll;
     enum gone gone;
-    bool given_up; /* what the dead engine had not looked at is not sent */
-    bool drained;  /* hl_reap said -EPIPE */
-    bool armed;    /* producer_sleeping may be set, wake_producer may be readable */
+    bool given_up;     /* what the dead engine had not looked at is not sent */
+    bool drained;      /* hl_reap said -EPIPE */
+    bool armed;        /* producer_sleeping may be set, wake_producer may be readable */
+    _Atomic bool busy; /* a call is inside */
     uint32_t empty_reaps;
     uint32_t sleep_at_once;              /* waits that do not look first; in [0, SLEEPS_AFTER] of wait.c */
     uint32_t looks;                      /* waits that did */
@@ -131,6 +132,19 @@ hl_feed *feed_new(void);
 
 /* error.c: fills *error, which may be NULL; returns -code. */
 int fail(struct hl_error *error, int code, const char *fmt, ...) printf_like(3, 4);
+
+/* A feed belongs to one thread at a time; feed_enter says when a second one comes meanwhile: 0, or fail()'s.  Who came in leaves. */
+int fail_busy(struct hl_error *error);
+
+static inline int feed_enter(hl_feed *feed, struct hl_error *error)
+{
+    return likely(!atomic_exchange_explicit(&feed->busy, true, memory_order_acquire)) ? 0 : fail_busy(error);
+}
+
+static inline void feed_leave(hl_feed *feed)
+{
+    atomic_store_explicit(&feed->busy, false, memory_order_release);
+}
 
 /* attach.c: region_open is the whole hand-over, region_adopt the part behind the socket: maps, checks, prepares. */
 int region_open(struct region *region, const hl_feed *feed, int timeout_ms, struct hl_error *error);

@@ -295,7 +295,7 @@ static void disarm(hl_feed *feed)
     feed->armed = false;
 }
 
-int hl_reap(hl_feed *feed, struct hl_result *results, size_t max, struct hl_error *error)
+static int reap(hl_feed *feed, struct hl_result *results, size_t max, struct hl_error *error)
 {
     bool look = feed->armed || feed->empty_reaps >= LOOK_EVERY;
     max = min_size(max, HL_REAP_MAX);
@@ -316,4 +316,14 @@ int hl_reap(hl_feed *feed, struct hl_result *results, size_t max, struct hl_erro
         return fail_gone(feed, error);
     }
     return (int)count;
+}
+
+int hl_reap(hl_feed *feed, struct hl_result *results, size_t max, struct hl_error *error)
+{
+    int code = feed_enter(feed, error);
+    if (unlikely(code))
+        return code;
+    code = reap(feed, results, max, error);
+    feed_leave(feed);
+    return code;
 }

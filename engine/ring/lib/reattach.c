@@ -180,7 +180,7 @@ static void begin_anew(hl_feed *feed, const struct region *fresh)
     feed->stranded = NULL;
 }
 
-int hl_feed_reattach(hl_feed *feed, int timeout_ms, struct hl_error *error)
+static int reattach(hl_feed *feed, int timeout_ms, struct hl_error *error)
 {
     struct region fresh, old = feed->region;
     struct job *jobs = NULL;
@@ -207,4 +207,14 @@ int hl_feed_reattach(hl_feed *feed, int timeout_ms, struct hl_error *error)
     free(record);
     region_close(&old, true);
     return 0;
+}
+
+int hl_feed_reattach(hl_feed *feed, int timeout_ms, struct hl_error *error)
+{
+    int code = feed_enter(feed, error);
+    if (code)
+        return code;
+    code = reattach(feed, timeout_ms, error);
+    feed_leave(feed);
+    return code;
 }

@@ -225,6 +225,9 @@ static noinline int split_many(hl_feed *feed, const struct hl_job *job, uint32_t
 
 int split(hl_feed *feed, const struct hl_job *job, uint32_t *batches, struct hl_error *error)
 {
+    if (unlikely(!job->recipients && job->recipients_count))
+        return fail(error, EINVAL, "the job says %zu recipients, and where they are is NULL",
+                    job->recipients_count);
     if (unlikely(job->recipients_count != 1 || job->next_hop.bytes > 0))
         return split_many(feed, job, batches, error);
     *batches = 1;

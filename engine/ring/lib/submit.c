@@ -6,13 +6,35 @@
 #include <errno.h>
 #include <stdlib.h>
 
-#define CLOCK_EVERY 64u /* jobs that are submitted together, some 20 microseconds' work */
+#define JOB_SIZE_MAX 4096u /* of a job that a newer header has; more is a mistake */
+#define CLOCK_EVERY  64u   /* jobs that are submitted together, some 20 microseconds' work */
+
+/* What a newer header has behind this one's fields may be left out as long as nothing stands in it. */
+static int check_size(const struct hl_job *job, struct hl_error *error)
+{
+    const uint8_t *byte = (const uint8_t *)job;
+    if (job->size < sizeof(*job) || job->size > JOB_SIZE_MAX)
+        return fail(
+            error, EINVAL,
+            "the job's size is %zu, this library's jobs are of %zu bytes: begin with hl_job_init() of its own "
+            "hardline/feed.h",
+            job->size, sizeof(*job));
+    for (size_t i = sizeof(*job); i < job->size; i++)
+        if (byte[i])
+            return fail(
+                error, EINVAL,
+                "the job asks for something that this library does not know yet (byte %zu of its %zu): use the "
+                "library of that hardline/feed.h",
+                i, job->size);
+    return 0;
+}
 
 static int check_words(hl_feed *feed, const struct hl_job *job, struct hl_error *error)
 {
     const char *wrong;
-    if (job->size < sizeof(struct hl_job))
-        return fail(error, EINVAL, "the job is not initialised: begin with hl_job_init()");
+    int code = check_size(job, error);
+    if (code)
+        return code;
     if (job->flags & ~(uint32_t)(RING_JOB_KNOWN | HL_JOB_NORMALISE) || job->flags & RING_JOB_8BITMIME)
         return fail(error, EINVAL, "the job has flags 0x%x, some of which this library does not know",
                     job->flags);
@@ -148,6 +170,9 @@ static int measure(const hl_feed *feed, const struct hl_job *job, struct measure
     if (job->parts_count < 1 || job->parts_count > HL_PARTS_MAX)
         return fail(error, EINVAL, "the body has %zu parts: 1 to %d are possible", job->parts_count,
                     HL_PARTS_MAX);
+    if (!job->parts)
+        return fail(error, EINVAL, "the job says %zu parts of a body, and where they are is NULL",
+                    job->parts_count);
     for (size_t i = 0; i < job->parts_count; i++) {
         int code = check_part(feed, &job->parts[i], i, error);
         if (code)
@@ -228,9 +253,10 @@ static int take_piece(hl_feed *feed, struct message *m, uint64_t copied, struct 
     if (copied == 0)
         return 0;
     if (copied > feed->region.head.arena_bytes)
-        return fail(error, EMSGSIZE,
-                    "the message takes %llu bytes, the whole arena has %llu: make the arena larger",
-                    (unsigned long long)copied, (unsigned long long)feed->region.head.arena_bytes);
+        return fail(
+            error, EMSGSIZE,
+            "the message takes %llu bytes, the whole arena has %llu: make the arena larger (feed.arena-megabytes)",
+            (unsigned long long)copied, (unsigned long long)feed->region.head.arena_bytes);
     m->piece = arena_take(&feed->region.arena, copied);
     if (m->piece == ARENA_NONE)
         return fail(
@@ -335,13 +361,7 @@ static int submit(hl_feed *feed, const struct hl_job *job, uint64_t now_us, stru
     return build(feed, job, &size, batches, now_us, error);
 }
 
-int hl_submit(hl_feed *feed, const struct hl_job *job, struct hl_error *error)
-{
-    int count = hl_submit_many(feed, job, 1, error);
-    return count < 0 ? count : 0;
-}
-
-int hl_submit_many(hl_feed *feed, const struct hl_job *jobs, size_t count, struct hl_error *error)
+static int submit_many(hl_feed *feed, const struct hl_job *jobs, size_t count, struct hl_error *error)
 {
     uint64_t now_us = 0;
     size_t done = 0;
@@ -359,4 +379,20 @@ int hl_submit_many(hl_feed *feed, const struct hl_job *jobs, size_t count, struc
     if (done > 0)
         publish(feed);
     return done > 0 || count == 0 ? (int)done : code;
+}
+
+int hl_submit_many(hl_feed *feed, const struct hl_job *jobs, size_t count, struct hl_error *error)
+{
+    int code = feed_enter(feed, error);
+    if (unlikely(code))
+        return code;
+    code = submit_many(feed, jobs, count, error);
+    feed_leave(feed);
+    return code;
+}
+
+int hl_submit(hl_feed *feed, const struct hl_job *job, struct hl_error *error)
+{
+    int count = hl_submit_many(feed, job, 1, error);
+    return count < 0 ? count : 0;
 }

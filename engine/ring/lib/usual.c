@@ -15,7 +15,8 @@ static inline struct span span_of(struct hl_text text)
 
 static inline bool is_usual(const struct hl_job *job)
 {
-    return job->size >= sizeof(*job) && job->recipients_count == 1 && job->parts_count == 1 &&
+    return job->size == sizeof(*job) && job->recipients_count == 1 && job->parts_count == 1 &&
+           job->recipients && job->parts &&
            (job->next_hop.bytes | job->tag.bytes | job->recipients->dsn.bytes) == 0 &&
            (job->flags & ~(uint32_t)USUAL_FLAGS) == 0 && job->tls_floor <= RING_TLS_FLOOR_MAX &&
            (job->body_type == HL_BODY_AUTO || job->body_type == HL_BODY_8BIT);

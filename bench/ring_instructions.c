@@ -35,7 +35,7 @@ static struct feed_job *memory;
 static struct outcome ok;
 static struct hl_job job[JOBS];
 
-static void die(const char *what)
+static __attribute__((noreturn)) void die(const char *what)
 {
     fprintf(stderr, "ring_instructions: %s\n", what);
     exit(1);

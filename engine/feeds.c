@@ -114,7 +114,7 @@ bool engine_open_feeds(struct hl_engine *engine, struct error *err)
     struct feed_server_options options = {
         .path = c->feed.socket,
         .mode = c->feed.mode,
-        .gid = gid == UINT32_MAX ? -1 : (int64_t)gid,
+        .gid = gid,
         .feeds_max = c->feed.feeds,
         .shape = engine_feed_shape(engine),
     };

@@ -118,17 +118,27 @@ bool tls_put(struct tls *tls, const uint8_t *data, size_t len)
     return sunk == len || waiting_add(&tls->waiting, data + sunk, len - sunk);
 }
 
-uint8_t *tls_put_reserve(struct tls *tls, size_t want, size_t *room)
+static uint32_t sink_pieces(const struct byte_sink *sink, size_t want, struct byte_piece *piece, uint32_t max)
+{
+    if (sink->pieces)
+        return sink->pieces(sink->ctx, want, piece, max);
+    piece->at = sink->reserve(sink->ctx, &piece->room);
+    return piece->at != NULL;
+}
+
+uint32_t tls_put_pieces(struct tls *tls, size_t want, struct byte_piece *piece, uint32_t max)
 {
     struct tls_waiting *w = &tls->waiting;
-    uint8_t *chunk = NULL;
+    uint32_t pieces = 0;
     if (tls_waiting_drain(tls) && tls->sink)
-        chunk = tls->sink->reserve(tls->sink->ctx, room);
-    tls->put_waits = !chunk;
-    if (chunk)
-        return chunk;
-    *room = want;
-    return waiting_room(w, want) ? w->data + w->end : NULL;
+        pieces = sink_pieces(tls->sink, want, piece, max);
+    tls->put_waits = pieces == 0;
+    if (pieces > 0)
+        return pieces;
+    if (!waiting_room(w, want))
+        return 0;
+    *piece = (struct byte_piece){w->data + w->end, want};
+    return 1;
 }
 
 void tls_put_commit(struct tls *tls, size_t len)

@@ -20,31 +20,46 @@ static size_t make_header(const struct record_key *key, uint8_t type, size_t len
     return RECORD_HEADER_BYTES + explicit;
 }
 
-/* Where a record goes: the chunk that is being written.  One reserve and one commit a chunk, whatever it is made of. */
+#define PIECES 16u /* packets of 1,448 bytes that the largest record may touch, and some */
+
+/* Where a record goes: the chunk that is being written, and those behind it.  They are asked for and committed together. */
 struct place {
     struct tls *tls;
     uint8_t *at;
     size_t room; /* from at on, in this chunk */
-    size_t used; /* of this chunk, not committed yet */
+    size_t used; /* not committed yet */
     size_t left; /* bytes of the record from at on */
+    const struct byte_piece *next, *end;
+    struct byte_piece piece[PIECES];
 };
 
-static void leave_chunk(struct place *to)
+static void commit(struct place *to)
 {
     if (to->used)
         tls_put_commit(to->tls, to->used);
     to->used = 0;
 }
 
+static bool next_chunk(struct place *to)
+{
+    if (to->next == to->end) {
+        commit(to);
+        to->next = to->piece;
+        to->end = to->piece + tls_put_pieces(to->tls, to->left, to->piece, PIECES);
+        if (to->next == to->end)
+            return false;
+    }
+    to->at = to->next->at;
+    to->room = to->next->room;
+    to->next++;
+    return true;
+}
+
 /* How many of len bytes may be written at to->at; 0: the session's bound is reached. */
 static size_t some_room(struct place *to, size_t len)
 {
-    if (to->room == 0) {
-        leave_chunk(to);
-        to->at = tls_put_reserve(to->tls, to->left, &to->room);
-        if (!to->at)
-            return to->room = 0;
-    }
+    if (to->room == 0 && !next_chunk(to))
+        return 0;
     return min_size(to->room, len);
 }
 
@@ -120,13 +135,16 @@ bool seal_record(struct tls *tls, uint8_t type, struct span *part, unsigned part
 {
     struct record_cipher c = {.mb = tls->core->mb, .key = &tls->write_key};
     assert(len <= RECORD_PLAIN_MAX);
-    struct place to = {.tls = tls};
+    struct place to;
+    to.tls = tls;
+    to.room = to.used = 0;
+    to.next = to.end = NULL;
     bool ok = begin(&to, &c, type, len) && encrypt_parts(&to, &c, part, parts, len);
     if (ok && c.key->version_13)
         ok = encrypt(&to, &c, &type, 1);
     ok = ok && finish(&to, &c);
     assert(!ok || to.left == 0);
-    leave_chunk(&to);
+    commit(&to);
     OPENSSL_cleanse(&c.state, sizeof(c.state));
     return ok;
 }

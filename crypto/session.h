@@ -73,7 +73,7 @@ struct tls {
     const struct byte_sink *sink; /* NULL: everything waits */
     struct tls_waiting waiting;
     bool key_asked; /* the peer has asked for other keys of ours, and has not had them */
-    bool put_waits; /* the last tls_put_reserve gave room in waiting, not in the sink */
+    bool put_waits; /* the last tls_put_pieces gave room in waiting, not in the sink */
     struct record_key write_key, read_key;
     struct opening opening;
     uint8_t write_type; /* of what OpenSSL writes next */
@@ -161,11 +161,11 @@ void ready_close(struct tls_core *core);
 BIO_METHOD *tls_bio_method(void);
 bool tls_waiting_drain(struct tls *tls);
 
-/* Output behind all that there is: a copy, or room for up to want bytes of which at least one can be taken (NULL: the
+/* Output behind all that there is: a copy, or room for up to want bytes in up to max pieces, which one tls_put_commit is for (0: the
  * session's bound is reached).
  */
 bool tls_put(struct tls *tls, const uint8_t *data, size_t len) must_check;
-uint8_t *tls_put_reserve(struct tls *tls, size_t want, size_t *room);
+uint32_t tls_put_pieces(struct tls *tls, size_t want, struct byte_piece *piece, uint32_t max);
 void tls_put_commit(struct tls *tls, size_t len);
 void tls_waiting_free(struct tls *tls);
 

@@ -200,11 +200,20 @@ static inline void bytes_put_be32(struct bytes_out *out, uint32_t v)
  *
  *   reserve   gives a writable chunk of *room bytes (at least 1), or NULL when nothing more fits now
  *   commit    says that the first len bytes of that chunk are written; len <= room of the last reserve
+ *   pieces    gives several chunks at once, for len bytes, max of them at the most, in the order in which they are to be
+ *             written; returns their number, 0 where nothing more fits now.  The commit that follows is for all of them.
+ *             May be NULL: there is reserve alone
  */
+struct byte_piece {
+    uint8_t *at;
+    size_t room; /* at least 1 */
+};
+
 struct byte_sink {
     void *ctx;
     uint8_t *(*reserve)(void *ctx, size_t *room);
     void (*commit)(void *ctx, size_t len);
+    uint32_t (*pieces)(void *ctx, size_t len, struct byte_piece *piece, uint32_t max);
 };
 
 #endif

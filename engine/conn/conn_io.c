@@ -21,9 +21,16 @@ static void sink_commit(void *ctx, size_t len)
     tcp_write_commit(&conn->tcb, len);
 }
 
+static uint32_t sink_pieces(void *ctx, size_t len, struct byte_piece *piece, uint32_t max)
+{
+    struct conn *conn = ctx;
+    return tcp_write_pieces(&conn->tcb, len, piece, max);
+}
+
 struct byte_sink conn_tcp_sink(struct conn *conn)
 {
-    return (struct byte_sink){.ctx = conn, .reserve = sink_reserve, .commit = sink_commit};
+    return (struct byte_sink){
+        .ctx = conn, .reserve = sink_reserve, .commit = sink_commit, .pieces = sink_pieces};
 }
 
 /* ---- TLS ---- */
@@ -275,7 +282,6 @@ static bool send_tls(struct conn *conn, uint64_t now_us)
     if (len == 0)
         return false;
     lap_enter(&conn->env->lap, LAP_TLS);
-    tcp_write_expect(&conn->tcb, tls_sealed_bytes(conn->tls, len));
     if (!tls_write(conn->tls, conn->env->scratch, len)) {
         look_at_tls(conn, now_us);
         return false;

@@ -213,9 +213,10 @@ static bool queue_full(const struct tcb *tcb)
     return crumbs || q->bytes >= c->send_buffer_bytes;
 }
 
-void tcp_write_expect(struct tcb *tcb, size_t len)
+uint32_t tcp_write_pieces(struct tcb *tcb, size_t len, struct byte_piece *piece, uint32_t max)
 {
-    txq_expect(&tcb->txq, tcb->pool, tcb->snd_mss, (uint32_t)min_size(len, tcp_write_space(tcb)));
+    uint32_t bytes = (uint32_t)min_size(len, tcp_write_space(tcb));
+    return bytes ? txq_pieces(&tcb->txq, tcb->pool, tcb->snd_mss, bytes, piece, max) : 0;
 }
 
 uint8_t *tcp_write_reserve(struct tcb *tcb, size_t *room)

@@ -181,8 +181,10 @@ void tcp_timers(struct tcb *tcb, uint64_t now_us);
 uint8_t *tcp_write_reserve(struct tcb *tcb, size_t *room);
 void tcp_write_commit(struct tcb *tcb, size_t len);
 
-/* tcp_write_expect: so many bytes will be written now.  Their packets are taken together, which costs less; a hint, no promise. */
-void tcp_write_expect(struct tcb *tcb, size_t len);
+/* tcp_write_pieces gives room for up to len bytes at once, max chunks at the most, in their order; returns their number, 0
+ * where tcp_write_reserve gives none.  One tcp_write_commit is for all of them.
+ */
+uint32_t tcp_write_pieces(struct tcb *tcb, size_t len, struct byte_piece *piece, uint32_t max);
 size_t tcp_write_space(const struct tcb *tcb);
 
 /* tcp_write_due: how many bytes are worth writing now.  What the windows do not let out yet is better made when they do: it

@@ -65,14 +65,13 @@ static uint32_t count_spares(const struct txq *q)
     return n;
 }
 
-void txq_expect(struct txq *q, struct pkt_pool *pool, uint32_t mss, uint32_t bytes)
+/* Takes the packets that are wanting together; as many as there are without waiting. */
+static void provide_spares(struct txq *q, struct pkt_pool *pool, uint32_t packets)
 {
-    const struct pkt *tail = open_tail(q, mss);
-    uint32_t open = tail ? min_u32(mss - tail->tcp.len, tail_space(tail)) : 0;
-    uint32_t packets = bytes > open ? (bytes - open + mss - 1) / mss : 0, spares = count_spares(q);
+    struct pkt *many[PKT_MANY];
+    uint32_t spares = count_spares(q);
     if (packets < spares + 2)
         return;
-    struct pkt *many[PKT_MANY];
     uint32_t n = pkt_alloc_many(pool, many, min_u32(packets - spares, PKT_MANY));
     while (n-- > 0) {
         many[n]->next = q->spare;
@@ -80,36 +79,73 @@ void txq_expect(struct txq *q, struct pkt_pool *pool, uint32_t mss, uint32_t byt
     }
 }
 
+static uint32_t spare_room(struct pkt *p, uint32_t mss)
+{
+    p->tcp = (struct pkt_tcp){.payload = p->buf + PKT_HEADROOM};
+    return min_u32(mss, tail_space(p));
+}
+
 uint8_t *txq_reserve(struct txq *q, struct pkt_pool *pool, uint32_t mss, size_t *room)
 {
     struct pkt *p = open_tail(q, mss);
-    if (!p) {
-        if (!q->spare)
-            q->spare = pkt_alloc(pool, PKT_DATA);
-        if (!q->spare)
-            return NULL;
-        p = q->spare;
-        p->tcp = (struct pkt_tcp){.payload = p->buf + PKT_HEADROOM};
+    if (p) {
+        *room = min_u32(mss - p->tcp.len, tail_space(p));
+        return p->tcp.payload + p->tcp.len;
     }
-    *room = min_u32(mss - p->tcp.len, tail_space(p));
-    return p->tcp.payload + p->tcp.len;
+    if (!q->spare)
+        q->spare = pkt_alloc(pool, PKT_DATA);
+    if (!q->spare)
+        return NULL;
+    *room = spare_room(q->spare, mss);
+    return q->spare->tcp.payload;
+}
+
+uint32_t txq_pieces(struct txq *q, struct pkt_pool *pool, uint32_t mss, uint32_t bytes,
+                    struct byte_piece *piece, uint32_t max)
+{
+    const struct pkt *tail = open_tail(q, mss);
+    uint32_t n = 0;
+    if (tail) {
+        uint32_t room = min_u32(min_u32(mss - tail->tcp.len, tail_space(tail)), bytes);
+        piece[n++] = (struct byte_piece){tail->tcp.payload + tail->tcp.len, room};
+        bytes -= room;
+    }
+    provide_spares(q, pool, (bytes + mss - 1) / mss);
+    if (!q->spare && bytes > 0)
+        q->spare = pkt_alloc(pool, PKT_DATA);
+    for (struct pkt *p = q->spare; p && bytes > 0 && n < max; p = p->next) {
+        uint32_t room = min_u32(spare_room(p, mss), bytes);
+        piece[n++] = (struct byte_piece){p->tcp.payload, room};
+        bytes -= room;
+    }
+    return n;
+}
+
+static uint32_t commit_to_tail(struct txq *q, uint32_t mss, uint32_t seq, uint32_t len)
+{
+    struct pkt *p = open_tail(q, mss);
+    if (!p)
+        return 0;
+    uint32_t n = min_u32(len, min_u32(mss - p->tcp.len, tail_space(p)));
+    assert(txq_end(p) == seq);
+    (void)seq;
+    p->tcp.len = (uint16_t)(p->tcp.len + n);
+    count_written(q, n);
+    return n;
 }
 
 void txq_commit(struct txq *q, uint32_t mss, uint32_t seq, uint32_t len)
 {
-    struct pkt *p = open_tail(q, mss);
-    if (p) {
-        assert(len <= mss - p->tcp.len && len <= tail_space(p) && txq_end(p) == seq);
-        p->tcp.len = (uint16_t)(p->tcp.len + len);
-        count_written(q, len);
-        return;
+    for (uint32_t n = commit_to_tail(q, mss, seq, len); n < len;) {
+        struct pkt *p = q->spare;
+        assert(p);
+        uint32_t part = min_u32(len - n, min_u32(mss, tail_space(p)));
+        q->spare = p->next;
+        p->tcp.seq = seq + n;
+        p->tcp.len = (uint16_t)part;
+        append(q, p);
+        n += part;
     }
-    p = q->spare;
-    assert(p && len > 0 && len <= mss && len <= tail_space(p));
-    q->spare = p->next;
-    p->tcp.seq = seq;
-    p->tcp.len = (uint16_t)len;
-    append(q, p);
 }
 
 static void append_ctl(struct txq *q, uint32_t seq, uint8_t flag)

@@ -13,6 +13,7 @@
 #ifndef ENGINE_TCP_TXQ_H
 #define ENGINE_TCP_TXQ_H
 
+#include "engine/base/bytes.h"
 #include "engine/base/pkt.h"
 #include "engine/tcp/seq.h"
 #include "engine/wire/wire.h"
@@ -87,17 +88,18 @@ void txq_init(struct txq *q);
 /* txq_clear gives every packet back. */
 void txq_clear(struct txq *q);
 
-/* txq_expect takes packets for bytes that txq_reserve will be asked for, in one go; as many as there are without waiting. */
-void txq_expect(struct txq *q, struct pkt_pool *pool, uint32_t mss, uint32_t bytes);
-
 /* txq_reserve gives room for stream bytes: behind those of the last unsent packet while it has fewer than
  * mss, else in a new packet; NULL when the pool refuses.  *room is at least 1, mss is not 0.
  */
 uint8_t *txq_reserve(struct txq *q, struct pkt_pool *pool, uint32_t mss, size_t *room);
 
-/* txq_commit puts the first len bytes of that room into the queue; seq is that of the first byte if it is
- * the first of a packet.
+/* txq_pieces gives room for up to bytes stream bytes at once: what txq_reserve would give if each piece were committed before
+ * the next is asked for, max pieces at the most.  Their packets are taken from the pool together.
  */
+uint32_t txq_pieces(struct txq *q, struct pkt_pool *pool, uint32_t mss, uint32_t bytes,
+                    struct byte_piece *piece, uint32_t max);
+
+/* txq_commit puts the first len bytes of that room, or of those pieces, into the queue; seq is that of the first byte. */
 void txq_commit(struct txq *q, uint32_t mss, uint32_t seq, uint32_t len);
 
 void txq_append_syn(struct txq *q, uint32_t seq);

@@ -27,6 +27,16 @@ static void sink_commit(void *ctx, size_t len)
     assert(len > 0 && talk->pipe_used <= talk->pipe_cap);
 }
 
+uint32_t talk_sink_pieces(void *ctx, size_t len, struct byte_piece *piece, uint32_t max)
+{
+    struct talk *talk = ctx;
+    size_t at = talk->pipe_used, end = min_size(talk->pipe_cap, at + len);
+    uint32_t n = 0;
+    for (; n < max && at < end; at += piece[n++].room)
+        piece[n] = (struct byte_piece){talk->pipe + at, min_size(talk->sink_chunk, end - at)};
+    return n;
+}
+
 /* ---- setting up ---- */
 
 bool talk_without_batches;

@@ -58,6 +58,9 @@ struct batch *talk_in_lanes(const struct batch_config *config, struct error *err
 /* Lanes of the tests' own, which any CPU has: every operation waits for eight, none is done by them, and libcrypto's in the end. */
 struct batch *talk_in_idle_lanes(const struct batch_config *config, struct error *err);
 
+/* The sink with chunks handed out several at a time: for talk->sink.pieces. */
+uint32_t talk_sink_pieces(void *ctx, size_t len, struct byte_piece *piece, uint32_t max);
+
 /* talk_open makes the core, and the trust set from ca_file (NULL: no trust). */
 void talk_open(struct talk *talk, const char *ca_file);
 void talk_open_config(struct talk *talk, const char *ca_file, const struct tls_core_config *config);

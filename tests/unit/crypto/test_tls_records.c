@@ -88,11 +88,13 @@ static void any_length_any_cut(void **state)
             struct span part[PARTS_MAX];
             size_t len = round < ARRAY_LEN(edges) ? edges[round] : 1 + below(round < 40 ? 3000 : 60000);
             talk.sink_chunk = 1 + below(round % 3 == 0 ? 40 : 2000);
+            talk.sink.pieces = round % 2 ? talk_sink_pieces : NULL;
             assert_true(tls_write_parts(talk.tls, part, cut(part, len)));
             assert_int_equal(hear(), len);
             assert_memory_equal(heard, data, len);
         }
         talk.sink_chunk = TALK_PIPE_BYTES;
+        talk.sink.pieces = NULL;
     }
     talk_close(&talk);
 }
@@ -185,6 +187,26 @@ static void a_chunk_is_handed_over_once(void **state)
             assert_int_equal(hear(), len);
             assert_memory_equal(heard, data, len);
         }
+    }
+    talk_close(&talk);
+}
+
+/* A sink that gives several packets at a time is told once of all that a record fills. */
+static void pieces_are_handed_over_together(void **state)
+{
+    (void)state;
+    open_with(0);
+    for (unsigned i = 0; i < ARRAY_LEN(suites); i++) {
+        meet(&suites[i]);
+        talk.sink_chunk = PACKET_BYTES;
+        talk.sink.pieces = talk_sink_pieces;
+        talk.commits = 0;
+        assert_true(tls_write(talk.tls, data, RECORD_BYTES));
+        assert_int_equal(talk.commits, 1);
+        talk.sink_chunk = TALK_PIPE_BYTES;
+        talk.sink.pieces = NULL;
+        assert_int_equal(hear(), RECORD_BYTES);
+        assert_memory_equal(heard, data, RECORD_BYTES);
     }
     talk_close(&talk);
 }
@@ -322,6 +344,7 @@ int main(void)
         cmocka_unit_test(plain_alert_after_the_keys),
         cmocka_unit_test(the_sink_ends_anywhere),
         cmocka_unit_test(a_chunk_is_handed_over_once),
+        cmocka_unit_test(pieces_are_handed_over_together),
         cmocka_unit_test(worn_keys_are_renewed),
         cmocka_unit_test(key_updates_of_both),
         cmocka_unit_test(worn_key_of_tls_12),

@@ -42,22 +42,57 @@ static uint32_t packets_left(const struct txq_kit *f)
     return f->pool->ops->available(f->pool);
 }
 
-static void what_is_expected_is_taken_at_once(void **state)
+static size_t room_of(const struct byte_piece *piece, uint32_t pieces)
+{
+    size_t room = 0;
+    for (uint32_t i = 0; i < pieces; i++)
+        room += piece[i].room;
+    return room;
+}
+
+static void pieces_are_taken_at_once(void **state)
 {
     struct txq_kit *f = *state;
+    struct byte_piece piece[8];
     txq_kit_put(f, 70);
-    txq_expect(&f->q, f->pool, MSS, 530); /* 30 of it behind what is there */
+    assert_int_equal(txq_pieces(&f->q, f->pool, MSS, 530, piece, 8), 6); /* 30 of it behind what is there */
     assert_int_equal(packets_left(f), 32 - 1 - 5);
-    txq_expect(&f->q, f->pool, MSS, 530); /* they are there */
+    assert_int_equal(piece[0].room, 30);
+    assert_int_equal(room_of(piece, 6), 530);
+    assert_ptr_equal(piece[0].at, f->q.tail->tcp.payload + 70);
+    assert_int_equal(txq_pieces(&f->q, f->pool, MSS, 530, piece, 8), 6); /* they are there */
     assert_int_equal(packets_left(f), 32 - 1 - 5);
-    assert_int_equal(txq_kit_put(f, 530), 530);
-    assert_int_equal(packets_left(f), 32 - 1 - 5);
-    assert_int_equal(f->q.packets, 6);
-    txq_expect(&f->q, f->pool, MSS, 1000000); /* more than there is: one at a time, as before */
-    assert_int_equal(packets_left(f), 32 - 1 - 5);
-    txq_expect(&f->q, f->pool, MSS, 3 * MSS); /* nobody writes these: they go with the queue */
-    assert_int_equal(packets_left(f), 32 - 1 - 5 - 3);
+    assert_int_equal(txq_pieces(&f->q, f->pool, MSS, 530, piece, 3), 3);
+    assert_int_equal(room_of(piece, 3), 30 + 2 * MSS);
     txq_kit_check(f);
+}
+
+static void pieces_are_committed_as_far_as_they_are_written(void **state)
+{
+    struct txq_kit *f = *state;
+    struct byte_piece piece[8];
+    txq_kit_put(f, 70);
+    assert_int_equal(txq_pieces(&f->q, f->pool, MSS, 530, piece, 8), 6);
+    txq_commit(&f->q, MSS, f->q.tail->tcp.seq + 70, 10); /* not even the first one */
+    assert_int_equal(f->q.packets, 1);
+    txq_commit(&f->q, MSS, f->q.tail->tcp.seq + 80, 20 + 2 * MSS + 1);
+    assert_int_equal(f->q.packets, 4);
+    assert_int_equal(f->q.tail->tcp.len, 1);
+    assert_ptr_equal(f->q.tail->tcp.payload, piece[3].at);
+    assert_ptr_equal(f->q.spare->buf + PKT_HEADROOM,
+                     piece[4].at); /* nobody writes it: it goes with the queue */
+    txq_check(&f->q, f->q.head->tcp.seq, f->q.head->tcp.seq);
+}
+
+static void a_pool_that_is_short_gives_fewer_pieces(void **state)
+{
+    struct txq_kit *f = *state;
+    struct byte_piece piece[8];
+    assert_int_equal(txq_kit_put(f, 26 * MSS), 26 * MSS); /* and 4 for control packets */
+    assert_int_equal(txq_pieces(&f->q, f->pool, MSS, 3 * MSS, piece, 8), 1);
+    assert_int_equal(room_of(piece, 1), MSS);
+    assert_int_equal(txq_kit_put(f, 100 * MSS), 2 * MSS);
+    assert_int_equal(txq_pieces(&f->q, f->pool, MSS, 3 * MSS, piece, 8), 0);
 }
 
 static void an_empty_pool_refuses_and_keeps_its_reserve(void **state)
@@ -271,7 +306,9 @@ int main(void)
         TEST(chunks_are_full_segments),
         TEST(what_was_sent_is_not_appended_to),
         TEST(an_unused_reservation_leaves_no_trace),
-        TEST(what_is_expected_is_taken_at_once),
+        TEST(pieces_are_taken_at_once),
+        TEST(pieces_are_committed_as_far_as_they_are_written),
+        TEST(a_pool_that_is_short_gives_fewer_pieces),
         TEST(an_empty_pool_refuses_and_keeps_its_reserve),
         TEST(a_packet_is_as_small_as_its_buffer),
         TEST(split_keeps_bytes_flags_and_sums),

@@ -74,7 +74,7 @@ struct port *endpoint_port(const char *devargs, uint32_t buffers, const char *rx
         .socket_id = -1,
     };
     if (!port_dpdk_open(&config, &port, &err))
-        endpoint_fail(devargs, err.text);
+        endpoint_fail("device", err.text);
     device = port;
     if (!port_fault_parse(rx_faults, &rx, &err) || !port_fault_parse(tx_faults, &tx, &err))
         endpoint_fail("faults", err.text);

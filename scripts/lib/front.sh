@@ -38,7 +38,7 @@ run_program() { # program, arguments
         [ ! -d "$html" ] && { : >"$html.$$"; } 2>/dev/null && rm -f "$html.$$" ||
             die "--html: $html cannot be written: name a file in a folder that is there and writable"
     fi
-    work=$(mktemp -d "/tmp/hardline-${0##*/}.XXXXXX")
+    work=$(mktemp -d "${TMPDIR:-/tmp}/hardline-${0##*/}.XXXXXX")
     trap finish EXIT
     trap '[ -z "$child" ] || kill -TERM "$child" 2>/dev/null || true' INT TERM HUP
     "$here/env" python3 "$here/lib/$1" --figures "$work/figures.json" "${@:2}" </dev/null &

@@ -98,7 +98,7 @@ def perform(path, found, play):
     except Interrupted:
         found["troubles"].append("interrupted")
         status = 130
-    except (Off, RuntimeError, OSError, hl.TimedOut) as fault:
+    except (Off, RuntimeError, OSError, subprocess.SubprocessError, hl.TimedOut) as fault:
         found["troubles"].append(str(fault))
     finally:
         write_json(path, found)

@@ -150,7 +150,7 @@ class Lab:
             sys.exit("the lab takes network namespaces: run as root, through scripts/env")
         self.processes = []
         self._private_mounts()
-        self.folder = tempfile.mkdtemp(prefix="hl-", dir="/tmp")
+        self.folder = tempfile.mkdtemp(prefix="hl-", dir=os.environ.get("TMPDIR", "/tmp"))
         os.chmod(self.folder, 0o711)  # other users' processes reach what is theirs below
         atexit.register(self.close)
         for number in (signal.SIGTERM, signal.SIGHUP):

@@ -3,6 +3,7 @@ for the ring's; bench.py has whole ones.
 """
 import os
 import re
+import subprocess
 import sys
 import tempfile
 
@@ -12,6 +13,7 @@ sys.path[:0] = [os.path.join(SOURCE, "tests", "lib"), os.path.join(SOURCE, "scri
 import conns  # noqa: E402
 import html_page  # noqa: E402
 import mail  # noqa: E402
+import main  # noqa: E402
 import other  # noqa: E402
 from lab import BenchLab  # noqa: E402
 from page import Page  # noqa: E402
@@ -109,6 +111,19 @@ def check_failures():
     equal((case["failed"], case["causes"]), (1, ["only 3.0% of the connections were resumed: no figure"]), "and is a failure")
 
 
+def check_no_end():
+    """A case that comes to no end has failed, says why, and is not the last."""
+    def hang(*_):
+        raise subprocess.TimeoutExpired("kclient", 900)
+    kept, mail.measure_case = mail.measure_case, hang
+    try:
+        case = main.one_case(None, "reuse", 1, 1, PARTS)
+    finally:
+        mail.measure_case = kept
+    equal((case["case"], case["failed"], case["engine"]), ("reuse", 1, None), "a peer that hangs fails its case, and no figure is there")
+    ok("kclient" in case["causes"][0] and "900 seconds" in case["causes"][0], "and is named", *case["causes"])
+
+
 class NoPeers:
     """A lab with a sink, and with no peer."""
 
@@ -195,6 +210,7 @@ def check_long_page(folder, others):
 check_notes()
 check_turns()
 check_failures()
+check_no_end()
 check_missing_peers()
 check_limit()
 with tempfile.TemporaryDirectory() as made_folder:

@@ -3,6 +3,7 @@ import argparse
 import os
 import platform
 import re
+import subprocess
 import sys
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.realpath(__file__)), ".."))
@@ -68,7 +69,7 @@ def one_case(lab, name, seconds, repetitions, parts):
         if name in mail.MAIL:
             return mail.measure_case(lab, name, seconds, repetitions, parts)
         return other.measure_case(lab, name, seconds, repetitions)
-    except (stage.Off, RuntimeError, OSError, hl.TimedOut) as fault:
+    except (stage.Off, RuntimeError, ValueError, OSError, subprocess.SubprocessError, hl.TimedOut) as fault:
         return other.empty_case(name, "") | {"failed": 1, "causes": [f"it came to no end: {fault}"]}
 
 
@@ -116,4 +117,5 @@ def main():
     sys.exit(status)
 
 
-main()
+if __name__ == "__main__":
+    main()

@@ -11,6 +11,7 @@ from stage import TOP, Off, hl
 GOAL_JOBS_PER_S, GOAL_WAKE_P99_US = 5_000_000, 20
 TCP_CELLS = {"loss": "0,1", "delay": "20", "flows": "1,100", "roles": "client,server"}
 TCP_SHORT_S = 3  # shorter runs are made once each: a wire is built for every one of them
+ENDS_WITHIN_S = 20
 OTHER = ("conns", "ring", "tcp")
 
 
@@ -82,11 +83,25 @@ def ring_limit(cases):
                    f"{best['window']:,} at a time: no arena, no judging, no check"}
 
 
+def run_to_clean_up(command, timeout_s):
+    """As subprocess.run; but when this is interrupted, or takes too long, the command is asked to end and has time to."""
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
+        try:
+            out, err = process.communicate(timeout=timeout_s)
+        except BaseException:
+            process.terminate()
+            try:
+                process.wait(ENDS_WITHIN_S)
+            finally:
+                process.kill()
+            raise
+    return subprocess.CompletedProcess(command, process.returncode, out, err)
+
+
 def tcp_figures(lab, program, *words):
     """The cells of one of bench's tables beside Linux; its exit status 1 (a cell without bytes) is judged by who asks."""
     path = lab.lab.path(program + ".json")
-    ended = subprocess.run([sys.executable, os.path.join(TOP, "bench", program + ".py"), *words, "--json", path],
-                           capture_output=True, text=True, timeout=1800)
+    ended = run_to_clean_up([sys.executable, os.path.join(TOP, "bench", program + ".py"), *words, "--json", path], 1800)
     if not os.path.exists(path):
         raise Off(f"bench/{program}.py ended with {ended.returncode}: {ended.stderr.strip()[-300:]}")
     with open(path) as f:

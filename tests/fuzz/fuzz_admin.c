@@ -1,9 +1,8 @@
 /* Bytes as a request to the admin socket. */
 #include "engine/control/admin_json.h"
+#include "tests/fuzz/fuzz.h"
 
 #include <stdlib.h>
-
-int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {

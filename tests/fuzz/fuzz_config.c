@@ -1,12 +1,11 @@
 /* Bytes as a configuration: the text up to the first NUL, then --set arguments, each ended by a NUL. */
 #include "engine/control/config.h"
+#include "tests/fuzz/fuzz.h"
 
 #include <stdlib.h>
 #include <string.h>
 
 #define SETS_MAX 8
-
-int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
 static void check_report(const struct config_report *report)
 {

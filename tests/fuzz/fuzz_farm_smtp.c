@@ -2,17 +2,9 @@
  * the same replies and the same messages, within all limits.  RFC 5321, RFC 3030, RFC 2920.
  */
 #include "bench/farm_smtp.h"
+#include "tests/fuzz/fuzz.h"
 
-#include <stdlib.h>
 #include <string.h>
-
-#define CHECK(condition)  \
-    do {                  \
-        if (!(condition)) \
-            abort();      \
-    } while (0)
-
-int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
 struct talk {
     struct farm_smtp smtp;

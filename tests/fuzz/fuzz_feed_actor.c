@@ -4,6 +4,7 @@
  */
 #include "engine/ring/lib/lib.h"
 #include "engine/ring/ring.h"
+#include "tests/fuzz/fuzz.h"
 
 #include <errno.h>
 #include <stdio.h>
@@ -213,8 +214,6 @@ static void end(struct actor *a)
     check(a->producer->region.arena.free_units == a->producer->region.arena.units);
     check(hl_feed_detach(a->producer) == 0);
 }
-
-int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {

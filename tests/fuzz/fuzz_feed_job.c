@@ -4,6 +4,7 @@
  */
 #include "engine/ring/feed_private.h"
 #include "engine/ring/names.h"
+#include "tests/fuzz/fuzz.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -87,8 +88,6 @@ static void settle(const struct outcome *outcome)
     check(feed_in_flight(feed, 0) == 0 && lane->owed == 0);
     atomic_store(&lane->shared->complete_head, atomic_load(&lane->shared->complete_tail));
 }
-
-int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {

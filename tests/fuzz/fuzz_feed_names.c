@@ -1,6 +1,7 @@
 /* Addresses, domains, next hops, DSN parameters and tags: what passes can stand in a command, and stays what it is. */
 #include "engine/ring/names.h"
 #include "engine/ring/punycode.h"
+#include "tests/fuzz/fuzz.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -51,8 +52,6 @@ static void judge(struct span text, bool utf8)
     if (!ring_check_tag(text))
         check(!ends_a_command(text) && text.len <= RING_TAG_MAX);
 }
-
-int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {

@@ -5,17 +5,10 @@
  * leaves is well-formed, goes to one station, and is no RST for a RST.
  */
 #include "engine/net/net.h"
+#include "tests/fuzz/fuzz.h"
 
 #include <stdlib.h>
 #include <string.h>
-
-int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
-
-#define CHECK(condition)  \
-    do {                  \
-        if (!(condition)) \
-            abort();      \
-    } while (0)
 
 #define FLOWS             8u
 #define ICMP6_ECHO_REPLY  129u

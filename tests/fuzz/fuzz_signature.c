@@ -2,18 +2,10 @@
  * within their bounds and refused.  RFC 3279 section 2.2.3, RFC 8017 section 9.
  */
 #include "crypto/signature.h"
+#include "tests/fuzz/fuzz.h"
 
 #include <openssl/ec.h>
 #include <openssl/err.h>
-#include <stdlib.h>
-
-#define CHECK(condition)  \
-    do {                  \
-        if (!(condition)) \
-            abort();      \
-    } while (0)
-
-int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
 static bool in_range(const BIGNUM *n, const struct curve *curve, uint8_t *out)
 {

@@ -4,16 +4,7 @@
 #include "engine/smtp/ehlo.h"
 #include "engine/smtp/reply.h"
 #include "engine/smtp/text.h"
-
-#include <stdlib.h>
-
-#define CHECK(condition)  \
-    do {                  \
-        if (!(condition)) \
-            abort();      \
-    } while (0)
-
-int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
+#include "tests/fuzz/fuzz.h"
 
 struct reading {
     struct smtp_reply reply;

@@ -7,14 +7,9 @@
  */
 #include "engine/smtp/session.h"
 #include "engine/smtp/text.h"
+#include "tests/fuzz/fuzz.h"
 
 #include <stdlib.h>
-
-#define CHECK(condition)  \
-    do {                  \
-        if (!(condition)) \
-            abort();      \
-    } while (0)
 
 #define RECIPIENTS 6
 #define BODY_BYTES 600
@@ -65,8 +60,6 @@ struct world {
 };
 
 static const struct tls_verified proof;
-
-int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
 /* ---- events ---- */
 

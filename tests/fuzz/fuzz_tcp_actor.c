@@ -5,10 +5,9 @@
  * ends must finish, unless one was aborted.
  */
 #include "engine/tcp/tcb.h"
+#include "tests/fuzz/fuzz.h"
 
 #include <stdlib.h>
-
-int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
 #define FLIGHT_MAX   64u
 #define OPS_MAX      2000u

@@ -4,10 +4,9 @@
  * count, options as raw bytes or SACK blocks that fit, ICMP, time, and what an application does meanwhile.
  */
 #include "engine/tcp/tcb.h"
+#include "tests/fuzz/fuzz.h"
 
 #include <stdlib.h>
-
-int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
 #define OPS_MAX 400u
 

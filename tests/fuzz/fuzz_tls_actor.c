@@ -6,6 +6,7 @@
  * proves what the one before has proven.
  */
 #include "crypto/tls.h"
+#include "tests/fuzz/fuzz.h"
 #include "tests/unit/crypto/talk.h"
 #include "tests/unit/crypto/wall.h"
 
@@ -15,8 +16,6 @@
 #include <string.h>
 
 #define WIRE_BYTES (256u << 10)
-
-int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
 struct wire {
     uint8_t data[WIRE_BYTES];

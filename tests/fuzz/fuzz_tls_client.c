@@ -5,14 +5,13 @@
  */
 #define OPENSSL_SUPPRESS_DEPRECATED
 #include "crypto/tls.h"
+#include "tests/fuzz/fuzz.h"
 #include "tests/unit/crypto/talk.h"
 
 #include <openssl/rand.h>
 #include <openssl/ssl.h>
 #include <stdlib.h>
 #include <string.h>
-
-int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
 static uint64_t counter, runs;
 static struct stats stats;

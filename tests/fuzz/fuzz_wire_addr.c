@@ -1,15 +1,8 @@
 /* fuzz_wire_addr.c: addresses and prefixes as text: what is read prints, and reads back the same. */
 #include "engine/wire/addr.h"
+#include "tests/fuzz/fuzz.h"
 
 #include <stdlib.h>
-
-int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
-
-#define CHECK(condition)  \
-    do {                  \
-        if (!(condition)) \
-            abort();      \
-    } while (0)
 
 static void fuzz_addr(const char *text)
 {

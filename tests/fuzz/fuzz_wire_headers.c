@@ -3,16 +3,9 @@
  * What a parser accepts must lie inside its input, and what can be emitted must read back as it was.
  */
 #include "engine/wire/wire.h"
+#include "tests/fuzz/fuzz.h"
 
 #include <stdlib.h>
-
-int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
-
-#define CHECK(condition)  \
-    do {                  \
-        if (!(condition)) \
-            abort();      \
-    } while (0)
 
 static void fuzz_tcp(uint8_t *data, size_t size)
 {

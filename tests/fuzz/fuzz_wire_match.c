@@ -1,9 +1,8 @@
 /* Bytes as a frame that a capture looks at: it reads nothing outside, and a peer's match without a port is the wider one. */
 #include "engine/wire/match.h"
+#include "tests/fuzz/fuzz.h"
 
 #include <stdlib.h>
-
-int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {

@@ -5,6 +5,7 @@
  * With clang the same target is also built against libFuzzer, as fuzz_x (not by default); scripts/fuzz does that and looks for
  * more.
  */
+#include "tests/fuzz/fuzz.h"
 #include "tests/lib/tap.h"
 
 #include <dirent.h>
@@ -14,8 +15,6 @@
 #include <string.h>
 
 #define INPUT_MAX (1u << 20)
-
-int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
 static int is_input(const struct dirent *entry)
 {

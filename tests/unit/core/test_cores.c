@@ -26,6 +26,16 @@ static const char *address_on(struct world *w, uint32_t core)
     return NULL;
 }
 
+/* Messages for the nine domains in turn. */
+static void send_all_over(struct world *w, unsigned messages)
+{
+    for (unsigned i = 0; i < messages; i++) {
+        char to[32];
+        snprintf(to, sizeof(to), "a@d%u.test", 1 + i % 9);
+        world_send(w, to);
+    }
+}
+
 static void mail_of_both_arrives(void **state)
 {
     (void)state;
@@ -73,11 +83,7 @@ static void a_port_that_does_not_steer_is_told_of_once(void **state)
     world_send(w, "a@d1.test");
     world_settle(w, MINUTE);
     assert_int_equal(told.times, 0); /* too few to say anything */
-    for (unsigned i = 0; i < 90; i++) {
-        char to[32];
-        snprintf(to, sizeof(to), "a@d%u.test", 1 + i % 9);
-        world_send(w, to);
-    }
+    send_all_over(w, 90);
     world_settle(w, MINUTE);
     world_run(w, 10 * SECOND);
     assert_int_equal(told.times, 1);
@@ -108,11 +114,7 @@ static void each_has_source_ports_of_its_own(void **state)
     struct mx_host *mx;
     struct world *w = two_cores(NULL, &mx);
     mx->think_us = 20000;
-    for (unsigned i = 0; i < 90; i++) {
-        char to[32];
-        snprintf(to, sizeof(to), "a@d%u.test", 1 + i % 9);
-        world_send(w, to);
-    }
+    send_all_over(w, 90);
     world_run(w, 250000);
     for (uint32_t core = 0; core < 2; core++) {
         struct pool *pool = &w->core[core]->connections;
@@ -170,11 +172,7 @@ static void both_stop(void **state)
     struct mx_host *mx;
     struct world *w = two_cores(NULL, &mx);
     mx->think_us = 50000;
-    for (unsigned i = 0; i < 36; i++) {
-        char to[32];
-        snprintf(to, sizeof(to), "a@d%u.test", 1 + i % 9);
-        world_send(w, to);
-    }
+    send_all_over(w, 36);
     world_run(w, 220000);
     unsigned standing = mx->standing;
     assert_true(standing >= 2);
@@ -191,11 +189,7 @@ static void a_feed_is_let_go_by_both(void **state)
     struct mx_host *mx;
     struct world *w = two_cores(NULL, &mx);
     mx->think_us = 20000;
-    for (unsigned i = 0; i < 18; i++) {
-        char to[32];
-        snprintf(to, sizeof(to), "a@d%u.test", 1 + i % 9);
-        world_send(w, to);
-    }
+    send_all_over(w, 18);
     world_run(w, 50000);
     world_detach(w, 0);
     assert_int_equal(w->results_owed, 0);

@@ -34,7 +34,7 @@ static const char usage[] =
     "      --tls-optional     TLS-Required: no (RFC 8689), where the engine's operator allows it\n"
     "      --exception        lower this job's own floor, where the engine's operator allows it\n"
     "      --deadline SECONDS what is not delivered by then is deferred\n"
-    "      --priority N       0 to 255; higher goes first\n"
+    "      --priority N       0 to 255; higher is more urgent (this engine keeps the order all the same)\n"
     "      --source-pool N    which of the engine's source addresses\n"
     "      --tag TEXT         for the engine's log\n"
     "\n"

@@ -198,8 +198,8 @@ struct hl_job {
     uint64_t deadline_us;        /* CLOCK_MONOTONIC; what is not delivered by then is deferred; 0: none */
     uint8_t body_type;           /* enum hl_body_type */
     uint8_t tls_floor;           /* enum hl_tls_floor */
-    uint8_t priority;            /* 0 is the ordinary one; higher goes first */
-    struct hl_text tag;          /* for logs and reports, at most 63 printable ASCII characters; or empty */
+    uint8_t priority;   /* 0: ordinary, higher: more urgent; this engine keeps the order all the same */
+    struct hl_text tag; /* for logs and reports, at most 63 printable ASCII characters; or empty */
 };
 
 /* hl_submit hands over one message.  All of it is accepted or nothing.

@@ -20,7 +20,7 @@ from page import Page  # noqa: E402
 from tap import done, equal, ok  # noqa: E402
 
 CASE = ("case", "engine", "peer", "ratio", "limit", "of_limit", "failed", "unit", "notes")
-mail.say = lambda *_: None
+mail.say = other.say = lambda *_: None
 
 
 def check_notes():

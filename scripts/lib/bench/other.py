@@ -6,11 +6,13 @@ import sys
 
 import conns
 from lab import ENGINE_CPU, farm_cpu
-from stage import TOP, Off, hl
+from stage import TOP, Off, hl, say
 
 GOAL_JOBS_PER_S, GOAL_WAKE_P99_US = 5_000_000, 20
 TCP_CELLS = {"loss": "0,1", "delay": "20", "flows": "1,100", "roles": "client,server"}
 TCP_SHORT_S = 3  # shorter runs are made once each: a wire is built for every one of them
+TCP_CELLS_OF_A_TABLE = 8  # of both tables, each with Linux and with hardline
+TCP_SET_UP_S, TCP_AROUND_A_RUN_S = 300, 10  # more than that it hangs
 ENDS_WITHIN_S = 20
 OTHER = ("conns", "ring", "tcp")
 
@@ -98,10 +100,13 @@ def run_to_clean_up(command, timeout_s):
     return subprocess.CompletedProcess(command, process.returncode, out, err)
 
 
-def tcp_figures(lab, program, *words):
+def tcp_figures(lab, program, seconds, repeat, *words):
     """The cells of one of bench's tables beside Linux; its exit status 1 (a cell without bytes) is judged by who asks."""
+    runs = TCP_CELLS_OF_A_TABLE * 2 * repeat
+    say(f"    bench/{program}.py: {runs} runs of {seconds} s")
     path = lab.lab.path(program + ".json")
-    ended = run_to_clean_up([sys.executable, os.path.join(TOP, "bench", program + ".py"), *words, "--json", path], 1800)
+    ended = run_to_clean_up([sys.executable, os.path.join(TOP, "bench", program + ".py"), "--seconds", str(seconds), "--repeat",
+                             str(repeat), *words, "--json", path], TCP_SET_UP_S + 2 * runs * (seconds + TCP_AROUND_A_RUN_S))
     if not os.path.exists(path):
         raise Off(f"bench/{program}.py ended with {ended.returncode}: {ended.stderr.strip()[-300:]}")
     with open(path) as f:
@@ -111,10 +116,10 @@ def tcp_figures(lab, program, *words):
 def tcp(lab, seconds, repetitions):
     """Bulk, set-ups and small requests beside Linux over the same bridge."""
     case = empty_case("tcp", "requests")
-    repeat = str(1 if seconds < TCP_SHORT_S else repetitions)
+    repeat = 1 if seconds < TCP_SHORT_S else repetitions
     words = [word for key, value in TCP_CELLS.items() for word in ("--" + key, value)]
-    cells = tcp_figures(lab, "tcp_table", "--seconds", str(seconds), "--repeat", repeat, *words)
-    rates = tcp_figures(lab, "tcp_rates", "--seconds", str(min(seconds, 5)), "--repeat", repeat)
+    cells = tcp_figures(lab, "tcp_table", seconds, repeat, *words)
+    rates = tcp_figures(lab, "tcp_rates", min(seconds, 5), repeat)
     case["tcp"], case["tcp_rates"] = cells, rates
     plain = next(c for c in rates if (c["role"], c["kind"], c["loss_percent"]) == ("client", "small", 0))["hardline"]
     case["engine"] = {**plain, "busy_share": plain["cpu_s"] / max(plain["wall_s"], 1e-3)}
@@ -132,7 +137,7 @@ def tcp(lab, seconds, repetitions):
     case["causes"] += [f"{c['failed']} connections failed: {c['role']}, {c['kind']}, {c['loss_percent']} % loss"
                       for c in rates if c["failed"]]
     case["notes"].append("goodput of bulk flows; set-up: connections of one request of 64 bytes, small: 200 requests a connection, 64 "
-                         f"connections at a time; each {'once' if repeat == '1' else repeat + ' times, medians'}; a CPU second: the client's small requests without "
+                         f"connections at a time; each {'once' if repeat == 1 else f'{repeat} times, medians'}; a CPU second: the client's small requests without "
                          "loss, with the kernel's side of net_af_packet")
     return case
 

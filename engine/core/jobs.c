@@ -113,11 +113,14 @@ static uint32_t unused_share(const struct core *core, const struct feed *feed)
     return share > taken ? share - taken : 0;
 }
 
-/* Records that no feed may take of another's share; 0 while there are more than a turn can take of the common half. */
+/* Records that no feed may take of another's share; 0 while there is one feed, or more of the common half than a turn can
+ * take.
+ */
 static uint32_t kept_records(const struct core *core)
 {
     uint32_t kept = 0;
-    if (core->jobs.capacity - core->jobs.in_use > core->jobs.capacity / 2 + INTAKE_BURST)
+    uint32_t left = core->jobs.capacity - core->jobs.in_use;
+    if (core->feeds < 2 || left > core->jobs.capacity / 2 + INTAKE_BURST)
         return 0;
     for (uint32_t i = 0; i < core->feeds; i++)
         kept += unused_share(core, core->feed[i]);

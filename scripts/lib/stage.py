@@ -63,6 +63,9 @@ RELEASE = ["--buildtype=release", "-Db_lto=true", "-Db_lto_threads=2"]
 def build(targets=("engine/hardlined", "engine/cli/hardline")):
     """A release build in build-demo/, unless HARDLINE_BUILD names one."""
     if "HARDLINE_BUILD" in os.environ:
+        missing = next((t for t in targets if not os.access(os.path.join(hl.BUILD, t), os.X_OK)), None)
+        if missing:
+            raise Off(f"HARDLINE_BUILD: {hl.BUILD} has no {missing}: run ninja there, or leave HARDLINE_BUILD out")
         return
     hl.BUILD = os.path.join(TOP, "build-demo")
     os.makedirs(hl.BUILD, exist_ok=True)

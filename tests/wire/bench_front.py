@@ -58,6 +58,10 @@ def failing(lab):
     hl.ok(found["host"]["cores"] > 0 and found["cases"] == [], "the host is known, and no figure is there that nobody measured", found)
     hl.ok("--frobnicate" in ended.stdout and "--frobnicate" in page and Page(page).wrong == [], "terminal and page say so as well", ended.stdout)
     hl.equal(left_beside(paths), [], "nothing else is left beside the files")
+    ended = bench("smoke", *args, HARDLINE_BUILD="/nonexistent")
+    text = "HARDLINE_BUILD: /nonexistent has no engine/hardlined: run ninja there"
+    hl.ok(ended.returncode == 1 and text in ended.stdout and text in read(paths)[0]["troubles"][0], "a build that is not there: 1, with the remedy",
+          ended.stdout)
 
 
 def parents():

@@ -251,7 +251,7 @@ class BenchLab:
                                    text=True, timeout=900)
         match = PEER_LINE.search(ended.stdout)
         if not match:
-            raise Off(f"{name} said nothing that can be read: {(ended.stdout + ended.stderr).strip()[-300:]}")
+            raise Off(f"{name} ended with {ended.returncode} and no figures: {(ended.stdout + ended.stderr).strip()[-300:] or 'it said nothing'}")
         messages, handshakes, failed, wall_s, cpu_s = map(float, match.groups()[:5])
         resumed = match.group(6)  # not every peer says so
         units = messages if per_connection else handshakes

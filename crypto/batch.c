@@ -1,8 +1,6 @@
 /* batch.c: the queues: what waits, when it is run, and by which library. */
 #include "crypto/batch_inside.h"
 
-#include <openssl/crypto.h>
-
 /* ---- running ---- */
 
 static void told(struct batch *b, enum batch_kind kind, unsigned n)
@@ -245,7 +243,7 @@ void batch_done(struct batch *b, struct batch_op *op)
         b->waiting--;
     }
     if (batch_is_derive(op->kind))
-        OPENSSL_cleanse(&op->exchange, sizeof(op->exchange));
+        explicit_bzero(&op->exchange, sizeof(op->exchange));
     else
         batch_key_drop(op->sign.key);
     pool_put(&b->ops, op);

@@ -157,7 +157,7 @@ size_t batch_secret_bytes(enum batch_group group);
 size_t batch_point_bytes(enum batch_group group);
 
 /* batch_pair_take gives an ephemeral key nobody has seen, and wipes it from the stock; made now when the
- * stock is empty.  The caller wipes his copy (OPENSSL_cleanse).  False: libcrypto gives no random numbers.
+ * stock is empty.  The caller wipes his copy.  False: libcrypto gives no random numbers.
  */
 bool batch_pair_take(struct batch *batch, enum batch_group group, struct batch_pair *pair) must_check;
 

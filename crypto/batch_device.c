@@ -95,7 +95,7 @@ static bool is_for(struct batch_device *d, const struct batch_op *op)
 
 static void put_back(struct batch_device *d, struct flight *f)
 {
-    OPENSSL_cleanse(f, sizeof(*f));
+    explicit_bzero(f, sizeof(*f));
     pool_put(&d->flights, f);
 }
 

@@ -145,7 +145,7 @@ static void curve_key(const struct mb_curve *f, size_t bytes, struct batch_op *c
         pa_y[i] = y.lane[i];
     }
     judge_all(op, n, f->public_key(pa_x, pa_y, NULL, pa_secret, NULL), MBX_STATUS_OK);
-    OPENSSL_cleanse(&secret, sizeof(secret));
+    explicit_bzero(&secret, sizeof(secret));
     for (unsigned i = 0; i < n; i++) {
         uint8_t *point = op[i]->exchange.own.point;
         point[0] = 4;
@@ -170,7 +170,7 @@ static void curve_derive(const struct mb_curve *f, size_t bytes, struct batch_op
         shared[i] = op[i]->exchange.shared;
     }
     judge_all(op, n, f->ecdh(shared, pa_secret, pa_x, pa_y, NULL, NULL), MBX_STATUS_MISMATCH_PARAM_ERR);
-    OPENSSL_cleanse(&secret, sizeof(secret));
+    explicit_bzero(&secret, sizeof(secret));
 }
 
 static void curve_verify(const struct mb_curve *f, const struct curve *curve, struct batch_op *const op[],

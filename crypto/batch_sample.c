@@ -134,5 +134,5 @@ void batch_sample_drop(struct batch *b, enum batch_kind kind)
 {
     if (!batch_is_key(kind) && !batch_is_derive(kind))
         batch_key_drop(b->making[0].sign.key);
-    OPENSSL_cleanse(b->making, sizeof(b->making));
+    explicit_bzero(b->making, sizeof(b->making));
 }

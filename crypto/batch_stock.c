@@ -1,9 +1,9 @@
 /* batch_stock.c: ephemeral keys, made ahead of need: nothing that a peer says goes into one. */
 #include "crypto/batch_inside.h"
 
-#include <openssl/crypto.h>
 #include <openssl/err.h>
 #include <openssl/rand.h>
+#include <string.h>
 
 static const struct {
     size_t secret, point;
@@ -42,7 +42,7 @@ unsigned batch_secrets_make(OSSL_LIB_CTX *libctx, enum batch_group group, struct
     for (unsigned i = 0; i < n; i++)
         if (in_range(group, secret + i * bytes))
             memcpy(op[made++].exchange.own.secret, secret + i * bytes, bytes);
-    OPENSSL_cleanse(secret, sizeof(secret));
+    explicit_bzero(secret, sizeof(secret));
     return made;
 }
 
@@ -60,7 +60,7 @@ static void make(struct batch *b, enum batch_group group, unsigned n)
     for (unsigned i = 0; i < n; i++)
         if (op[i]->result == BATCH_GOOD)
             stock->pair[stock->count++] = op[i]->exchange.own;
-    OPENSSL_cleanse(b->making, sizeof(b->making));
+    explicit_bzero(b->making, sizeof(b->making));
 }
 
 /* Eight at a time where that is how they are cheap, else one: an idle core is not to be kept long. */
@@ -95,13 +95,13 @@ bool batch_pair_take(struct batch *b, enum batch_group group, struct batch_pair 
         return false;
     struct batch_pair *last = &stock->pair[--stock->count];
     *pair = *last;
-    OPENSSL_cleanse(last, sizeof(*last));
+    explicit_bzero(last, sizeof(*last));
     stat_inc(b->stats, STAT_tls_batch_keys);
     return true;
 }
 
 void batch_stock_wipe(struct batch *b)
 {
-    OPENSSL_cleanse(b->stock, sizeof(b->stock));
-    OPENSSL_cleanse(b->making, sizeof(b->making));
+    explicit_bzero(b->stock, sizeof(b->stock));
+    explicit_bzero(b->making, sizeof(b->making));
 }

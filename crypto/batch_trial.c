@@ -63,7 +63,7 @@ static bool is_right(struct batch *b, enum batch_kind kind)
             right &= op->result == BATCH_GOOD &&
                      CRYPTO_memcmp(op->exchange.shared, sure.exchange.shared, batch_curve(kind)->bytes) == 0;
     }
-    OPENSSL_cleanse(&sure, sizeof(sure));
+    explicit_bzero(&sure, sizeof(sure));
     return right;
 }
 

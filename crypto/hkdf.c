@@ -3,8 +3,8 @@
 
 #include "crypto/hkdf.h"
 
-#include <openssl/crypto.h>
 #include <openssl/sha.h>
+#include <string.h>
 
 #define EXPAND_MAX 255u /* hashes, RFC 5869 section 2.3 */
 #define LABEL_MAX  255u /* prefix included, RFC 8446 section 7.1 */
@@ -62,7 +62,7 @@ static void fit_key(enum hkdf_hash hash, struct span key, uint8_t block[BLOCK_MA
     begin(hash, &h);
     add(hash, &h, key.data, key.len);
     finish(hash, &h, block);
-    OPENSSL_cleanse(&h, sizeof(h));
+    explicit_bzero(&h, sizeof(h));
 }
 
 static void begin_keyed(enum hkdf_hash hash, union hashing *h, uint8_t block[BLOCK_MAX], uint8_t pad)
@@ -88,9 +88,9 @@ void hkdf_hmac(enum hkdf_hash hash, struct span key, const struct span *part, un
     begin_keyed(hash, &h, block, INNER ^ OUTER);
     add(hash, &h, inside, hkdf_hash_bytes(hash));
     finish(hash, &h, out);
-    OPENSSL_cleanse(&h, sizeof(h));
-    OPENSSL_cleanse(block, sizeof(block));
-    OPENSSL_cleanse(inside, sizeof(inside));
+    explicit_bzero(&h, sizeof(h));
+    explicit_bzero(block, sizeof(block));
+    explicit_bzero(inside, sizeof(inside));
 }
 
 void hkdf_extract(enum hkdf_hash hash, struct span salt, struct span key, uint8_t *out)
@@ -118,7 +118,7 @@ bool hkdf_expand_label(enum hkdf_hash hash, struct span secret, struct span pref
         memcpy(out, block, n);
         part[0].len = hash_bytes;
     }
-    OPENSSL_cleanse(block, sizeof(block));
+    explicit_bzero(block, sizeof(block));
     return true;
 }
 
@@ -138,6 +138,6 @@ bool hkdf_next_secret(enum hkdf_hash hash, struct span before, struct span prefi
         salt.len = 0;
     if (ok)
         hkdf_extract(hash, salt, key, out);
-    OPENSSL_cleanse(derived, sizeof(derived));
+    explicit_bzero(derived, sizeof(derived));
     return ok;
 }

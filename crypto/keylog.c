@@ -21,7 +21,7 @@ static void log_line(const SSL *ssl, const char *line)
     text[len] = '\n';
     ssize_t written = write(tls->core->keylog_fd, text, len + 1);
     (void)written; /* a full disk costs the log, not the mail */
-    OPENSSL_cleanse(text, len);
+    explicit_bzero(text, len);
 }
 
 /* Secrets go into a plain file of our own that nobody else can read, wherever a link may point. */

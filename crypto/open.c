@@ -113,7 +113,7 @@ void open_close(struct opening *o)
 {
     OPENSSL_clear_free(o->body, o->body_have);
     drop_text(o);
-    OPENSSL_cleanse(o, sizeof(*o));
+    explicit_bzero(o, sizeof(*o));
 }
 
 static enum open_result broken(struct opening *o, int error)
@@ -202,7 +202,7 @@ static bool decrypt(struct tls *tls, const uint8_t *body, size_t len, uint8_t *o
     c.key->sequence++;
     c.key->records++;
     bool ok = CRYPTO_memcmp(tag, cipher_text + len, RECORD_TAG_BYTES) == 0;
-    OPENSSL_cleanse(&c.state, sizeof(c.state));
+    explicit_bzero(&c.state, sizeof(c.state));
     return ok;
 }
 

@@ -41,7 +41,7 @@ void prf_close(struct prf *prf)
     if (!prf)
         return;
     EVP_MAC_CTX_free(prf->ctx);
-    OPENSSL_cleanse(prf->key, sizeof(prf->key));
+    explicit_bzero(prf->key, sizeof(prf->key));
     free(prf);
 }
 

@@ -5,39 +5,37 @@
 #include <openssl/provider.h>
 #include <stdlib.h>
 
-#define OURS "provider=" TLS_PROVIDER_NAME
-
 static const OSSL_ALGORITHM key_managers[] = {
-    {"X25519:1.3.101.110", OURS, provided_x25519_keys, NULL},
-    {"EC:id-ecPublicKey:1.2.840.10045.2.1", OURS, provided_ec_keys, NULL},
-    {"RSA:rsaEncryption:1.2.840.113549.1.1.1", OURS, provided_rsa_keys, NULL},
+    {"X25519:1.3.101.110", TLS_PROVIDER_PROPERTY, provided_x25519_keys, NULL},
+    {"EC:id-ecPublicKey:1.2.840.10045.2.1", TLS_PROVIDER_PROPERTY, provided_ec_keys, NULL},
+    {"RSA:rsaEncryption:1.2.840.113549.1.1.1", TLS_PROVIDER_PROPERTY, provided_rsa_keys, NULL},
     {NULL, NULL, NULL, NULL},
 };
 
 static const OSSL_ALGORITHM exchanges[] = {
-    {"X25519:1.3.101.110", OURS, provided_exchange, NULL},
-    {"ECDH", OURS, provided_exchange, NULL},
+    {"X25519:1.3.101.110", TLS_PROVIDER_PROPERTY, provided_exchange, NULL},
+    {"ECDH", TLS_PROVIDER_PROPERTY, provided_exchange, NULL},
     {NULL, NULL, NULL, NULL},
 };
 
 static const OSSL_ALGORITHM signatures[] = {
-    {"ECDSA", OURS, provided_ecdsa, NULL},
-    {"RSA:rsaEncryption:1.2.840.113549.1.1.1", OURS, provided_rsa, NULL},
+    {"ECDSA", TLS_PROVIDER_PROPERTY, provided_ecdsa, NULL},
+    {"RSA:rsaEncryption:1.2.840.113549.1.1.1", TLS_PROVIDER_PROPERTY, provided_rsa, NULL},
     {NULL, NULL, NULL, NULL},
 };
 
 static const OSSL_ALGORITHM derivations[] = {
-    {"TLS13-KDF", OURS, provided_derivation, NULL},
+    {"TLS13-KDF", TLS_PROVIDER_PROPERTY, provided_derivation, NULL},
     {NULL, NULL, NULL, NULL},
 };
 
 static const OSSL_ALGORITHM macs[] = {
-    {"HMAC", OURS, provided_mac, NULL},
+    {"HMAC", TLS_PROVIDER_PROPERTY, provided_mac, NULL},
     {NULL, NULL, NULL, NULL},
 };
 
 static const OSSL_ALGORITHM decoders[] = {
-    {"DER", OURS ",input=der,structure=SubjectPublicKeyInfo", provided_decoder, NULL},
+    {"DER", TLS_PROVIDER_PROPERTY ",input=der,structure=SubjectPublicKeyInfo", provided_decoder, NULL},
     {NULL, NULL, NULL, NULL},
 };
 

@@ -39,20 +39,22 @@ struct derivation {
     struct span key, salt, prefix, label, data;
 };
 
+static struct span *if_called(const char *name, const char *known, struct span *span)
+{
+    return strcmp(name, known) == 0 ? span : NULL;
+}
+
+/* No two begin alike. */
 static struct span *span_for(struct derivation *d, const char *name)
 {
-    const struct {
-        const char *name;
-        struct span *span;
-    } known[] = {{OSSL_KDF_PARAM_KEY, &d->key},
-                 {OSSL_KDF_PARAM_SALT, &d->salt},
-                 {OSSL_KDF_PARAM_PREFIX, &d->prefix},
-                 {OSSL_KDF_PARAM_LABEL, &d->label},
-                 {OSSL_KDF_PARAM_DATA, &d->data}};
-    for (unsigned i = 0; i < ARRAY_LEN(known); i++)
-        if (strcmp(name, known[i].name) == 0)
-            return known[i].span;
-    return NULL;
+    switch (name[0]) {
+    case 'k': return if_called(name, OSSL_KDF_PARAM_KEY, &d->key);
+    case 's': return if_called(name, OSSL_KDF_PARAM_SALT, &d->salt);
+    case 'p': return if_called(name, OSSL_KDF_PARAM_PREFIX, &d->prefix);
+    case 'l': return if_called(name, OSSL_KDF_PARAM_LABEL, &d->label);
+    case 'd': return if_called(name, OSSL_KDF_PARAM_DATA, &d->data);
+    default: return NULL;
+    }
 }
 
 /* What is not understood is refused. */

@@ -88,7 +88,7 @@ bool record_key_set(struct record_key *key, IMB_MGR *mb, const void *crypto_info
 
 void record_key_wipe(struct record_key *key)
 {
-    OPENSSL_cleanse(key, sizeof(*key));
+    explicit_bzero(key, sizeof(*key));
 }
 
 /* ---- nonce and additional data ---- */

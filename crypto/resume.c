@@ -233,6 +233,6 @@ void resume_drop(struct tls *tls)
         tickets_forget(tls->core->tickets, tls->ticket_key);
     ticket_free(tls->offered);
     tls->offered = NULL;
-    OPENSSL_cleanse(tls->ticket_key, sizeof(tls->ticket_key));
+    explicit_bzero(tls->ticket_key, sizeof(tls->ticket_key));
     tls->resumable = false;
 }

@@ -145,6 +145,6 @@ bool seal_record(struct tls *tls, uint8_t type, struct span *part, unsigned part
     ok = ok && finish(&to, &c);
     assert(!ok || to.left == 0);
     commit(&to);
-    OPENSSL_cleanse(&c.state, sizeof(c.state));
+    explicit_bzero(&c.state, sizeof(c.state));
     return ok;
 }

@@ -74,7 +74,6 @@ struct tls {
     struct tls_waiting waiting;
     bool key_asked; /* the peer has asked for other keys of ours, and has not had them */
     bool put_waits; /* the last tls_put_pieces gave room in waiting, not in the sink */
-    struct record_key write_key, read_key;
     struct opening opening;
     uint8_t write_type; /* of what OpenSSL writes next */
     bool handshaking;   /* counted in core->handshaking */
@@ -94,8 +93,6 @@ struct tls {
     bool peer_accepted; /* verify_peer has said yes to this handshake's certificate */
     uint8_t names;
     uint8_t group[TLS_NAMES_MAX];
-    char name[TLS_NAMES_MAX][TLS_NAME_MAX];
-    char peer[TLS_NAME_MAX]; /* whom messages are about: SNI, else the first name */
 
     bool resumable;         /* ticket_key is set: tickets are looked for and kept */
     struct ticket *offered; /* taken from the table, until the handshake is over; NULL: none */
@@ -105,6 +102,11 @@ struct tls {
 
     struct tls_verified verified; /* true from TLS_OPEN on */
     struct outcome failure;       /* verdict VERDICT_NONE until something failed */
+
+    /* tls_open clears what is above; the rest is most of a session, and little of it is used. */
+    char peer[TLS_NAME_MAX]; /* whom messages are about: SNI, else the first name */
+    struct record_key write_key, read_key;
+    char name[TLS_NAMES_MAX][TLS_NAME_MAX];
 };
 
 /* Non-application output that a session may hold back: a handshake's flights and alerts, no more. */

@@ -102,7 +102,8 @@ struct tls *tls_open(struct tls_core *core, const struct tls_demand *demand)
         stat_inc(core->stats, STAT_core_pool_full);
         return NULL;
     }
-    memset(tls, 0, sizeof(*tls));
+    memset(tls, 0, offsetof(struct tls, peer));
+    tls->write_key.suite = tls->read_key.suite = RECORD_NONE;
     tls->core = core;
     tls->status = TLS_HANDSHAKE;
     tls->handshaking = true;
@@ -140,7 +141,6 @@ static void release(struct tls *tls)
     record_key_wipe(&tls->read_key);
     tls_trust_free(tls->trust);
     list_remove(&tls->link);
-    OPENSSL_cleanse(tls, sizeof(*tls));
     pool_put(&core->sessions, tls);
     tls_clear_errors();
 }

@@ -20,6 +20,7 @@ bool neigh_table_open(struct neigh_table *table, uint32_t max, const struct hash
     }
     wheel_init(&table->wheel, 0);
     list_init(&table->free);
+    list_init(&table->reachable);
     list_init(&table->stale);
     for (uint32_t i = 0; i < max; i++) {
         wheel_timer_init(&table->neighbour[i].timer, 0);
@@ -75,11 +76,37 @@ static void forget(struct neigh_table *table, struct neigh *n)
         table->recent = NULL;
 }
 
-/* A free entry, or that of the neighbour nobody has used for longest; NULL when all are in use. */
-static struct neigh *take(struct neigh_table *table, const struct ip_addr *ip)
+/* The one confirmed longest ago that nobody has used since it was passed over last; NULL: none is reachable. */
+static struct neigh *least_used(struct neigh_table *table)
 {
-    if (list_empty(&table->free) && !list_empty(&table->stale))
-        forget(table, list_entry(list_head(&table->stale), struct neigh, link));
+    for (uint32_t i = 0; i < NEIGH_PASSED_OVER && !list_empty(&table->reachable); i++) {
+        struct neigh *n = list_entry(list_head(&table->reachable), struct neigh, link);
+        if (!n->used)
+            return n;
+        n->used = false;
+        list_remove(&n->link);
+        list_push_tail(&table->reachable, &n->link);
+    }
+    return list_empty(&table->reachable) ? NULL
+                                         : list_entry(list_head(&table->reachable), struct neigh, link);
+}
+
+static void make_room(struct neigh_table *table, bool for_a_flow)
+{
+    struct neigh *n = NULL;
+    if (!list_empty(&table->stale))
+        n = list_entry(list_head(&table->stale), struct neigh, link);
+    else if (for_a_flow)
+        n = least_used(table);
+    if (n)
+        forget(table, n);
+}
+
+/* NULL: all are in use. */
+static struct neigh *take(struct neigh_table *table, const struct ip_addr *ip, bool for_a_flow)
+{
+    if (list_empty(&table->free))
+        make_room(table, for_a_flow);
     struct list *item = list_pop(&table->free);
     if (!item)
         return NULL;
@@ -181,8 +208,8 @@ static void enter(struct net *net, struct neigh *n, enum neigh_state state, uint
     struct wheel *wheel = &net->neigh.wheel;
     list_remove(&n->link);
     n->state = (uint8_t)state;
-    if (state == NEIGH_STALE)
-        list_push_tail(&net->neigh.stale, &n->link);
+    if (state == NEIGH_STALE || state == NEIGH_REACHABLE)
+        list_push_tail(state == NEIGH_STALE ? &net->neigh.stale : &net->neigh.reachable, &n->link);
     if (wheel->armed == 0) {
         struct wheel_timer *none =
             wheel_expire(wheel, now_us); /* an empty wheel stands still: bring it to now */
@@ -215,7 +242,7 @@ static void begin_to_ask(struct net *net, struct neigh *n, enum neigh_state stat
 static void confirm(struct net *net, struct neigh *n, const struct mac_addr *mac, uint64_t now_us)
 {
     n->mac = *mac;
-    n->asked = false;
+    n->asked = n->used = false;
     enter(net, n, NEIGH_REACHABLE, now_us, ip_is_v4(&n->ip) ? NEIGH_REACHABLE_US : NEIGH_REACHABLE6_US);
     send_held(net, n, now_us);
 }
@@ -225,12 +252,13 @@ void neigh_output(struct net *net, const struct ip_addr *next_hop, struct pkt *f
 {
     struct neigh *n = find(&net->neigh, next_hop);
     if (likely(n && n->state == NEIGH_REACHABLE)) {
+        n->used = true;
         frame_set_destination(frame, &n->mac);
         tx_push(net, frame, now_us);
         return;
     }
     if (!n) {
-        n = take(&net->neigh, next_hop);
+        n = take(&net->neigh, next_hop, flow != NET_NO_FLOW);
         if (!n) {
             drop(net, STAT_net_drop_no_neighbour, frame);
             return;
@@ -249,8 +277,11 @@ void neigh_output(struct net *net, const struct ip_addr *next_hop, struct pkt *f
 
 const struct mac_addr *neigh_reachable(struct net *net, const struct ip_addr *next_hop)
 {
-    const struct neigh *n = find(&net->neigh, next_hop);
-    return n && n->state == NEIGH_REACHABLE ? &n->mac : NULL;
+    struct neigh *n = find(&net->neigh, next_hop);
+    if (!n || n->state != NEIGH_REACHABLE)
+        return NULL;
+    n->used = true;
+    return &n->mac;
 }
 
 void neigh_learn(struct net *net, const struct ip_addr *ip, const struct mac_addr *mac, enum neigh_word word,

@@ -21,6 +21,7 @@
 #define NEIGH_REACHABLE_US  60000000u  /* RFC 1122 section 2.3.2.1: on the order of a minute */
 #define NEIGH_REACHABLE6_US 30000000u  /* RFC 4861 section 10 */
 #define NEIGH_STALE_US      600000000u /* an entry that nobody uses is forgotten */
+#define NEIGH_PASSED_OVER   16u        /* used neighbours that keep their place while room is made for one */
 #define NEIGH_HELD_MAX      32u        /* packets that wait for one answer; RFC 1122 section 2.3.2.2 */
 #define NEIGH_HELD_TOTAL    1024u      /* and for all of them */
 
@@ -35,13 +36,14 @@ struct held {
 
 struct neigh {
     struct wheel_timer timer;
-    struct list link;        /* in free or stale, else detached */
+    struct list link;        /* in free, reachable or stale, else detached */
     struct neigh *hash_next; /* of its bucket */
     struct ip_addr ip;
     struct mac_addr mac;            /* known in REACHABLE, STALE, PROBE */
     uint8_t state;                  /* enum neigh_state */
     uint8_t tries;                  /* requests sent since we began to ask */
     bool asked;                     /* a question of ours is open */
+    bool used;                      /* since it was confirmed, or passed over when room was made */
     uint8_t held_count;             /* in [0, NEIGH_HELD_MAX]; 0 unless INCOMPLETE */
     struct held *held, **held_tail; /* oldest first */
 };
@@ -52,8 +54,9 @@ struct neigh_table {
     uint32_t max;       /* neighbours */
     uint32_t mask;      /* buckets - 1 */
     struct neigh *neighbour, **bucket;
-    struct neigh *recent;    /* the one that was looked up last */
-    struct list free, stale; /* stale: the one longest so first */
+    struct neigh *recent; /* the one that was looked up last */
+    struct list free;
+    struct list reachable, stale; /* the one longest so first */
     struct held *held_free;
     struct held held[NEIGH_HELD_TOTAL];
 };
@@ -63,7 +66,8 @@ bool neigh_table_open(struct neigh_table *table, uint32_t max, const struct hash
 void neigh_table_close(struct neigh_table *table);
 
 /* neigh_output takes over a frame that is complete but for its destination address: queues it for the port, holds it
- * while ARP or ND asks, or drops and counts it.  The flow is told when nobody answers.
+ * while ARP or ND asks, or drops and counts it.  The flow is told when nobody answers.  Where the table is full a neighbour
+ * that is stale makes room; one that is reachable does so for a flow of ours alone, never for an answer to who asked us.
  */
 void neigh_output(struct net *net, const struct ip_addr *next_hop, struct pkt *frame, uint32_t flow,
                   uint64_t now_us);

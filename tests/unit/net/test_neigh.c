@@ -254,19 +254,63 @@ static void an_unused_entry_is_forgotten(void **state)
     world_close(&w);
 }
 
+static void send_answer(struct world *w, const char *remote)
+{
+    static const struct tcp_segment rst = {.src_port = 2000, .dst_port = 25, .flags = TCP_RST};
+    struct flow_key key = key_to(remote);
+    assert_true(net_send_segment(w->net, &key, NET_NO_FLOW, &rst, w->now_us));
+}
+
+static void open_full(struct world *w)
+{
+    world_open(w);
+    w->config.neighbours_max = 2;
+    world_restart(w);
+    world_resolve(w, "192.0.2.9");
+    world_resolve(w, "192.0.2.10");
+}
+
 static void a_full_table_gives_up_what_is_stale(void **state)
 {
     (void)state;
     struct world w;
-    world_open(&w);
-    w.config.neighbours_max = 2;
-    world_restart(&w);
-    world_resolve(&w, "192.0.2.9");
-    world_resolve(&w, "192.0.2.10");
-    send_one(&w, "192.0.2.11"); /* both in use: no room */
+    open_full(&w);
+    send_answer(&w, "192.0.2.11"); /* both are reachable, and nobody of ours wants to go there */
     assert_int_equal(world_stat(&w, STAT_net_drop_no_neighbour), 1);
     world_advance(&w, NEIGH_REACHABLE_US + 1000);
     world_resolve(&w, "192.0.2.11");
+    world_close(&w);
+}
+
+static void a_full_table_gives_up_for_a_flow_who_is_not_used(void **state)
+{
+    (void)state;
+    struct world w;
+    open_full(&w);
+    send_one(&w, "192.0.2.9");
+    uint64_t asked = world_stat(&w, STAT_net_arp_requests);
+    send_one(&w, "192.0.2.11");
+    assert_int_equal(world_stat(&w, STAT_net_drop_no_neighbour), 0);
+    assert_int_equal(world_stat(&w, STAT_net_arp_requests), asked + 1);
+    send_one(&w, "192.0.2.9"); /* confirmed before 192.0.2.10, and used */
+    assert_int_equal(world_stat(&w, STAT_net_arp_requests), asked + 1);
+    world_drain(&w);
+    world_close(&w);
+}
+
+static void a_table_of_neighbours_in_use_gives_up_the_oldest(void **state)
+{
+    (void)state;
+    struct world w;
+    open_full(&w);
+    send_one(&w, "192.0.2.9");
+    send_one(&w, "192.0.2.10");
+    uint64_t asked = world_stat(&w, STAT_net_arp_requests);
+    send_one(&w, "192.0.2.11");
+    send_one(&w, "192.0.2.10");
+    assert_int_equal(world_stat(&w, STAT_net_arp_requests), asked + 1);
+    assert_int_equal(world_stat(&w, STAT_net_drop_no_neighbour), 0);
+    world_drain(&w);
     world_close(&w);
 }
 
@@ -430,6 +474,8 @@ int main(void)
         cmocka_unit_test(a_neighbour_that_went_away_is_given_up),
         cmocka_unit_test(an_unused_entry_is_forgotten),
         cmocka_unit_test(a_full_table_gives_up_what_is_stale),
+        cmocka_unit_test(a_full_table_gives_up_for_a_flow_who_is_not_used),
+        cmocka_unit_test(a_table_of_neighbours_in_use_gives_up_the_oldest),
         cmocka_unit_test(requests_for_our_addresses_are_answered),
         cmocka_unit_test(implausible_arp_is_dropped),
         cmocka_unit_test(an_address_of_ours_is_defended),

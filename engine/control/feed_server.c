@@ -45,7 +45,7 @@ struct feed_server {
 
 static void note(struct feed_server *server, int level, const struct client *client, const char *what)
 {
-    char text[512];
+    char text[768]; /* who it is, and an error whole */
     snprintf(text, sizeof(text), "feed of %s (uid %u, pid %u, %s): %s", client->rights.name, client->peer.uid,
              client->peer.pid, client->name, what);
     server->events.note(server->events.ctx, level, text);

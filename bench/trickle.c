@@ -323,7 +323,7 @@ int trickle_main(int argc, char **argv)
     endpoint_start(argv[0], options.memory_mb);
     endpoint_pin(options.cpu);
     open_stack(&trickle);
-    if (!talk_text_open(options.size, (uint32_t)time(NULL), &err))
+    if (!talk_text_open(options.size, arc4random(), &err))
         endpoint_fail("text", err.text);
     bool good = run(&trickle);
     stack_close(trickle.stack);

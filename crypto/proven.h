@@ -1,9 +1,10 @@
 /* proven.h: chains that OpenSSL has verified once, so that the next connection need not ask again.
  *
  * An entry says: these exact certificates satisfied exactly these reference names under exactly this set of trust
- * anchors, for a demand of this level, by this policy, of this generation of the rules; at which destination does not matter.  Only successes are kept, and only until the first certificate of the chain expires, the configured lifetime
- * is over, or the wall clock is seen before the moment of the proof.  A reloaded trust set is another set: nothing that
- * was proven under the old one is found.  The key strength of the chain is part of what was proven; the handshake's
+ * anchors, for a demand of this level, by this policy, of this generation of the rules; at which destination does not
+ * matter.  Only successes are kept, and only until the first certificate of the chain expires, the configured lifetime is
+ * over, or the wall clock is seen before the moment of the proof.  A reloaded trust set is another set: nothing that was
+ * proven under the old one is found.  The key strength of the chain is part of what was proven; the handshake's
  * signature, the version and the cipher never are: they are judged in every handshake.
  *
  * One core's, one thread's.  Constant memory, taken at open; the oldest of four makes room.

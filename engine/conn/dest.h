@@ -28,8 +28,7 @@ struct dest {
     uint32_t ready;       /* of these, ready or busy with a message, not ended */
     uint32_t making_room; /* of these, told to leave for another */
     uint32_t limit;       /* connections that may stand at the same time: [1, table's] */
-    bool
-        on_trial; /* the limit was raised, and no connection has been taken or refused with so many standing */
+    bool on_trial; /* the limit was raised; no connection was taken or refused since with so many standing */
     uint32_t patience_us; /* after a refusal until the limit is raised; 0: never lowered */
     uint64_t raise_us;    /* not raised before */
     bool proven;          /* the last connection attempt came up */

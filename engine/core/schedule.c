@@ -69,13 +69,17 @@ static void fetch_next(const struct core *core, const struct dest *dest)
 {
     if (list_empty(&dest->waiting))
         return;
-    const struct job *job = list_entry(dest->waiting.next, struct job, link);
+    const struct job *job = list_entry(list_head(&dest->waiting), struct job, link);
     const struct feed_job *from = &job->feed_job;
     const struct feed_recipient *recipient = (const struct feed_recipient *)(from + 1);
     const uint8_t *envelope = (const uint8_t *)(recipient + core->config.feed.recipients_max);
     const void *const part[] = {
-        job,  &job->dest,   job->hop.addr, &job->taken_us, &job->message, &job->message.extent,
-        from, from->domain, recipient,     envelope,       from->extent,  envelope + CACHE_LINE,
+        job,           (const void *)&job->dest,
+        job->hop.addr, &job->taken_us,
+        &job->message, (const void *)&job->message.extent,
+        from,          from->domain,
+        from->extent,  recipient,
+        envelope,      envelope + CACHE_LINE,
     };
     for (unsigned i = 0; i < ARRAY_LEN(part); i++)
         __builtin_prefetch(part[i]);

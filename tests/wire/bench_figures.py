@@ -164,6 +164,14 @@ def missing_figures(case):
                                                           (case["engine"] or {})]
 
 
+def check_builds():
+    """The programs that tcp runs are those that scripts/bench has built, not those of a build for tests."""
+    before, other.hl.BUILD = other.hl.BUILD, "/our/build"
+    ended = other.run_to_clean_up([sys.executable, "-c", "import os; print(os.environ['HARDLINE_BUILD'])"], 20)
+    other.hl.BUILD = before
+    equal(ended.stdout.strip(), "/our/build", "tcp's programs are those of the same build")
+
+
 def check_others():
     """ring, conns and tcp have the figures of a case."""
     ring = other.ring(0.05, 1)
@@ -213,6 +221,7 @@ check_failures()
 check_no_end()
 check_missing_peers()
 check_limit()
+check_builds()
 with tempfile.TemporaryDirectory() as made_folder:
     check_long_page(made_folder, check_others())
 done()

@@ -86,8 +86,11 @@ def ring_limit(cases):
 
 
 def run_to_clean_up(command, timeout_s):
-    """As subprocess.run; but when this is interrupted, or takes too long, the command is asked to end and has time to."""
-    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
+    """As subprocess.run, on the programs of our build; but when this is interrupted, or takes too long, the command is asked to end and
+    has time to.
+    """
+    ours = {**os.environ, "HARDLINE_BUILD": hl.BUILD}
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=ours) as process:
         try:
             out, err = process.communicate(timeout=timeout_s)
         except BaseException:

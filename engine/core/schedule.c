@@ -65,7 +65,7 @@ void core_unset_idle(struct conn *conn)
 }
 
 /* A job waits for longer than the caches remember it: the next one is fetched while this one's message is made. */
-static void fetch_next(const struct core *core, const struct dest *dest)
+static void fetch_next(const struct core *core, struct dest *dest)
 {
     if (list_empty(&dest->waiting))
         return;

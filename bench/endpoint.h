@@ -8,8 +8,8 @@
 
 extern atomic_bool endpoint_stopping; /* SIGTERM or SIGINT came */
 
-/* endpoint_start starts EAL with memory_mb of ordinary pages (huge ones are for the engine) and handles the signals; exits with a message on
- * failure.
+/* endpoint_start starts EAL with memory_mb of ordinary pages (huge ones are for the engine) and handles the signals; exits
+ * with a message on failure.
  */
 void endpoint_start(const char *program, uint32_t memory_mb);
 

@@ -138,8 +138,8 @@ struct batch *batch_open(const struct batch_config *config, struct error *err) m
 /* Wipes stock and operations; those that still wait are dropped, keys of theirs too. */
 void batch_close(struct batch *batch);
 
-/* What was found, for people: "crypto_mb 1.0.14", "libcrypto", "engine qatengine, then libcrypto".  From how many operations of a kind on it
- * is used; BATCH_NEVER: not at all; 1 where a device has the kind.
+/* What was found, for people: "crypto_mb 1.0.14", "libcrypto", "engine qatengine, then libcrypto".  From how many
+ * operations of a kind on it is used; BATCH_NEVER: not at all; 1 where a device has the kind.
  */
 const char *batch_backend_name(const struct batch *batch);
 unsigned batch_break_even(const struct batch *batch, enum batch_kind kind);

@@ -27,7 +27,9 @@ struct proven_chain {
     struct batch_key *peer_key; /* the leaf's, held; NULL: none for batches */
 };
 
-/* proven_open: libctx is whose hash names chains; room for chains_max, rounded up; 0: nothing is ever kept or found.  lifetime_s: at most so long. */
+/* proven_open: libctx is whose hash names chains; room for chains_max, rounded up; 0: nothing is ever kept or found.
+ * lifetime_s: at most so long.
+ */
 struct proven *proven_open(OSSL_LIB_CTX *libctx, uint32_t chains_max, uint32_t lifetime_s,
                            struct error *err) must_check;
 void proven_close(struct proven *proven);

@@ -64,8 +64,8 @@ struct provided_key *provided_key_known(struct provider *provider, struct batch_
 const char *provided_type(const struct provided_key *key);
 void provided_key_free(struct provided_key *key); /* NULL is fine */
 
-/* What libssl passes as text; NULL: another type.  OSSL_PARAM_get_utf8_string_ptr looks for a pointer to text first, and raises an error when it
- * finds none: 1,400 instructions each time.
+/* What libssl passes as text; NULL: another type.  OSSL_PARAM_get_utf8_string_ptr looks for a pointer to text first, and
+ * raises an error when it finds none: 1,400 instructions each time.
  */
 static inline const char *provided_text(const OSSL_PARAM *p)
 {

@@ -26,7 +26,8 @@
  * nothing has changed.
  *
  * Threads: a feed belongs to one thread at a time; several threads attach a feed each.  Who submits, reaps, reserves or
- * reattaches while another thread does has -EBUSY, and nothing has changed.  Nothing here is for signal handlers.  After fork the child has no feed: it may not touch the parent's.
+ * reattaches while another thread does has -EBUSY, and nothing has changed.  Nothing here is for signal handlers.  After
+ * fork the child has no feed: it may not touch the parent's.
  *
  * Times: CLOCK_MONOTONIC, microseconds.  Sizes: bytes.  Strings that you give need no terminator and are copied.
  *

@@ -21,8 +21,8 @@ struct feed_lane {
     uint32_t owed;    /* results of the jobs in flight that are not written yet */
     bool starved;     /* the last take found a job and no room for its results */
     bool held;        /* it found one, and the feed at its limit */
-    uint32_t
-        in_flight; /* jobs; in [0, submit_slots]; not beside owed: read as one word, they wait for each other's stores */
+    /* Jobs; in [0, submit_slots].  Not beside owed: loaded as one word, both would wait for each other's stores. */
+    uint32_t in_flight;
     struct ring_known sender; /* the last one that may pass */
 };
 

@@ -114,8 +114,8 @@ struct tcp_train;
 /* Where segments go.  emit is called from tcp_output only, once a segment; it fills in nothing: addresses
  * are its business, ports are set.  false: no buffer or no room now; TCP counts the segment as not sent and
  * tries again at the next tcp_output.  seg and what it points to are borrowed until return; a packet to be
- * kept longer needs a reference (pkt_ref); its fields next and tcp stay TCP's.  seg->payload has PKT_HEADROOM writable bytes before it unless
- * pkt_shared(seg->pkt), in which case it must be copied.
+ * kept longer needs a reference (pkt_ref); its fields next and tcp stay TCP's.  seg->payload has PKT_HEADROOM writable
+ * bytes before it unless pkt_shared(seg->pkt), in which case it must be copied.
  */
 struct tcp_emit {
     void *ctx;
@@ -176,7 +176,8 @@ void tcp_timers(struct tcb *tcb, uint64_t now_us);
 
 /* Writing.  tcp_write_reserve gives the next writable chunk (at least 1 byte, inside one packet), or NULL
  * when the send buffer or the pool is full or the connection cannot send.  tcp_write_commit appends the first
- * len bytes of it to the stream; it comes before the next tcp_input, tcp_timers or tcp_output.  tcp_write_space: how many bytes reserve would give in all, at the most.
+ * len bytes of it to the stream; it comes before the next tcp_input, tcp_timers or tcp_output.  tcp_write_space: how many
+ * bytes reserve would give in all, at the most.
  */
 uint8_t *tcp_write_reserve(struct tcb *tcb, size_t *room);
 void tcp_write_commit(struct tcb *tcb, size_t len);

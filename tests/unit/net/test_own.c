@@ -88,15 +88,20 @@ static void expect_unused(struct world *w)
     nd_silence(w);
 }
 
+static void announce_and_hear(struct world *w, const char *from, const char *to, const struct nd *nd)
+{
+    open_tentative(w, 1);
+    net_announce(w->net, w->now_us);
+    nd_give(w, from, to, nd);
+}
+
 static void an_address_that_somebody_has_is_not_used(void **state)
 {
     (void)state;
     struct world w;
     struct nd nd = nd_advert(OURS, &other_mac);
     nd.solicited = false;
-    open_tentative(&w, 1);
-    net_announce(w.net, w.now_us);
-    nd_give(&w, OURS, "ff02::1", &nd);
+    announce_and_hear(&w, OURS, "ff02::1", &nd);
     assert_int_equal(w.heard.shared, 1); /* no other core may use it either */
     expect_unused(&w);
     world_close(&w);
@@ -108,9 +113,7 @@ static void an_address_that_somebody_wants_is_not_used(void **state)
     (void)state;
     struct world w;
     struct nd probe = {.type = ND_SOLICIT, .target = addr(OURS)};
-    open_tentative(&w, 1);
-    net_announce(w.net, w.now_us);
-    nd_give(&w, "::", OURS_G, &probe);
+    announce_and_hear(&w, "::", OURS_G, &probe);
     expect_unused(&w);
     world_close(&w);
 }

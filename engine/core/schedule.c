@@ -69,20 +69,14 @@ static void fetch_next(const struct core *core, struct dest *dest)
 {
     if (list_empty(&dest->waiting))
         return;
-    const struct job *job = list_entry(list_head(&dest->waiting), struct job, link);
-    const struct feed_job *from = &job->feed_job;
-    const struct feed_recipient *recipient = (const struct feed_recipient *)(from + 1);
-    const uint8_t *envelope = (const uint8_t *)(recipient + core->config.feed.recipients_max);
-    const void *const part[] = {
-        job,           (const void *)&job->dest,
-        job->hop.addr, &job->taken_us,
-        &job->message, (const void *)&job->message.extent,
-        from,          from->domain,
-        from->extent,  recipient,
-        envelope,      envelope + CACHE_LINE,
-    };
-    for (unsigned i = 0; i < ARRAY_LEN(part); i++)
-        __builtin_prefetch(part[i]);
+    struct job *job = list_entry(list_head(&dest->waiting), struct job, link);
+    __builtin_prefetch(job);
+    __builtin_prefetch((const void *)&job->dest);
+    __builtin_prefetch(job->hop.addr);
+    __builtin_prefetch(&job->taken_us);
+    __builtin_prefetch(&job->message);
+    __builtin_prefetch((const void *)&job->message.extent);
+    feed_job_fetch(&job->feed_job, &core->config.feed);
 }
 
 /* Memory is fetched ahead within a page only: where the first ones begin is told. */

@@ -16,6 +16,17 @@ size_t feed_job_bytes(const struct feed_shape *shape)
     return (bytes + shape->envelope_bytes_max + CACHE_LINE - 1) / CACHE_LINE * CACHE_LINE;
 }
 
+void feed_job_fetch(struct feed_job *job, const struct feed_shape *shape)
+{
+    const uint8_t *envelope = envelope_of(job, shape);
+    __builtin_prefetch(job);
+    __builtin_prefetch(job->domain);
+    __builtin_prefetch(job->extent);
+    __builtin_prefetch(job + 1); /* the first recipient */
+    __builtin_prefetch(envelope);
+    __builtin_prefetch(envelope + CACHE_LINE);
+}
+
 static bool refuse(struct outcome *why, const char *what, const char *wrong)
 {
     outcome_set(why, VERDICT_FAILED, STAGE_SUBMIT, FAULT_PRODUCER, REASON_BAD_JOB, "%s %s", what, wrong);

@@ -118,6 +118,9 @@ struct feed_job {
 
 size_t feed_job_bytes(const struct feed_shape *shape);
 
+/* feed_job_fetch asks the processor for the lines of a job that will be read soon, and reads none itself. */
+void feed_job_fetch(struct feed_job *job, const struct feed_shape *shape);
+
 enum feed_take_result {
     FEED_EMPTY, /* nothing there, or no room for its results yet */
     FEED_TAKEN, /* job is filled */
